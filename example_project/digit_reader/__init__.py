@@ -1,0 +1,1 @@
+"""Reads handwritten digits, and shows which strokes it went by."""

@@ -1,0 +1,43 @@
+"""Sanity checks for saliency maps, as pytest assertions.
+
+Public names are loaded when they are first used (PEP 562): importing this package, and with it the pytest
+plugin, imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Case": "case",
+    "ExplainerContractError": "errors",
+    "SanityCheckFailed": "errors",
+    "SanityCheckInconclusive": "errors",
+    "SettingsError": "settings",
+    "Stage": "verdict",
+    "Verdict": "verdict",
+    "assert_contract": "checks.contract",
+    "assert_model_sensitive": "checks.model_sensitivity",
+    "assert_target_sensitive": "checks.target_sensitivity",
+    "check_contract": "checks.contract",
+    "check_model_sensitivity": "checks.model_sensitivity",
+    "check_target_sensitivity": "checks.target_sensitivity",
+}
+_MODULES = ("explainers", "perturbations", "settings", "statistics")
+
+__all__ = sorted([*_HOMES, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

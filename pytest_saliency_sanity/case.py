@@ -1,0 +1,36 @@
+"""What a project hands to the checks, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _absent() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and the data its explanations are audited on; what is None is not there.
+
+    Attributes:
+        model: the torch module.
+        inputs: (N, C, *S), or a tuple of such.
+        targets: (N,) int64, or (N, K) weights; None means the model's own prediction.
+        labels: (N,) int64, the truth; with it, accuracy is checked.
+        train_set: a pair of tensors or a map-style dataset.
+        make_model: builds an untrained model.
+        regions: what the explanation should point at: boxes or boolean masks.
+    """
+
+    # Factories instead of plain defaults: a field without a class attribute can be looked up on first use,
+    # which is how the fixture leaves alone what no check asks for.
+    model: Any = field(default_factory=_absent)
+    inputs: Any = field(default_factory=_absent)
+    targets: Any = field(default_factory=_absent)
+    labels: Any = field(default_factory=_absent)
+    train_set: Any = field(default_factory=_absent)
+    make_model: Callable[[], Any] | None = field(default_factory=_absent)
+    regions: Any = field(default_factory=_absent)

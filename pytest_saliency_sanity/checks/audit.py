@@ -1,0 +1,264 @@
+"""The course of a sensitivity check: gates, then a sample that grows look by look until it settles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.contract import Examination, constant_findings, examine
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Look, Measure, Thresholds, judged, looks
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.checks.survey import Sample, Survey, chunks_for, explain_originals, fill, survey
+from pytest_saliency_sanity.explainers import controls, gradient
+from pytest_saliency_sanity.outputs import logits
+from pytest_saliency_sanity.statistics import mismatched_similarity, rank
+from pytest_saliency_sanity.verdict import Finding, Stage
+
+_SHOWN_DRAWS = 5  # draws of a depth that is shown and not judged
+_EDGES_ON = 8  # images that Sobel is tried on
+_CONTROLS = gates.ControlSurveys()
+
+
+Perturbation = Callable[
+    [Subject, Sequence[Measure], int], AbstractContextManager[Iterable[tuple[Measure, "Tensor | None"]]]
+]
+
+
+@dataclass
+class Audit:
+    """One run of a check; it fills as the sample grows.
+
+    Attributes:
+        subject: what is audited.
+        measures: what is measured, shallow to deep.
+        perturbation: context manager (subject, measures, draw) that yields the measures one after the other, with
+            the model perturbed for each, and with the targets to explain (None: the subject's own).
+        reduced: what is done to a sample before it is judged.
+        thresholds: (signed, one-sided).
+        meter: the explainer's calls.
+        control_meter: the calls of the control explainers, which all explainers of a run share.
+        most_draws: more draws than this cannot be had.
+        first: how the explainer behaved on the first images.
+        begun: its sample.
+        control: the plain gradient's sample.
+        exception: what the explainer raised.
+    """
+
+    subject: Subject
+    measures: tuple[Measure, ...]
+    perturbation: Perturbation
+    thresholds: tuple[float, float]
+    meter: Meter
+    control_meter: Meter
+    reduced: Callable[[Sample], Sample] = lambda sample: sample
+    most_draws: int | None = None
+    similarities: tuple[str, ...] = ()
+    first: Examination | None = None
+    begun: Survey | None = None
+    control: Survey | None = None
+    exception: BaseException | None = None
+
+    @property
+    def limits(self) -> Thresholds:
+        """The lines that hold for this explainer's kind of maps."""
+        signed, one_sided = self.thresholds
+        return Thresholds(one_sided if self.begun.one_sided else signed, signed)
+
+    @property
+    def gradient_maps(self) -> Maps | None:
+        """The plain gradient's maps of the first images, where it was needed."""
+        return self.control.originals[0].maps if self.control else None
+
+
+def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
+    """What precedes the measurements, and the measurements of the look that settled it (or of the last one)."""
+    try:
+        audit.first = examine(audit.subject, audit.meter)
+        early = constant_findings(audit.first) or gates.accuracy_findings(audit.subject)
+        if early:
+            return early, ()
+        audit.begun = survey(audit.subject, audit.first, audit.similarities)
+        return _looked(audit)
+    except Stopped as stopped:
+        audit.exception = stopped.cause
+        return (stopped.finding,), _known(audit)
+    except OutOfBudget:
+        return (_budget_finding(audit),), _known(audit)
+
+
+def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
+    """Look until a finding or the stages settle it and the controls agree; the last look ends it anyway."""
+    doubts: tuple[Finding, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    for look in looks(audit.subject.amounts, audit.subject.images, audit.most_draws):
+        grow(audit, audit.begun, audit.subject, audit.meter, look)
+        findings, stages = _judged(audit, look)
+        if findings:
+            return findings, stages
+        if _settled(stages, look):
+            doubts = _control_findings(audit, look)
+            if not doubts:
+                return (), stages
+    return doubts, stages
+
+
+def grow(audit: Audit, begun: Survey, subject: Subject, meter: Meter, look: Look) -> None:
+    """Fill the sample of `begun` up to what `look` wants."""
+    chunks = chunks_for(begun, look.images)
+    explain_originals(subject, meter, begun, chunks)
+    for draw in range(look.draws):
+        missing = [measure for measure in audit.measures if _wanted(begun, measure, chunks, draw)]
+        if missing:
+            _fill_draw(audit, begun, subject, meter, chunks, draw, missing)
+
+
+def _wanted(begun: Survey, measure: Measure, chunks: int, draw: int) -> list[tuple[str, int, int]]:
+    """The cells of a draw that are missing; what is only shown is measured on the first chunk, a few draws."""
+    if not measure.judged:
+        chunks = 1 if draw < _SHOWN_DRAWS else 0
+    cells = [(measure.name, chunk, draw) for chunk in range(chunks)]
+    return [cell for cell in cells if cell not in begun.cells]
+
+
+def _fill_draw(
+    audit: Audit, begun: Survey, subject: Subject, meter: Meter, chunks: int, draw: int, missing: Sequence[Measure]
+) -> None:
+    with audit.perturbation(subject, missing, draw) as perturbed:
+        for measure, targets in perturbed:
+            for cell in _wanted(begun, measure, chunks, draw):
+                _fill_cell(subject, meter, begun, cell, targets)
+
+
+def _fill_cell(
+    subject: Subject, meter: Meter, begun: Survey, cell: tuple[str, int, int], targets: Tensor | None
+) -> None:
+    try:
+        fill(subject, meter, begun, cell, targets)
+    except Breach as breach:
+        if breach.finding.reason == "contract.finite" and not predicted(subject, begun.chunks[cell[1]]).isfinite().all():
+            raise Stopped(unusable(f"the logits at {cell[0]!r} are not finite")) from breach
+        sentence = f"{breach.finding.sentence} (at {cell[0]!r})"
+        raise Breach(breach.finding.reason, sentence, breach.cause) from breach
+
+
+def unusable(what: str) -> Finding:
+    return Finding("gate.randomization", "inconclusive", f"{what}; such a copy of the model cannot show anything")
+
+
+def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
+    begun, chunks = audit.begun, chunks_for(audit.begun, look.images)
+    unusable = gates.usable_findings(begun, chunks)
+    if unusable:
+        return unusable, ()
+    samples = _samples(audit, begun, chunks, look.draws)
+    stages = _with_figures(audit, judged(samples, audit.measures, audit.limits, look.alpha_fail, look.alpha_pass))
+    judging = [measure.name for measure in audit.measures if measure.judged]
+    blind = gates.image_findings(samples[judging[0]], begun)
+    if blind:  # a ratio of what is left to what could be left says nothing where nothing could be
+        return blind, ()
+    return gates.copies_findings(begun, judging), stages
+
+
+def _samples(audit: Audit, begun: Survey, chunks: int, draws: int) -> dict[str, Sample]:
+    rectangles = {
+        measure.name: (chunks, draws) if measure.judged else (1, min(draws, _SHOWN_DRAWS)) for measure in audit.measures
+    }
+    samples = {name: audit.reduced(begun.sample(name, *rectangle)) for name, rectangle in rectangles.items()}
+    return {name: sample for name, sample in samples.items() if len(sample.repeated) > 1}
+
+
+def _with_figures(audit: Audit, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    if not audit.similarities:
+        return stages
+    return tuple(
+        replace(stage, evidence={**stage.evidence, "similarities": audit.begun.figures(stage.name)}) for stage in stages
+    )
+
+
+def _settled(stages: tuple[Stage, ...], look: Look) -> bool:
+    outcomes = [stage.outcome for stage in stages if stage.judged]
+    return "fail" in outcomes or (look.may_pass and set(outcomes) == {"pass"})
+
+
+def _known(audit: Audit) -> tuple[Stage, ...]:
+    """The stages of the largest rectangle that was measured before the check was stopped; none if too little."""
+    if audit.begun is None:
+        return ()
+    names = [measure.name for measure in audit.measures if measure.judged]
+    chunks, draws = audit.begun.complete(names)
+    if draws < min(2, audit.most_draws or 2):
+        return ()
+    present = tuple(measure for measure in audit.measures if measure.judged)
+    samples = {name: audit.reduced(audit.begun.sample(name, chunks, draws)) for name in names}
+    if any(len(sample.repeated) < 2 for sample in samples.values()):
+        return ()
+    return judged(samples, present, audit.limits, ALPHA_FAIL, ALPHA_PASS)
+
+
+def _budget_finding(audit: Audit) -> Finding:
+    cost = audit.meter
+    known = _known(audit)
+    so_far = f"; so far {known[0].statistic:.2f} is retained at {known[0].name!r}" if known else ""
+    sentence = (
+        f"the budget of {audit.subject.amounts.max_seconds:g} s ended after {cost.images} maps "
+        f"({cost.seconds / max(cost.images, 1):.2f} s each){so_far}; raise max_seconds, or take the profile 'smoke'"
+    )
+    return Finding("budget", "inconclusive", sentence)
+
+
+def _control_findings(audit: Audit, look: Look) -> tuple[Finding, ...]:
+    """The plain gradient has to pass, and Sobel to fail, on this model and these images, at this look."""
+    subject = audit.subject.by(gradient, "gradient")
+    try:
+        begun = _control_survey(audit, subject)
+        grow(audit, begun, subject, audit.control_meter, look)
+    except Stopped as stopped:
+        return (_no_control(f"the plain gradient cannot be taken here: it {stopped.finding.sentence}"),)
+    samples = _samples(audit, begun, chunks_for(begun, look.images), look.draws)
+    limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
+    stages = judged(samples, [measure for measure in audit.measures if measure.judged], limits, ALPHA_FAIL, ALPHA_PASS)
+    worst = max(stages, key=lambda stage: stage.upper, default=None)
+    if worst is None or worst.outcome != "pass":
+        found = f"retains {worst.statistic:.2f}, at most {worst.upper:.2f}, when {worst.sentence}" if worst else "is constant"
+        return (_no_control(f"even the plain gradient {found}, and should pass"),)
+    return _sobel_findings(subject)
+
+
+def _control_survey(audit: Audit, subject: Subject) -> Survey:
+    key = (*gates.fingerprint(subject), audit.measures, len(audit.begun.chunks[0]))
+    found = _CONTROLS.get(key)
+    if found is None:
+        found = _CONTROLS.keep(key, survey(subject, examine(subject, audit.control_meter)))
+    audit.control = found
+    return found
+
+
+def _sobel_findings(subject: Subject) -> tuple[Finding, ...]:
+    """Sobel's maps know no model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
+    if subject.inputs[0].ndim < 3:
+        return ()
+    index = torch.arange(min(_EDGES_ON, subject.images))
+    images = subject.inputs[0][index.to(subject.inputs[0].device)]
+    edges = rank(controls.sobel(subject.model, images, subject.targets[index.to(subject.targets.device)]).flatten(1))
+    shared = float(mismatched_similarity(edges, edges).mean())
+    if edges.constant.all() or 1 - shared <= gates.SAME_FOR_ALL:
+        return (_no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)
+    return ()
+
+
+def _no_control(what: str) -> Finding:
+    return Finding(
+        "gate.controls", "inconclusive", f"{what}; this model on these images cannot show whether an explainer depends on it"
+    )
+
+
+def predicted(subject: Subject, index: Tensor) -> Tensor:
+    """(n, K) logits of the images at `index`, of the model as it now stands, on the CPU."""
+    with torch.no_grad():
+        return logits(subject.model, subject.chosen(index), subject.forward).float().cpu()

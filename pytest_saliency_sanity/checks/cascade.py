@@ -1,0 +1,82 @@
+"""What model sensitivity does to the model: the cascade, a look at each copy, and the negated head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks.audit import Audit, predicted, unusable
+from pytest_saliency_sanity.checks.explanation import Breach, Stopped, explain, stream_of
+from pytest_saliency_sanity.checks.looks import Measure
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
+from pytest_saliency_sanity.statistics import matched_similarity, rank
+
+_PREDICTED_ON = 4  # images on which copies are compared with the trained network
+_NEGATED = 1e-3  # relative distance within which -f counts as the negative of f
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Top-down re-initialization of a model's blocks, as the perturbation of an audit.
+
+    Attributes:
+        blocks: in execution order.
+        copies: what re-initialization did to the model, by the measure's name; it fills with the first draw.
+    """
+
+    blocks: tuple[Block, ...]
+    copies: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(
+        self, subject: Subject, measures: Sequence[Measure], draw: int
+    ) -> Iterator[Iterable[tuple[Measure, Tensor | None]]]:
+        """Within the context, an iterator over `measures` that re-initializes the model as far as each asks."""
+        by_count = {measure.blocks: measure for measure in measures}
+        with cascading(subject.model, self.blocks, seed=subject.seed, draw=draw, depths=sorted(by_count)) as steps:
+            yield ((self._looked_at(subject, step, by_count[step.index]), None) for step in steps)
+
+    def _looked_at(self, subject: Subject, step: Step, measure: Measure) -> Measure:
+        if measure.name not in self.copies:
+            self.copies[measure.name] = _examined_copy(subject, step, measure)
+        return measure
+
+
+def _examined_copy(subject: Subject, step: Step, measure: Measure) -> dict[str, Any]:
+    """What the re-initialization at this depth did to the model.
+
+    Raises:
+        Stopped: when the copy cannot show anything: unchanged, dead or not finite logits.
+    """
+    index = torch.arange(min(_PREDICTED_ON, subject.images))
+    trained, now = subject.scores[index], predicted(subject, index)
+    found = coverage(step, trained, now)
+    if found.nan:
+        raise Stopped(unusable(f"the logits at {measure.name!r} are not finite"))
+    if torch.equal(trained, now):
+        raise Stopped(unusable(f"re-initializing {measure.detail} changed no logit"))
+    if found.dead == 1:
+        raise Stopped(unusable(f"the logits at {measure.name!r} are the same for every image"))
+    return asdict(found)
+
+
+def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
+    """Mean rank correlation of the maps of f and -f: -1 for an odd explanation of a logit. No draw, no seed."""
+    subject, original = audit.subject, audit.begun.originals[0]
+    index = audit.begun.chunks[0]
+    try:
+        with negated_head(subject.model, blocks):
+            trained, now = subject.scores[index], predicted(subject, index)
+            if (trained + now).norm() > _NEGATED * trained.norm():
+                return None
+            maps = explain(subject, audit.meter, index, stream_of(subject.seed, "images", 0))
+    except (ValueError, Breach):
+        return None
+    similar = [matched_similarity(a, rank(b, one_sided=audit.begun.one_sided)) for a, b in zip(original.ranks, maps, strict=True)]
+    return float(torch.stack(similar).mean())

@@ -1,0 +1,23 @@
+"""The end of every check: the command that replays it, and the place where verdicts are recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.verdict import Verdict
+
+
+def concluded(verdict: Verdict) -> Verdict:
+    """`verdict` with its replay command, recorded where the running test keeps its verdicts."""
+    present = settings.current()
+    finished = replace(verdict, replay=_replay(verdict, present))
+    if present.record is not None:
+        present.record(finished)
+    return finished
+
+
+def _replay(verdict: Verdict, present: settings.Settings) -> str:
+    if present.replay:
+        return f"{present.replay} --saliency-seed {verdict.seed}"
+    return f"check_{verdict.check}({verdict.explainer}, {verdict.model}, …, seed={verdict.seed})"

@@ -1,0 +1,133 @@
+"""The one hint that fits: what a map that ignores the model is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks.contract import Examination
+from pytest_saliency_sanity.checks.explanation import Maps
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.statistics import matched_similarity, rank
+from pytest_saliency_sanity.verdict import Stage
+
+RESEMBLES = 0.6  # rank correlation from which a map is said to look like an edge filter's
+EQUALS = 0.95  # from which it is said to be a copy
+NOISY = 0.2  # free runs that agree less than this are noise
+CLAIMS_REWRITING = ("guided", "deconv")
+
+_EDGES: dict[str, Callable[..., Tensor]] = {
+    "the Sobel gradient magnitude": controls.sobel,
+    "the Laplacian": controls.laplacian,
+    "the local deviation": controls.local_deviation,
+    "image × Sobel": controls.input_x_sobel,
+}
+
+
+def hint_of_failure(subject: Subject, first: Examination, stages: tuple[Stage, ...], gradient: Maps | None) -> str:
+    """What a failing explainer seems to be, in a sentence; most specific first.
+
+    Args:
+        gradient: the plain gradient's maps of the same images, where they are known.
+    """
+    survived = stages[-1].statistic if stages else 1.0
+    if survived > 0.9:
+        return (
+            _noise(first) or _copy(subject, first) or _edges(subject, first) or _stale(first, gradient) or _blind()
+        )
+    if stages and stages[-1].outcome != "fail":
+        return _rewritten()
+    return _edges(subject, first) or _partly()
+
+
+def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None) -> str:
+    """A note for an explainer that claims to change the backward pass and returns the plain gradient."""
+    if gradient is None or not any(word in subject.name.lower() for word in CLAIMS_REWRITING):
+        return ""
+    if _alike(first.maps, gradient) < 0.9999:
+        return ""
+    return (
+        "its maps equal the plain gradient though its name claims another backward pass: hooks on nn.ReLU modules "
+        "do not see functional ReLUs or other activations"
+    )
+
+
+def _noise(first: Examination) -> str:
+    agreement = float(first.free.mean())
+    if first.deterministic or agreement > NOISY:
+        return ""
+    return (
+        f"noise: two runs on different random streams agree only {agreement:.2f}, and on the same stream the map "
+        f"stays the same whatever the weights are"
+    )
+
+
+def _copy(subject: Subject, first: Examination) -> str:
+    image = _summed(subject, first)
+    for what, values in (("the input", image), ("the absolute input", image.abs())):
+        alike = abs(_similarity(first.maps[0], values))
+        if alike >= EQUALS:
+            return f"a copy of the input: its rank correlation with {what} is {alike:.2f}"
+    return ""
+
+
+def _edges(subject: Subject, first: Examination) -> str:
+    if subject.inputs[0].ndim < 3:
+        return ""
+    images = subject.inputs[0][first.index.to(subject.inputs[0].device)]
+    found = {name: abs(_similarity(first.maps[0], _map_of(filtered, subject, images))) for name, filtered in _EDGES.items()}
+    name = max(found, key=found.get)
+    if found[name] < RESEMBLES:
+        return ""
+    return f"an edge detector: its rank correlation with {name} of the input, which knows no model, is {found[name]:.2f}"
+
+
+def _stale(first: Examination, gradient: Maps | None) -> str:
+    if gradient is None or _alike(first.maps, gradient) < EQUALS:
+        return ""
+    return (
+        "a stale model: on the trained weights it equals the plain gradient, and it stays so when they are "
+        "re-initialized; it explains a copy of the model, or returns maps that it has kept"
+    )
+
+
+def _blind() -> str:
+    return (
+        "the map stays when all weights are re-initialized: it is a function of the image alone, or the explainer "
+        "holds a copy of the model (deepcopy, export, a layer bound to another object) or keeps its maps"
+    )
+
+
+def _rewritten() -> str:
+    return (
+        "the map follows the lower layers and not the upper ones, as methods do that rewrite the backward pass of "
+        "ReLU (guided backpropagation, DeconvNet; Sixt et al. 2020): what they draw is the input's structure"
+    )
+
+
+def _partly() -> str:
+    return "part of the map is a function of the image alone: look for a product or a sum with the image or a filter of it"
+
+
+def _summed(subject: Subject, first: Examination) -> Tensor:
+    images = subject.inputs[0][first.index.to(subject.inputs[0].device)]
+    return images.sum(1) if images.ndim > 2 else images
+
+
+def _map_of(filtered: Callable[..., Tensor], subject: Subject, images: Tensor) -> Tensor:
+    made = filtered(subject.model, images, subject.targets[: len(images)]).detach()
+    return made.sum(1) if made.ndim == images.ndim else made
+
+
+def _alike(left: Maps, right: Maps) -> float:
+    return min(_similarity(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _similarity(left: Tensor, right: Tensor) -> float:
+    if left.shape != right.shape:
+        return 0.0
+    a, b = (part.to("cpu", torch.float32) for part in (left, right))
+    return float(matched_similarity(rank(a), rank(b)).mean())

@@ -1,0 +1,180 @@
+"""One call of an explainer: fresh inputs, a stream of its own, the clock, and the shape of what comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.outputs import using_forward
+from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.verdict import Finding
+
+Maps = tuple[Tensor, ...]  # for each input of the model (n, *S): summed over the channels, with their sign
+
+
+class Stopped(Exception):  # noqa: N818 - it becomes a finding, not an error of ours
+    """The measurement cannot go on: carries the finding that says why, and the explainer's exception."""
+
+    def __init__(self, finding: Finding, cause: BaseException | None = None) -> None:
+        super().__init__(finding.sentence)
+        self.finding, self.cause = finding, cause
+
+
+class Breach(Stopped):
+    """The explainer broke its contract."""
+
+    def __init__(self, reason: str, sentence: str, cause: BaseException | None = None) -> None:
+        super().__init__(Finding(reason, "error", sentence), cause)
+
+
+class OutOfBudget(Exception):  # noqa: N818
+    """The check's seconds are used up."""
+
+
+@dataclass
+class Meter:
+    """What the explainer's calls cost, and when they have to end.
+
+    Attributes:
+        deadline: `time.monotonic()` at which no further call is begun.
+    """
+
+    deadline: float = float("inf")
+    calls: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    def timed(self, call: Callable[[], Any], images: int) -> Any:
+        """The call's result; its cost is added up."""
+        if self.calls and time.monotonic() > self.deadline:
+            raise OutOfBudget
+        start = time.perf_counter()
+        try:
+            return call()
+        finally:
+            self.calls += 1
+            self.images += images
+            self.seconds += time.perf_counter() - start
+
+    def evidence(self) -> dict[str, Any]:
+        """calls, images, seconds of the explainer alone, and seconds of everything since the meter began."""
+        total = time.monotonic() - self.began
+        return {"calls": self.calls, "images": self.images, "seconds": self.seconds, "total_seconds": total}
+
+
+def explain(
+    subject: Subject,
+    meter: Meter,
+    index: Tensor,
+    stream: int,
+    targets: Tensor | None = None,
+    watch_inputs: bool = False,
+) -> Maps:
+    """The maps of the images at `index`, drawn from the random stream `stream`.
+
+    Args:
+        targets: one row for each image of the subject; None means the subject's own.
+        watch_inputs: compare the images and targets that were handed over with the subject's own afterwards.
+
+    Raises:
+        Breach: an exception in the explainer, something that is not a map, a wrong shape, NaN, changed inputs.
+        OutOfBudget: before the call, when the deadline has passed.
+    """
+    rows = (subject.targets if targets is None else targets)[index.to(subject.targets.device)].clone()
+    images = subject.chosen(index)
+    with replayed(stream), torch.enable_grad(), using_forward(subject.forward):
+        returned = meter.timed(lambda: _called(subject, images, rows), len(index))
+    forget_gradients(subject.model)
+    expected = images if subject.packed else (images,)
+    if watch_inputs:
+        _check_untouched(subject, index, expected)
+    return tuple(
+        _reduced(part, image) for part, image in zip(_parts(returned, len(expected)), expected, strict=True)
+    )
+
+
+def stream_of(*key: int | str) -> int:
+    """The seed of the random stream named `key`: the same in every process, unlike `hash`."""
+    return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=4).digest(), "little")
+
+
+def forget_gradients(model: torch.nn.Module) -> None:
+    """Drop what an explainer's `.backward()` has left on the parameters (the caller's own is stashed)."""
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
+    try:
+        return subject.explainer(subject.model, images, rows)
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        first = f": {text[0]}" if text else ""
+        raise Breach("contract.exception", f"it raised {type(error).__name__}{first}", error) from error
+
+
+def _check_untouched(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> None:
+    for part, image in zip(subject.inputs, images, strict=True):
+        if image.shape != part[index.to(part.device)].shape or not torch.equal(image.detach(), part[index.to(part.device)]):
+            raise Breach("contract.inputs", "it changed the inputs that it was given, in place")
+
+
+def _parts(returned: Any, count: int) -> tuple[Any, ...]:
+    if isinstance(returned, (tuple, list)):
+        if len(returned) == count:
+            return tuple(returned)
+        raise Breach("contract.type", f"it returned {len(returned)} maps for the {count} inputs of the model")
+    if count > 1:
+        raise Breach("contract.type", f"it returned one {type(returned).__name__} for the {count} inputs of the model")
+    return (returned,)
+
+
+def _reduced(returned: Any, image: Tensor) -> Tensor:
+    part = _as_maps(returned)
+    n, space = len(image), tuple(image.shape[2:])
+    if part.ndim == 0 or len(part) != n:
+        raise Breach("contract.count", f"it returned {_shape(part)} for {n} inputs; one map for each is needed")
+    if not space:
+        fits, part = part.shape in {image.shape}, part
+    else:
+        fits = part.shape in {image.shape, (n, 1, *space), (n, *space)}
+    if not fits:
+        choices = ", ".join(str(shape) for shape in _choices(image))
+        raise Breach("contract.shape", f"it returned {_shape(part)} for inputs {_shape(image)}; choose from {choices}")
+    _check_finite(part)
+    return part.sum(1) if space and part.ndim == image.ndim else part
+
+
+def _choices(image: Tensor) -> tuple[tuple[int, ...], ...]:
+    n, space = len(image), tuple(image.shape[2:])
+    return (tuple(image.shape), (n, 1, *space), (n, *space)) if space else (tuple(image.shape),)
+
+
+def _as_maps(returned: Any) -> Tensor:
+    if isinstance(returned, np.ndarray) and returned.dtype.kind in "fiub":
+        returned = torch.from_numpy(np.ascontiguousarray(returned))
+    if not isinstance(returned, Tensor) or returned.is_complex():
+        kind = returned.dtype if isinstance(returned, (Tensor, np.ndarray)) else type(returned).__name__
+        raise Breach("contract.type", f"it returned {kind}; a tensor or an array of real numbers is needed")
+    part = returned.detach()
+    return part if part.dtype in (torch.float32, torch.float64) else part.float()
+
+
+def _check_finite(part: Tensor) -> None:
+    broken = ~part.isfinite().flatten(1).all(1)
+    if broken.any():
+        kind = "NaN" if part.isnan().any() else "infinite values"
+        raise Breach("contract.finite", f"it returned {kind} in {int(broken.sum())} of {len(part)} maps")
+
+
+def _shape(part: Tensor) -> str:
+    return str(tuple(part.shape))

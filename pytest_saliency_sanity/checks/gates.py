@@ -1,0 +1,125 @@
+"""What has to hold before a verdict means something: accuracy, living copies, controls, repeatability."""
+
+from __future__ import annotations
+
+import zlib
+from collections import OrderedDict
+
+import torch
+from scipy.stats import binomtest
+from torch import Tensor
+
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.checks.survey import Sample, Survey
+from pytest_saliency_sanity.verdict import Finding
+
+CHANCE_LEVEL = 0.05  # the model must beat chance at this level
+SAME_FOR_ALL = 0.1  # N - X at or below this: the map does not depend on the image
+REPEATABLE = 0.2  # N - X below this, for an explainer that cannot be replayed: nothing can be seen
+MOSTLY_CONSTANT = 0.75  # share of constant maps on re-initialized networks above which nothing can be seen
+_KEPT = 8  # control surveys kept, the oldest dropped first
+
+
+def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
+    """With labels: inconclusive unless the model predicts them better than chance (binomial test)."""
+    if subject.labels is None:
+        return ()
+    hits = int((predictions(subject) == subject.labels).sum())
+    chance = most_frequent(subject.labels, subject.classes)
+    if binomtest(hits, subject.images, chance, alternative="greater").pvalue < CHANCE_LEVEL:
+        return ()
+    sentence = (
+        f"the model predicts {hits} of {subject.images} labels, no better than chance ({chance:.2f}); its maps "
+        f"cannot show whether they depend on what it learned"
+    )
+    return (Finding("gate.accuracy", "inconclusive", sentence),)
+
+
+def accuracy_notes(subject: Subject) -> tuple[str, ...]:
+    """Says that accuracy was not checked, where there are no labels."""
+    return ("no labels were given: the model's accuracy was not checked",) if subject.labels is None else ()
+
+
+def predictions(subject: Subject) -> Tensor:
+    """(N,) predicted classes; a single logit decides by its sign."""
+    return (subject.scores[:, 0] > 0).long() if subject.classes == 1 else subject.scores.argmax(1)
+
+
+def most_frequent(labels: Tensor, classes: int) -> float:
+    """The accuracy of a guess: the larger of 1 / classes and the share of the most frequent label."""
+    share = labels.bincount().max().item() / len(labels)
+    return min(max(share, 1 / max(classes, 2)), 0.9999)
+
+
+def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:
+    """Of the shallowest judged depth: a map that is the same for every image, or one that cannot be repeated."""
+    scale = float((sample.repeated[:, None] - sample.mismatched).mean())
+    if begun.replay and scale < REPEATABLE:
+        sentence = (
+            f"two runs of it agree only {float(sample.repeated.mean()):.2f}, and it cannot be replayed: it draws "
+            f"from a generator of its own; let it draw from torch's global generator, or raise its number of samples"
+        )
+        return (Finding("gate.repeatability", "inconclusive", sentence),)
+    if not begun.replay and scale <= SAME_FOR_ALL:
+        sentence = (
+            f"depends on neither image nor model: its map of an image has a rank correlation of "
+            f"{float(sample.mismatched.mean()):.2f} with its maps of other images on re-initialized models"
+        )
+        return (Finding("input_independent", "fail", sentence),)
+    return ()
+
+
+def usable_findings(begun: Survey, chunks: int) -> tuple[Finding, ...]:
+    """Inconclusive when fewer than two, or less than half, of the maps are not constant."""
+    constant = sum(int(original.constant.sum()) for original in begun.originals[:chunks])
+    total = sum(len(original.constant) for original in begun.originals[:chunks])
+    if total - constant >= max(2, total / 2):
+        return ()
+    sentence = f"{constant} of its {total} maps of the trained model are constant; too few are left to compare"
+    return (Finding("gate.constant_maps", "inconclusive", sentence),)
+
+
+def copies_findings(begun: Survey, depths: list[str]) -> tuple[Finding, ...]:
+    """Inconclusive when nearly all maps of the re-initialized networks are constant."""
+    for depth in depths:
+        share = begun.constant_share(depth)
+        if share > MOSTLY_CONSTANT:
+            sentence = (
+                f"{share:.0%} of its maps are constant on the networks re-initialized at depth {depth!r}; "
+                f"a constant map cannot show what survives"
+            )
+            return (Finding("gate.constant_copies", "inconclusive", sentence),)
+    return ()
+
+
+class ControlSurveys:
+    """Surveys of the control explainers, made once per model, images and seed and shared by all explainers."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple, Survey] = OrderedDict()
+
+    def get(self, key: tuple) -> Survey | None:
+        """The survey kept under `key`."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: tuple, begun: Survey) -> Survey:
+        """Keep `begun`, dropping the oldest."""
+        self._kept[key] = begun
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return begun
+
+
+def fingerprint(subject: Subject) -> tuple:
+    """What the maps of a control depend on: the weights, the images, the targets, the seed."""
+    state = (*subject.model.parameters(), *subject.model.buffers())
+    weights = tuple(_digest(tensor) for tensor in state)
+    images = tuple(_digest(part) for part in (*subject.inputs, subject.targets))
+    return subject.model_name, weights, images, tuple(subject.inputs[0].shape), subject.forward, subject.seed
+
+
+def _digest(tensor: Tensor) -> int:
+    """A checksum of the bytes; it tells states apart and protects against nothing."""
+    return zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())

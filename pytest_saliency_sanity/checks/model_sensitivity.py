@@ -1,0 +1,191 @@
+"""Model parameter randomization (Adebayo et al. 2018, section 3): does the map depend on the weights?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from pytest_saliency_sanity.checks.audit import Audit, run
+from pytest_saliency_sanity.checks.cascade import Cascade, head_negation
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure
+from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.looks import Measure
+from pytest_saliency_sanity.checks.reporting import verdict_of
+from pytest_saliency_sanity.checks.subject import evaluating, subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.outputs import Forward, using_forward
+from pytest_saliency_sanity.perturbations import Block, find_blocks
+from pytest_saliency_sanity.statistics import FIGURES
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="ignores the model",
+    measures="of the map survives when",
+    columns=("depth", "re-initialized", "retained"),
+)
+SIGNED = 0.3  # retained fraction; `python -m tests.calibration.model_sensitivity` prints what it was chosen by
+ONE_SIDED = 0.8
+DEPTHS = ("head", "upper", "half", "all")
+EVERY = "every"
+ONE_SIDED_HINT = (
+    "a signed map would tell more: of maps with one sign only what is close to 1 is evidence against them "
+    "(captum's Saliency takes the absolute value unless abs=False)"
+)
+
+
+def check_model_sensitivity(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    blocks: Sequence[str] | None = None,
+    depths: Sequence[str] | str | None = None,
+    threshold: float = SIGNED,
+    one_sided_threshold: float = ONE_SIDED,
+    similarities: Sequence[str] = (),
+) -> Verdict:
+    """Whether the maps of an explainer change when the model's weights are re-initialized from the top down.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
+        model: the network, with trained weights; given back as it was.
+        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
+        targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
+        labels: (N,) int64, the truth; with it, the model must beat chance.
+        name: the explainer's name in messages.
+        seed: of the re-initializations, the random streams and the choice of images; None means the run's.
+        profile: "smoke", "ci" or "release"; None means the run's.
+        max_seconds: budget; past it the verdict is inconclusive. None means the profile's.
+        forward: forward(model, inputs) -> logits, for models that return something else.
+        input_shape: (C, H, W) of the stand-in photographs.
+        blocks: names of the modules or parameters to re-initialize as blocks; None means as the paper does.
+        depths: some of "head", "upper", "half", "all", or "every" for the cascade block by block.
+        threshold: retained fraction above which a signed map fails and below which it passes.
+        one_sided_threshold: retained fraction above which a map of one sign fails.
+        similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
+
+    Returns:
+        The verdict. Its stages are the depths; `statistic` is the retained fraction, 1 for a map that does not
+        change and 0 for one of which no more is left than any two maps share.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3; the target is held fixed.
+    """
+    _check_options(depths, threshold, one_sided_threshold, similarities)
+    audited = subject(
+        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
+        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+    )  # fmt: skip
+    with evaluating(audited.model), using_forward(forward):
+        found = find_blocks(audited.model, audited.chosen(torch.arange(2)), forward=forward, names=blocks)
+        deadline = time.monotonic() + audited.amounts.max_seconds
+        cascade = Cascade(found)
+        audit = Audit(
+            subject=audited,
+            measures=planned(found, depths or ("head", *audited.amounts.depths)),
+            perturbation=cascade,
+            thresholds=(threshold, one_sided_threshold),
+            meter=Meter(deadline),
+            control_meter=Meter(deadline),
+            similarities=tuple(similarities),
+        )
+        findings, stages = run(audit)
+        negation = head_negation(audit, found) if stages else None
+    return concluded(_verdict(audit, cascade, negation, findings, stages))
+
+
+def assert_model_sensitive(
+    explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None, **options: Any
+) -> Verdict:
+    """`check_model_sensitivity`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(check_model_sensitivity(explainer, model, inputs, targets, **options))
+
+
+def planned(blocks: Sequence[Block], depths: Sequence[str] | str) -> tuple[Measure, ...]:
+    """The depths to measure, shallow to deep: of several names for the same depth one that is judged is kept.
+
+    The upper depth is the upper third, half and all are what they say; the head is shown, and is judged only
+    where it is the upper third (networks of up to three blocks).
+    """
+    total = len(blocks)
+    counts = {"head": 1, "upper": math.ceil(total / 3), "half": math.ceil(total / 2), "all": total}
+    named = {counts[name]: name for name in ("head", "half", "upper", "all") if depths == EVERY or name in depths}
+    if depths == EVERY:
+        named = {count: named.get(count, f"top {count}") for count in range(1, total + 1)}
+    return tuple(_measure(named[count], count, blocks) for count in sorted(named))
+
+
+def _measure(name: str, count: int, blocks: Sequence[Block]) -> Measure:
+    names = [block.name for block in blocks[::-1][:count]]
+    listed = names[0] if count == 1 else f"{names[0]} … {names[-1]}"
+    sentences = {
+        "head": f"the head ({listed}) is re-initialized",
+        "upper": f"the upper third ({listed}) is re-initialized",
+        "half": f"the upper half ({listed}) is re-initialized",
+        "all": "all weights are re-initialized",
+    }
+    return Measure(
+        name=name,
+        detail=f"{listed} ({count} of {len(blocks)} blocks)",
+        sentence=sentences.get(name, f"{listed} are re-initialized"),
+        judged=name in ("upper", "half", "all"),
+        blocks=count,
+    )
+
+
+def _check_options(depths: Any, threshold: float, one_sided_threshold: float, similarities: Sequence[str]) -> None:
+    if depths is not None and depths != EVERY:
+        for depth in (depths,) if isinstance(depths, str) else depths:
+            if depth not in DEPTHS:
+                raise ValueError(f"unknown depth {depth!r}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
+    for label, value in (("threshold", threshold), ("one_sided_threshold", one_sided_threshold)):
+        if not 0 < value < 1:
+            raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
+    for figure in similarities:
+        if figure not in FIGURES:
+            raise ValueError(f"unknown similarity {figure!r}; choose from {', '.join(FIGURES)}")
+
+
+def _verdict(
+    audit: Audit, cascade: Cascade, negation: float | None, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
+) -> Verdict:
+    plain = verdict_of(audit, "model_sensitivity", CLAIM, findings, stages)
+    evidence = {
+        **plain.evidence,
+        "blocks": [block.name for block in cascade.blocks],
+        "copies": cascade.copies,
+        "head_negation": negation,
+    }
+    return replace(plain, hint=_hint(audit, plain), evidence=evidence)
+
+
+def _hint(audit: Audit, verdict: Verdict) -> str:
+    if audit.first is None:
+        return ""
+    if verdict.outcome == "fail" and not verdict.findings:
+        return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps)
+    if verdict.reason == "bound" and audit.begun.one_sided:
+        return ONE_SIDED_HINT
+    return hint_of_equality(audit.subject, audit.first, audit.gradient_maps)

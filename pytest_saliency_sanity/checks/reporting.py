@@ -1,0 +1,61 @@
+"""From an audit to its verdict: the notes and the evidence that every sensitivity check has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.audit import Audit
+from pytest_saliency_sanity.checks.contract import described
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+WEAK_AGREEMENT = 0.5  # free runs that agree less are worth a note
+
+
+def verdict_of(
+    audit: Audit, check: str, claim: Claim, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
+) -> Verdict:
+    """The verdict of an audit, with its notes and the evidence that every check has."""
+    return Verdict(
+        check=check,
+        explainer=audit.subject.name,
+        model=audit.subject.model_name,
+        claim=claim,
+        seed=audit.subject.seed,
+        stages=stages,
+        findings=findings,
+        notes=_notes(audit),
+        evidence=_evidence(audit),
+        exception=audit.exception,
+    )
+
+
+def _notes(audit: Audit) -> tuple[str, ...]:
+    return (*audit.subject.notes, *gates.accuracy_notes(audit.subject), *_one_sided_note(audit), *_noise_note(audit))
+
+
+def _one_sided_note(audit: Audit) -> tuple[str, ...]:
+    if audit.begun is None or not audit.begun.one_sided:
+        return ()
+    return (
+        "the maps have one sign: they are compared over the union of their supports, and fail only above "
+        f"{audit.thresholds[1]:g}",
+    )
+
+
+def _noise_note(audit: Audit) -> tuple[str, ...]:
+    if audit.first is None or audit.first.deterministic or float(audit.first.free.mean()) > WEAK_AGREEMENT:
+        return ()
+    agreement = float(audit.first.free.mean())
+    return (f"two runs on different random streams agree only {agreement:.2f}; raise the number of samples",)
+
+
+def _evidence(audit: Audit) -> dict[str, Any]:
+    return {
+        "profile": audit.subject.amounts.name,
+        "images": audit.subject.images,
+        "one_sided": audit.begun.one_sided if audit.begun else None,
+        "explainer": described(audit.first) if audit.first else {},
+        "cost": audit.meter.evidence(),
+        "control_cost": audit.control_meter.evidence(),
+    }

@@ -1,0 +1,268 @@
+"""What is audited: the user's arguments, checked, cast and put in order, as one frozen value."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.checks import stand_ins
+from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An explainer, a model and the images they are audited on.
+
+    Attributes:
+        explainer: callable (model, inputs, targets) -> map.
+        name: the explainer's name in messages.
+        model: the user's own object.
+        inputs: one (N, C, *S) tensor for each input of the model, on its device, in its dtype.
+        packed: whether the model takes a tuple of inputs.
+        targets: (N,) int64 or (N, K) weights.
+        scores: (N, K) logits of the images, on the CPU.
+        labels: (N,) int64 or None.
+        forward: the user's forward function, or None.
+        seed: the seed of the check.
+        amounts: the profile that holds.
+        notes: what a reader of the verdict must know about these arguments.
+    """
+
+    explainer: Callable[..., Any]
+    name: str
+    model: nn.Module
+    inputs: tuple[Tensor, ...]
+    packed: bool
+    targets: Tensor
+    scores: Tensor
+    labels: Tensor | None
+    forward: Forward | None
+    seed: int
+    amounts: settings.Profile
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model_name(self) -> str:
+        """The class of the model."""
+        return type(self.model).__name__
+
+    @property
+    def images(self) -> int:
+        """How many images there are."""
+        return len(self.inputs[0])
+
+    @property
+    def classes(self) -> int:
+        """How many logits the model has."""
+        return self.scores.shape[1]
+
+    def chosen(self, index: Tensor) -> Any:
+        """Fresh clones of the images at `index`, as the model takes them."""
+        parts = tuple(part[index.to(part.device)].clone() for part in self.inputs)
+        return parts if self.packed else parts[0]
+
+    def by(self, explainer: Callable[..., Any], name: str) -> Subject:
+        """The same model and images, explained by another explainer."""
+        return replace(self, explainer=explainer, name=name)
+
+
+def subject(
+    explainer: Any,
+    model: Any,
+    inputs: Any,
+    targets: Any,
+    *,
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    limit: int | None = None,
+) -> Subject:
+    """Check and cast the arguments of a check.
+
+    Args:
+        limit: use at most this many images, chosen by the seed; None means twice the profile's number.
+
+    Raises:
+        TypeError, ValueError: one sentence with the value and the choices.
+    """
+    _check_explainer(explainer)
+    _check_model(model)
+    given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
+    limit = 2 * given.amounts.images if limit is None else limit
+    with evaluating(model), using_forward(forward), torch.no_grad():
+        packed, parts, notes = _images(model, inputs, input_shape)
+        order = _order(len(parts[0]), limit, given.seed)
+        everything = len(parts[0])
+        parts = tuple(_like_model(part[order], model) for part in parts)
+        scores = _scores(model, parts if packed else parts[0], forward)
+    targets = scores.argmax(1) if targets is None else _rows(targets, everything, scores.shape[1], order, "targets")
+    labels = None if labels is None else _labels(labels, everything, scores.shape[1], order)
+    return Subject(
+        explainer=explainer,
+        name=name or name_of(explainer),
+        model=model,
+        inputs=parts,
+        packed=packed,
+        targets=targets.to(parts[0].device),
+        scores=scores,
+        labels=labels,
+        forward=forward,
+        seed=given.seed,
+        amounts=given.amounts,
+        notes=(*notes, *_mode_note(model)),
+    )
+
+
+def name_of(explainer: Any) -> str:
+    """A readable name: the function's, with a partial's options; an object's class."""
+    if isinstance(explainer, functools.partial):
+        options = ", ".join(f"{key}={value!r}" for key, value in explainer.keywords.items())
+        return f"{name_of(explainer.func)}({options})"
+    return getattr(explainer, "__name__", None) or type(explainer).__name__
+
+
+class evaluating:  # noqa: N801 - reads as a verb where it is used
+    """Evaluation mode inside the block; every module's own mode afterwards."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modes = [(module, module.training) for module in model.modules()]
+
+    def __enter__(self) -> None:
+        for module, _ in self._modes:
+            module.training = False
+
+    def __exit__(self, *exception: object) -> None:
+        for module, training in self._modes:
+            module.training = training
+
+
+def _check_explainer(explainer: Any) -> None:
+    if isinstance(explainer, type):
+        raise TypeError(
+            f"the explainer is the class {explainer.__name__} itself; pass a function "
+            f"explainer(model, inputs, targets), or an object of the class that can be called so"
+        )
+    if not callable(explainer):
+        raise TypeError(f"an explainer is called as explainer(model, inputs, targets); {explainer!r} is not callable")
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"the model must be a torch.nn.Module, not {type(model).__name__}: {model!r}")
+
+
+def _images(
+    model: nn.Module, inputs: Any, input_shape: tuple[int, ...] | None
+) -> tuple[bool, tuple[Tensor, ...], tuple[str, ...]]:
+    if inputs is None:
+        photographs, note = stand_ins.photographs(model, input_shape)
+        return False, (photographs,), (note,)
+    packed = isinstance(inputs, (tuple, list)) and all(isinstance(part, (Tensor, np.ndarray)) for part in inputs)
+    parts = tuple(_floating(part) for part in (inputs if packed else [inputs]))
+    _check_images(parts)
+    return packed, parts, ()
+
+
+def _floating(part: Any) -> Tensor:
+    tensor = torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"inputs must be a tensor (N, C, *S) or a tuple of tensors, not {type(part).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(
+            f"inputs must be floating point, normalized as the model expects, not {tensor.dtype}; "
+            f"for images of 0 to 255 pass inputs.float() / 255"
+        )
+    return tensor.detach()
+
+
+def _check_images(parts: tuple[Tensor, ...]) -> None:
+    if not parts:
+        raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such")
+    for part in parts:
+        if part.ndim < 2:
+            raise ValueError(f"inputs must have the shape (N, C, *S), with N images; this one is {tuple(part.shape)}")
+        if not part.isfinite().all():
+            raise ValueError(f"inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite")
+    sizes = {len(part) for part in parts}
+    if len(sizes) > 1:
+        raise ValueError(f"the inputs of the tuple hold {sorted(sizes)} images; each must hold the same number")
+    if sizes == {0}:
+        raise ValueError("inputs hold no images; at least 2 are needed, 16 are better")
+    if sizes == {1}:
+        raise ValueError(
+            f"inputs hold one image, shape {tuple(parts[0].shape)}; at least 2 are needed (a map has to differ between images), 16 are better"
+        )
+
+
+def _order(images: int, limit: int, seed: int) -> Tensor:
+    """The images to use: all in their own order, or a sample of `limit` drawn by the seed."""
+    if images <= limit:
+        return torch.arange(images)
+    return torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(images)[:limit]))
+
+
+def _like_model(part: Tensor, model: nn.Module) -> Tensor:
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return part.to(tensor.device, tensor.dtype)
+    return part
+
+
+def _scores(model: nn.Module, images: Any, forward: Forward | None) -> Tensor:
+    """The logits (N, K) of all images, in batches of 8.
+
+    Raises:
+        ValueError: when the model does not take the images; TypeError when it returns no logits.
+    """
+    parts = images if isinstance(images, tuple) else (images,)
+    batches = []
+    for start in range(0, len(parts[0]), 8):
+        batch = tuple(part[start : start + 8] for part in parts)
+        try:
+            batches.append(logits(model, batch if isinstance(images, tuple) else batch[0], forward).float().cpu())
+        except (RuntimeError, IndexError, AttributeError) as error:
+            shapes = ", ".join(str(tuple(part.shape)) for part in batch)
+            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ValueError(f"the model does not take inputs of shape {shapes}: {line}") from error
+    scores = torch.cat(batches)
+    if not scores.isfinite().all():
+        raise ValueError(f"the model's logits are not finite on {int((~scores.isfinite()).any(1).sum())} of the images")
+    return scores
+
+
+def _rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> Tensor:
+    rows = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values).detach().cpu()
+    if rows.ndim == 0:
+        rows = rows.expand(images)
+    if len(rows) != images:
+        raise ValueError(f"{what} has {len(rows)} entries for {images} images; give one for each")
+    return check_targets(rows[order], len(order), classes)
+
+
+def _labels(labels: Any, images: int, classes: int, order: Tensor) -> Tensor:
+    rows = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels).detach().cpu()
+    if rows.ndim != 1 or rows.is_floating_point() or rows.dtype == torch.bool:
+        raise ValueError(f"labels must be (N,) integers, not {rows.dtype} of shape {tuple(rows.shape)}")
+    if len(rows) != images:
+        raise ValueError(f"labels has {len(rows)} entries for {images} images; give one for each")
+    wrong = rows[(rows < 0) | (rows >= max(classes, 2))]
+    if len(wrong):
+        raise ValueError(f"label {int(wrong[0])} is out of range; the model has the classes 0 to {max(classes, 2) - 1}")
+    return rows[order].long()
+
+
+def _mode_note(model: nn.Module) -> tuple[str, ...]:
+    if any(module.training for module in model.modules()):
+        return ("the model was handed over in training mode; it was audited in evaluation mode",)
+    return ()

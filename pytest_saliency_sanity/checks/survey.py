@@ -1,0 +1,200 @@
+"""The sample behind a verdict: similarities of images × draws at each depth, grown look by look.
+
+    T_ik = s(E(f, x_i), E(f_k, x_i))    X_ik = mean over j != i of s(E(f, x_i), E(f_k, x_j))    N_i = replayed
+
+Maps of the trained network are made and ranked once. Of a re-initialized network's maps only the similarities
+are kept. Images come in chunks with a random stream each, so that an explainer that draws gets the same stream
+on the trained and on the re-initialized network, however far the sample has grown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks.contract import Examination, constant_images, explain_preserved
+from pytest_saliency_sanity.checks.explanation import Maps, Meter, explain, stream_of
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.statistics import (
+    Ranks,
+    figure,
+    is_constant,
+    is_one_sided,
+    matched_similarity,
+    mismatched_similarity,
+    rank,
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the statistics are computed from.
+
+    Attributes:
+        matched: (n, K) T.
+        mismatched: (n, K) X.
+        repeated: (n,) N.
+    """
+
+    matched: np.ndarray
+    mismatched: np.ndarray
+    repeated: np.ndarray
+
+
+@dataclass
+class Survey:
+    """A growing sample of one explainer on one subject. Mutable: `originals` and `cells` fill as it grows.
+
+    Attributes:
+        chunks: the images of each chunk.
+        one_sided: whether maps are compared over the union of their supports.
+        replay: whether an original has to be repeated to know N (a replay of the first chunk differed).
+        similarities: names of the paper's figures to compute as well, on the first chunk.
+    """
+
+    chunks: tuple[Tensor, ...]
+    one_sided: bool
+    replay: bool
+    similarities: tuple[str, ...] = ()
+    originals: list[Original] = field(default_factory=list)
+    cells: dict[tuple[str, int, int], Cell] = field(default_factory=dict)
+
+    def sample(self, depth: str, chunks: int, draws: int) -> Sample:
+        """The rectangle of the first `chunks` × `draws`, less the images whose original is constant."""
+        rows = [[self.cells[depth, chunk, draw] for draw in range(draws)] for chunk in range(chunks)]
+        matched = np.concatenate([np.stack([cell.matched for cell in row], 1) for row in rows])
+        mismatched = np.concatenate([np.stack([cell.mismatched for cell in row], 1) for row in rows])
+        repeated = np.concatenate([original.repeated for original in self.originals[:chunks]])
+        usable = ~np.concatenate([original.constant for original in self.originals[:chunks]])
+        return Sample(matched[usable], mismatched[usable], repeated[usable])
+
+    def complete(self, depths: Sequence[str]) -> tuple[int, int]:
+        """(chunks, draws) of the largest rectangle that is filled at all of `depths`, draws first."""
+        chunks = 1
+        draws = self._filled_draws(depths, chunks)
+        while chunks < len(self.originals) and self._filled_draws(depths, chunks + 1) >= max(draws, 1):
+            chunks += 1
+        return chunks, draws
+
+    def _filled_draws(self, depths: Sequence[str], chunks: int) -> int:
+        draws = 0
+        while all((depth, chunk, draws) in self.cells for depth in depths for chunk in range(chunks)):
+            draws += 1
+        return draws
+
+    def constant_share(self, depth: str) -> float:
+        """The share of constant maps on the re-initialized networks at `depth`."""
+        shares = [cell.constant for key, cell in self.cells.items() if key[0] == depth]
+        return float(np.mean(shares)) if shares else 0.0
+
+    def figures(self, depth: str) -> dict[str, float]:
+        """The paper's figures at `depth`, averaged over the first chunk and its draws."""
+        found = [cell.figures for key, cell in self.cells.items() if key[0] == depth and cell.figures]
+        return {name: float(np.nanmean([values[name] for values in found])) for name in self.similarities if found}
+
+
+@dataclass(frozen=True)
+class Original:
+    """The maps of one chunk on the trained network, ranked once.
+
+    Attributes:
+        maps: as returned, kept only where the paper's figures are asked for.
+        ranks: for each input of the model.
+        repeated: (n,) N.
+        constant: (n,) whether the map of an image is constant.
+    """
+
+    maps: Maps
+    ranks: tuple[Ranks, ...]
+    repeated: np.ndarray
+    constant: np.ndarray
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One chunk under one draw at one depth: (n,) T, (n,) X, the share of constant maps, the paper's figures."""
+
+    matched: np.ndarray
+    mismatched: np.ndarray
+    constant: float
+    figures: dict[str, float]
+
+
+def survey(subject: Subject, first: Examination, similarities: tuple[str, ...] = ()) -> Survey:
+    """A survey that starts from the maps that the contract was examined on."""
+    one_sided = all(is_one_sided(part) for part in first.maps)
+    begun = Survey(_chunks(subject, len(first.index)), one_sided, not _replayed(first), similarities)
+    begun.originals.append(_original(begun, first.maps, first.repeated.double().cpu().numpy()))
+    return begun
+
+
+def explain_originals(subject: Subject, meter: Meter, begun: Survey, chunks: int) -> None:
+    """Explain the trained network's images up to `chunks`."""
+    for chunk in range(len(begun.originals), chunks):
+        index, stream = begun.chunks[chunk], stream_of(subject.seed, "images", chunk)
+        maps = explain_preserved(subject, meter, index, stream)
+        repeated = torch.ones(len(index))
+        if begun.replay:
+            again = explain_preserved(subject, meter, index, stream)
+            repeated = _mean(matched_similarity(rank(a), rank(b)) for a, b in zip(maps, again, strict=True))
+        begun.originals.append(_original(begun, maps, repeated.double().cpu().numpy()))
+
+
+def fill(subject: Subject, meter: Meter, begun: Survey, key: tuple[str, int, int], targets: Tensor | None = None) -> None:
+    """Explain one chunk as the model now stands, and keep how much of the original is left.
+
+    Args:
+        key: (depth, chunk, draw).
+        targets: other targets than the subject's, one row an image.
+    """
+    if key in begun.cells:
+        return
+    index, stream = begun.chunks[key[1]], stream_of(subject.seed, "images", key[1])
+    maps = explain(subject, meter, index, stream, targets)
+    begun.cells[key] = _cell(begun, begun.originals[key[1]], maps)
+
+
+def chunks_for(begun: Survey, images: int) -> int:
+    """How many chunks hold the first `images` images."""
+    sizes = np.cumsum([len(chunk) for chunk in begun.chunks])
+    return int(min(np.searchsorted(sizes, images) + 1, len(sizes)))
+
+
+def _chunks(subject: Subject, size: int) -> tuple[Tensor, ...]:
+    """All images in chunks of `size`; a single image left over joins the chunk before it."""
+    parts = list(torch.arange(subject.images).split(max(size, 2)))
+    if len(parts) > 1 and len(parts[-1]) < 2:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return tuple(parts)
+
+
+def _replayed(first: Examination) -> bool:
+    return bool((first.repeated > 0.9999).all())
+
+
+def _original(begun: Survey, maps: Maps, repeated: np.ndarray) -> Original:
+    ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
+    return Original(maps, ranks, repeated, constant_images(maps).numpy())
+
+
+def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
+    ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
+    pairs = list(zip(original.ranks, ranks, strict=True))
+    return Cell(
+        matched=_mean(matched_similarity(a, b) for a, b in pairs).double().cpu().numpy(),
+        mismatched=_mean(mismatched_similarity(a, b) for a, b in pairs).double().cpu().numpy(),
+        constant=float(torch.stack([is_constant(part) for part in maps]).all(0).float().mean()),
+        figures={name: _figure(name, original.maps, maps) for name in begun.similarities},
+    )
+
+
+def _figure(name: str, left: Maps, right: Maps) -> float:
+    return float(np.mean([figure(name, a, b).mean().item() for a, b in zip(left, right, strict=True)]))
+
+
+def _mean(parts: object) -> Tensor:
+    return torch.stack(list(parts)).mean(0)

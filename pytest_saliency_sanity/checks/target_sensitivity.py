@@ -1,0 +1,189 @@
+"""Random logit (Sixt et al. 2020, section 5): does the map depend on the class that it is asked to explain?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks.audit import Audit, run
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.diagnosis import hint_of_failure
+from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.looks import Measure
+from pytest_saliency_sanity.checks.reporting import verdict_of
+from pytest_saliency_sanity.checks.subject import Subject, evaluating, subject
+from pytest_saliency_sanity.checks.survey import Sample
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.outputs import Forward, using_forward
+from pytest_saliency_sanity.perturbations import preserved
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="ignores the target",
+    measures="of the map survives when",
+    columns=("stage", "explained instead", "retained"),
+)
+SIGNED = 0.3  # retained fraction; `python -m tests.calibration.target_sensitivity` prints what it was chosen by
+ONE_SIDED = 0.8
+
+
+@dataclass(frozen=True)
+class OtherTargets:
+    """Other classes than the ones explained, as the perturbation of an audit.
+
+    Attributes:
+        rows: for each draw (N,) int64 or (N, K) weights; no draw repeats another's class on an image.
+    """
+
+    rows: tuple[Tensor, ...]
+
+    @contextmanager
+    def __call__(
+        self, subject: Subject, measures: Sequence[Measure], draw: int
+    ) -> Iterator[Iterable[tuple[Measure, Tensor | None]]]:
+        """Within the context, the measure with the targets of this draw; the model is only kept safe."""
+        with preserved(subject.model):
+            yield ((measure, self.rows[draw]) for measure in measures)
+
+
+def check_target_sensitivity(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+    input_shape: tuple[int, ...] | None = None,
+    threshold: float = SIGNED,
+    one_sided_threshold: float = ONE_SIDED,
+    similarities: Sequence[str] = (),
+) -> Verdict:
+    """Whether the maps of an explainer change when another class is explained, on the same model and images.
+
+    Nothing is re-initialized. Each image is explained for up to as many other classes as the profile has draws;
+    their mean is the image's, and the bounds are a one-way t over images.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
+        model: the network, with at least two logits; given back as it was.
+        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
+        targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
+        labels, name, seed, profile, max_seconds, forward, input_shape, similarities: as in
+            `check_model_sensitivity`.
+        threshold: retained fraction above which a signed map fails and below which it passes.
+        one_sided_threshold: retained fraction above which a map of one sign fails.
+
+    Returns:
+        The verdict, with one stage.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: Sixt, Granz and Landgraf, When Explanations Lie, ICML 2020, section 5 ("random logit").
+    """
+    _check_thresholds(threshold, one_sided_threshold)
+    audited = subject(
+        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
+        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+    )  # fmt: skip
+    others = _other_targets(audited)
+    deadline = time.monotonic() + audited.amounts.max_seconds
+    audit = Audit(
+        subject=audited,
+        measures=(_measure(audited, others),),
+        perturbation=others,
+        reduced=_averaged,
+        most_draws=len(others.rows),
+        thresholds=(threshold, one_sided_threshold),
+        meter=Meter(deadline),
+        control_meter=Meter(deadline),
+        similarities=tuple(similarities),
+    )
+    with evaluating(audited.model), using_forward(forward):
+        return concluded(_verdict(audit, *run(audit)))
+
+
+def assert_target_sensitive(
+    explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None, **options: Any
+) -> Verdict:
+    """`check_target_sensitivity`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(check_target_sensitivity(explainer, model, inputs, targets, **options))
+
+
+def _check_thresholds(threshold: float, one_sided_threshold: float) -> None:
+    for label, value in (("threshold", threshold), ("one_sided_threshold", one_sided_threshold)):
+        if not 0 < value < 1:
+            raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
+
+
+def _other_targets(audited: Subject) -> OtherTargets:
+    """Up to as many other classes an image as the last look can use, drawn without repetition.
+
+    Raises:
+        ValueError: for a model with a single logit.
+    """
+    classes = audited.classes
+    if classes < 2:
+        raise ValueError(
+            f"{audited.model_name} has a single logit: there is no other target to explain; "
+            f"check_model_sensitivity is the check for it"
+        )
+    generator = np.random.default_rng([audited.seed, classes])
+    shifts = generator.permuted(np.tile(np.arange(1, classes), (audited.images, 1)), axis=1)
+    most = min(classes - 1, 4 * audited.amounts.draws)
+    return OtherTargets(tuple(_shifted(audited.targets, torch.from_numpy(shifts[:, k]), classes) for k in range(most)))
+
+
+def _shifted(targets: Tensor, shift: Tensor, classes: int) -> Tensor:
+    shift = shift.to(targets.device)
+    if targets.ndim == 1:
+        return (targets + shift) % classes
+    columns = (torch.arange(classes, device=targets.device)[None] - shift[:, None]) % classes
+    return targets.gather(1, columns)
+
+
+def _measure(audited: Subject, others: OtherTargets) -> Measure:
+    return Measure(
+        name="another target",
+        detail=f"{len(others.rows)} of {audited.classes - 1} other classes, drawn for each image",
+        sentence="another class is explained",
+        judged=True,
+    )
+
+
+def _averaged(sample: Sample) -> Sample:
+    """The mean over an image's other classes: which classes they were is not a factor that images share."""
+    return replace(
+        sample, matched=sample.matched.mean(1, keepdims=True), mismatched=sample.mismatched.mean(1, keepdims=True)
+    )
+
+
+def _verdict(audit: Audit, findings: tuple[Finding, ...], stages: tuple[Stage, ...]) -> Verdict:
+    plain = verdict_of(audit, "target_sensitivity", CLAIM, findings, stages)
+    if plain.outcome != "fail" or findings:
+        return plain
+    return replace(plain, hint=_hint(audit, stages))
+
+
+def _hint(audit: Audit, stages: tuple[Stage, ...]) -> str:
+    if stages[0].statistic > 0.99:
+        return "its map is the same for every target: it explains one class whatever it is asked, or no class at all"
+    return hint_of_failure(audit.subject, audit.first, stages, audit.gradient_maps)

@@ -1,0 +1,67 @@
+"""What an assertion raises: one class for each outcome that is not a pass.
+
+All three are AssertionErrors and none is a subclass of another, so that `xfail(raises=SanityCheckFailed)`
+means what it says: a crash of the explainer, or too little evidence, is not the known failure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.verdict import Verdict
+
+
+class _VerdictError(AssertionError):
+    """An AssertionError that carries its verdict and survives pickling (xdist, multiprocessing)."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.render())
+        self.verdict = verdict
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The public classes claim to live in builtins (see below), where pickle would not find them.
+        kind = next(kind.__name__ for kind in type(self).__mro__ if kind.__name__ in _BY_NAME)
+        notes = getattr(self, "__notes__", None)
+        return _rebuild, (kind, self.verdict), {"__notes__": notes} if notes else None
+
+
+class SanityCheckFailed(_VerdictError):
+    """The explanation does not depend on what it has to depend on."""
+
+
+class SanityCheckInconclusive(_VerdictError):
+    """The evidence supports neither a pass nor a fail; the verdict says what would settle it."""
+
+
+class ExplainerContractError(_VerdictError):
+    """The explainer broke its contract: an exception, NaN, a wrong shape, a changed model."""
+
+
+_BY_OUTCOME = {
+    "fail": SanityCheckFailed,
+    "inconclusive": SanityCheckInconclusive,
+    "error": ExplainerContractError,
+}
+_BY_NAME = {kind.__name__: kind for kind in _BY_OUTCOME.values()}
+
+for _kind in _BY_OUTCOME.values():
+    # pytest's short summary prints the qualified name in front of the message: leave room for the message.
+    _kind.__module__ = "builtins"
+
+
+def raise_unless_passed(verdict: Verdict) -> Verdict:
+    """Return a passing verdict; raise the error that belongs to any other.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by `verdict.outcome`; the last
+            is chained to the exception that the explainer raised, if it raised one.
+    """
+    __tracebackhide__ = True
+    if verdict.outcome == "pass":
+        return verdict
+    raise _BY_OUTCOME[verdict.outcome](verdict) from verdict.exception
+
+
+def _rebuild(name: str, verdict: Verdict) -> _VerdictError:
+    return _BY_NAME[name](verdict)

@@ -1,0 +1,49 @@
+"""Explainers as plain functions `(model, inputs, targets, *, options) -> map`, one family a file."""
+
+from __future__ import annotations
+
+from .backprop import deconvnet, guided_backprop
+from .cam import gradcam, guided_gradcam
+from .controls import (
+    CONTROLS,
+    cached_maps,
+    center_prior,
+    constant,
+    gradient_sobel_mixture,
+    input_copy,
+    input_x_sobel,
+    laplacian,
+    local_deviation,
+    noise,
+    noisy_sobel,
+    sobel,
+    stale_model,
+)
+from .gradients import gradient, input_x_gradient, integrated_gradients, smoothgrad, vargrad
+from .masks import occlusion
+
+__all__ = [
+    "CONTROLS",
+    "cached_maps",
+    "center_prior",
+    "constant",
+    "deconvnet",
+    "gradcam",
+    "gradient",
+    "gradient_sobel_mixture",
+    "guided_backprop",
+    "guided_gradcam",
+    "input_copy",
+    "input_x_gradient",
+    "input_x_sobel",
+    "integrated_gradients",
+    "laplacian",
+    "local_deviation",
+    "noise",
+    "noisy_sobel",
+    "occlusion",
+    "smoothgrad",
+    "sobel",
+    "stale_model",
+    "vargrad",
+]

@@ -1,0 +1,172 @@
+"""Class activation maps: the last feature map of a model, weighted by the gradient of the target's score."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..outputs import Inputs
+from .backprop import guided_backprop
+from .features import FeatureMap, FeatureMaps, depends_on
+from .gradients import gradient_leaves, scores_of
+from .inputs import as_given, tensors, wide
+from .interception import refuse_opaque
+
+UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
+
+
+def gradcam(
+    model: Any, inputs: Inputs, targets: Any, *, layer: str | nn.Module | None = None, relu: bool = True
+) -> Inputs:
+    """Grad-CAM, (N, 1, *S): a feature map summed over its channels, each weighted by its mean gradient.
+
+    Selvaraju et al. 2017, section 3; rectified unless `relu=False`, then upsampled (bi-, tri-)linearly to
+    the input's size. `layer` is a module of the model or its dotted name (of a layer that runs several
+    times the last run counts). By default the model is run and its last spatial feature map taken: channels
+    first or last, or the tokens of a transformer, folded to their grid without the class tokens; of these
+    the last at which the patch tokens have a gradient (after the last attention only the class token has
+    one).
+
+    Raises TypeError for a tuple of inputs, ValueError if there is no spatial feature map, if the layer is
+    unknown, does not run or has no spatial output, or if a part of the model is scripted or compiled.
+    """
+    leaf_shape = _one_tensor(inputs).shape
+    model = model.module if isinstance(model, nn.DataParallel) else model
+    refuse_opaque("gradcam", model)
+    with torch.inference_mode(False), torch.enable_grad():
+        leaves = gradient_leaves(inputs)
+        maps = FeatureMaps(leaf_shape[0], tuple(leaf_shape[2:]))
+        with _watching(model, layer) as outputs, maps:
+            scores = scores_of(model, inputs, leaves, targets)
+        if layer is None:
+            features, gradients = _last_map(model, maps.found, scores, leaves[0])
+        else:
+            features, gradients = _map_of_layer(layer, outputs, maps, scores)
+    cam = _weighted_sum(features.detach(), gradients, relu)
+    return as_given(inputs, [_upsampled(cam, leaf_shape[2:]).to(leaves[0].dtype)])
+
+
+def guided_gradcam(
+    model: Any, inputs: Inputs, targets: Any, *, layer: str | nn.Module | None = None
+) -> Inputs:
+    """Guided backpropagation times Grad-CAM, (N, C, *S). Selvaraju et al. 2017, section 3.3.
+
+    Raises what `guided_backprop` and `gradcam` raise.
+    """
+    cams = tensors(gradcam(model, inputs, targets, layer=layer))
+    guided = tensors(guided_backprop(model, inputs, targets))
+    return as_given(inputs, [g * cam for g, cam in zip(guided, cams, strict=True)])
+
+
+def _one_tensor(inputs: Inputs) -> Tensor:
+    parts = tensors(inputs)
+    if len(parts) != 1:
+        raise TypeError(
+            f"gradcam explains one tensor of inputs, got a tuple of {len(parts)}: "
+            "a feature map does not tell which of them it belongs to."
+        )
+    if parts[0].dim() - 2 not in UPSAMPLING:
+        raise ValueError(
+            "gradcam needs inputs (N, C, *S) with one to three spatial dimensions, "
+            f"got {tuple(parts[0].shape)}."
+        )
+    return parts[0]
+
+
+@contextlib.contextmanager
+def _watching(model: Any, layer: str | nn.Module | None) -> Iterator[list[Any]]:
+    """The outputs of `layer`, run after run, as long as the context is open."""
+    outputs: list[Any] = []
+    if layer is None:
+        yield outputs
+        return
+
+    def keep(module: nn.Module, args: Any, output: Any) -> Any:
+        outputs.append(output)
+        # What follows gets a copy: an in-place ReLU behind the layer shall not change what the layer gave.
+        return output.clone() if isinstance(output, Tensor) else output
+
+    handle = _module(model, layer).register_forward_hook(keep)
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+def _module(model: Any, layer: str | nn.Module) -> nn.Module:
+    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
+    if isinstance(layer, nn.Module):
+        if any(module is layer for module in modules.values()):
+            return layer
+        raise ValueError(
+            f"layer={type(layer).__name__}(...) is no module of this {type(model).__name__} (a copy of "
+            "a model has layers of its own): give the layer's dotted name."
+        )
+    if layer in modules:
+        return modules[layer]
+    raise ValueError(
+        f"Unknown layer {layer!r}; the layers of {type(model).__name__} are "
+        f"{', '.join(name for name in modules if name)}."
+    )
+
+
+def _map_of_layer(
+    layer: str | nn.Module, outputs: list[Any], maps: FeatureMaps, scores: Tensor
+) -> tuple[Tensor, Tensor]:
+    name = layer if isinstance(layer, str) else type(layer).__name__
+    if not outputs:
+        raise ValueError(f"The layer {name} does not run.")
+    output = outputs[-1][0] if isinstance(outputs[-1], (tuple, list)) else outputs[-1]
+    layout = maps.layout_of(output) if isinstance(output, Tensor) else None
+    if layout is None:
+        found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(
+            f"The output of the layer {name} is no map over the positions of the input: {found}."
+        )
+    gradient = _gradient_at(output, scores)
+    if gradient is None:
+        raise ValueError(f"The score does not depend on the output of the layer {name}.")
+    return layout.read(output), layout.read(gradient)
+
+
+def _last_map(model: Any, found: list[FeatureMap], scores: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor]:
+    last = None
+    for feature in reversed(found):
+        gradient = _gradient_at(feature.tensor, scores)
+        if gradient is None or not depends_on(feature.tensor, leaf):
+            continue
+        read = feature.layout.read(feature.tensor), feature.layout.read(gradient)
+        if not feature.layout.prefix or read[1].any():
+            return read
+        if last is None and not gradient.any():
+            return read  # A head of zeros: no earlier map has a gradient either.
+        last = last or read
+    if last is None:
+        raise ValueError(
+            f"gradcam found no spatial feature map in {type(model).__name__} (an MLP has none): use "
+            "another explainer, or name a layer with layer=."
+        )
+    return last
+
+
+def _gradient_at(tensor: Tensor, scores: Tensor) -> Tensor | None:
+    if not tensor.requires_grad:
+        return None
+    ones = torch.ones_like(scores)
+    return torch.autograd.grad(scores, tensor, ones, retain_graph=True, allow_unused=True)[0]
+
+
+def _weighted_sum(features: Tensor, gradients: Tensor, relu: bool) -> Tensor:
+    features, gradients = wide(features), wide(gradients)
+    weights = gradients.mean(tuple(range(2, gradients.dim())), keepdim=True)
+    cam = (weights * features).sum(1, keepdim=True)
+    return cam.relu() if relu else cam
+
+
+def _upsampled(cam: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(cam, size=tuple(size), mode=UPSAMPLING[len(size)], align_corners=False)

@@ -1,0 +1,124 @@
+"""Explainers that hide parts of the input and watch the target's score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from math import ceil
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..outputs import Inputs, as_targets, class_scores
+from .inputs import (
+    Parts,
+    as_given,
+    baseline_like,
+    in_calls,
+    joined,
+    points_per_call,
+    repeated,
+    tensors,
+    whole_number,
+    wide,
+)
+
+Window: TypeAlias = "tuple[slice, ...]"
+
+
+def occlusion(
+    model: Any,
+    inputs: Inputs,
+    targets: Any,
+    *,
+    window: int | tuple[int, ...] | None = None,
+    stride: int | tuple[int, ...] | None = None,
+    baseline: float | Tensor = 0.0,
+    batch_size: int | None = None,
+) -> Inputs:
+    """How far the target's logit drops when a window over a pixel is replaced, averaged over those windows.
+
+    Zeiler and Fergus 2014, section 4.2; the arithmetic of captum's `Occlusion` with windows over all
+    channels. The map is (N, 1, *S), positive where hiding the pixel lowers the score. `window` and `stride`
+    count pixels, one number or one for each spatial dimension: by default an eighth of each side, at least
+    2, and half the window. The last window of each dimension reaches the border, where it is cut off.
+    `baseline` is a number or a tensor that broadcasts to the inputs. `batch_size` bounds the images per
+    call of the model. Of a tuple of inputs each tensor is occluded in turn, and gets its map.
+
+    Raises ValueError for windows and strides that are not whole numbers, that do not fit or leave gaps.
+    """
+    parts = tuple(part.detach() for part in tensors(inputs))
+    per_call = points_per_call(inputs, batch_size)
+    with torch.no_grad():
+        score = _scorer(model, inputs, targets)
+        clean = score([parts])
+        maps = []
+        for index, part in enumerate(parts):
+            windows = list(_windows(part, window, stride))
+            occluded = (_replaced(parts, index, at, baseline) for at in windows)
+            drops = torch.cat([clean - score(call) for call in in_calls(occluded, per_call)])
+            maps.append(_averaged(part, windows, drops))
+    return as_given(inputs, maps)
+
+
+def _scorer(model: Any, inputs: Inputs, targets: Any) -> Any:
+    """A function from a list of P variants of the inputs to their scores, (P, N)."""
+    targets = as_targets(targets, len(tensors(inputs)[0]))
+
+    def score(points: list[Parts]) -> Tensor:
+        batch = as_given(inputs, joined(points))
+        return wide(class_scores(model, batch, repeated(targets, len(points)))).unflatten(
+            0, (len(points), -1)
+        )
+
+    return score
+
+
+def _windows(part: Tensor, window: Any, stride: Any) -> Iterator[Window]:
+    sides = part.shape[2:]
+    if not sides:
+        raise ValueError(
+            f"occlusion needs inputs (N, C, *S) with a spatial dimension, got {tuple(part.shape)}."
+        )
+    windows = _per_dimension("window", window, [min(side, max(2, side // 8)) for side in sides])
+    strides = _per_dimension("stride", stride, [max(1, width // 2) for width in windows])
+    for side, width, step in zip(sides, windows, strides, strict=True):
+        if width > side:
+            raise ValueError(f"A window of {width} does not fit in a side of {side}.")
+        if step > width < side:
+            raise ValueError(f"A stride of {step} leaves gaps between windows of {width}.")
+    starts = [_starts(*dimension) for dimension in zip(sides, windows, strides, strict=True)]
+    for corner in product(*starts):
+        yield tuple(slice(start, start + width) for start, width in zip(corner, windows, strict=True))
+
+
+def _starts(side: int, width: int, step: int) -> range:
+    return range(0, step * (ceil((side - width) / step) + 1), step)
+
+
+def _per_dimension(name: str, value: Any, default: list[int]) -> list[int]:
+    if value is None:
+        return default
+    values = list(value) if isinstance(value, (tuple, list)) else [value] * len(default)
+    if len(values) != len(default):
+        raise ValueError(
+            f"{name} needs one number or {len(default)}, one for each spatial dimension, got {value!r}."
+        )
+    return [whole_number(name, one) for one in values]
+
+
+def _replaced(parts: Parts, index: int, window: Window, baseline: float | Tensor) -> Parts:
+    part = parts[index].clone()
+    part[(..., *window)] = baseline_like(part, baseline)[(..., *window)]
+    return (*parts[:index], part, *parts[index + 1 :])
+
+
+def _averaged(part: Tensor, windows: list[Window], drops: Tensor) -> Tensor:
+    total = drops.new_zeros(len(part), 1, *part.shape[2:])
+    covering = torch.zeros_like(total[:1])
+    singles = (-1, *[1] * (part.dim() - 1))
+    for window, drop in zip(windows, drops, strict=True):
+        total[(..., *window)] += drop.view(singles)
+        covering[(..., *window)] += 1
+    return (total / covering).to(part.dtype)

@@ -1,0 +1,199 @@
+"""What a model returns, read as logits (N, K), and the scores of the targets among them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
+Forward: TypeAlias = Callable[[Any, Any], Tensor]
+
+FIELDS = ("logits", "out")
+
+_forward: ContextVar[Forward | None] = ContextVar("saliency_forward", default=None)
+
+
+@contextlib.contextmanager
+def using_forward(forward: Forward | None) -> Iterator[None]:
+    """Within this context, `forward(model, inputs)` gives the logits wherever `forward=None` is passed.
+
+    Contexts nest, the innermost applies; `using_forward(None)` goes back to calling the model itself.
+    """
+    if forward is not None and not callable(forward):
+        raise TypeError(f"forward= must be a function forward(model, inputs) -> logits, got {forward!r}.")
+    token = _forward.set(forward)
+    try:
+        yield
+    finally:
+        _forward.reset(token)
+
+
+def logits(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor:
+    """The model's logits, (N, K), with their graph.
+
+    `inputs` is a tensor (N, C, *S) or a tuple of tensors, which are passed as `model(*inputs)`. The model
+    may return a tensor, or something that holds one under `logits` or `out`. One number an input, (N,),
+    becomes (N, 1); a dense prediction (N, K, *S) of four or more dimensions is averaged over S.
+
+    Raises TypeError if no tensor of logits is found, ValueError if its shape has no single reading. Both
+    name `forward=`, the function `forward(model, inputs)` that settles it.
+    """
+    forward = forward or _forward.get()
+    returned = _call(model, inputs) if forward is None else forward(model, inputs)
+    return _two_dimensional(_tensor(returned), batch_size(inputs))
+
+
+def class_scores(model: Any, inputs: Inputs, targets: Any, forward: Forward | None = None) -> Tensor:
+    """One score an input, (N,), with its graph.
+
+    `targets` (N,) of integers: the logit of that class; (N, K) of weights, for several labels an image:
+    the weighted sum of the logits. Raises what `logits` and `check_targets` raise.
+    """
+    scores = logits(model, inputs, forward)
+    targets = check_targets(targets, *scores.shape).to(scores.device)
+    if targets.dim() == 1:
+        return scores.gather(1, targets[:, None]).squeeze(1)
+    return (scores * targets.to(scores.dtype)).sum(1)
+
+
+def predicted_targets(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor:
+    """The class with the largest logit, (N,) int64; 0 for a model with a single logit."""
+    with torch.no_grad():
+        return logits(model, inputs, forward).argmax(1)
+
+
+def check_targets(targets: Any, n: int, k: int) -> Tensor:
+    """`targets` as a tensor: (n,) int64 with values in 0..k-1, or (n, k) floating-point weights.
+
+    Raises ValueError that shows the value, for a wrong shape, length, dtype or an index out of range.
+    """
+    targets = as_targets(targets, n)
+    return _check_weights(targets, n, k) if targets.dim() == 2 else _check_range(targets, k)
+
+
+def as_targets(targets: Any, n: int) -> Tensor:
+    """What can be checked of `targets` before the number of classes is known: (n,) int64 or (n, any).
+
+    Raises ValueError that shows the value, for a wrong number of dimensions, length or dtype.
+    """
+    targets = _as_tensor(targets)
+    if targets.dim() not in (1, 2):
+        raise ValueError(
+            f"targets must be ({n},) class indices or ({n}, K) weights, got shape {tuple(targets.shape)}."
+        )
+    if len(targets) != n:
+        raise ValueError(f"There are {n} inputs but {len(targets)} targets.")
+    if targets.dim() == 2:
+        return targets if targets.is_floating_point() else targets.to(torch.get_default_dtype())
+    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
+        raise ValueError(f"targets of shape ({n},) must be class indices (int64), got {targets.dtype}.")
+    return targets.long()
+
+
+def batch_size(inputs: Inputs) -> int:
+    """The number of inputs N, the first dimension of the tensor or of the first tensor of the tuple.
+
+    Raises TypeError if `inputs` is neither a tensor nor a tuple of tensors, ValueError if their N differ.
+    """
+    parts = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    wrong = [part for part in parts if not isinstance(part, Tensor)]
+    if wrong or not parts:
+        found = type(wrong[0]).__name__ if wrong else "an empty tuple"
+        raise TypeError(f"inputs must be a tensor (N, C, *S) or a tuple of such tensors, got {found}.")
+    sizes = [len(part) if part.dim() else 0 for part in parts]
+    if len(set(sizes)) > 1:
+        raise ValueError(f"A tuple of inputs needs the same N in every tensor, got {sizes}.")
+    return sizes[0]
+
+
+def _call(model: Any, inputs: Inputs) -> Any:
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
+def _tensor(returned: Any) -> Tensor:
+    if isinstance(returned, Tensor):
+        return returned
+    for field in FIELDS:
+        value = returned.get(field) if isinstance(returned, Mapping) else getattr(returned, field, None)
+        if isinstance(value, Tensor):
+            return value
+    raise TypeError(_no_logits(returned))
+
+
+def _no_logits(returned: Any) -> str:
+    message = (
+        f"The model returned {_described(returned)}, in which there is no tensor under 'logits' or 'out'"
+    )
+    return f"{message}: pass {_suggested(returned)}."
+
+
+def _described(returned: Any) -> str:
+    name = type(returned).__name__
+    if isinstance(returned, Mapping):
+        return f"a {name} with the keys {sorted(map(str, returned))}"
+    fields = getattr(returned, "_fields", None)
+    if fields is None and dataclasses.is_dataclass(returned):
+        fields = [field.name for field in dataclasses.fields(returned)]
+    if fields is not None:
+        return f"a {name} with the fields {list(fields)}"
+    if isinstance(returned, (tuple, list)):
+        return f"a {name} of {len(returned)}"
+    return f"a {name}"
+
+
+def _suggested(returned: Any) -> str:
+    if isinstance(returned, Mapping):
+        return f"forward=lambda model, inputs: model(inputs)[{next(iter(returned), 'key')!r}], or another key"
+    if isinstance(returned, (tuple, list)):
+        return "forward=lambda model, inputs: model(inputs)[0], or another position"
+    return "forward=, a function forward(model, inputs) -> logits"
+
+
+def _two_dimensional(scores: Tensor, n: int) -> Tensor:
+    shape = tuple(scores.shape)
+    if not scores.is_floating_point():
+        raise TypeError(
+            f"The logits must be floating-point numbers, the model returned {scores.dtype}; "
+            "pass forward=, a function forward(model, inputs) -> logits."
+        )
+    if scores.dim() == 0 or shape[0] != n:
+        raise ValueError(
+            f"The model returned a tensor of shape {shape} for {n} inputs, where ({n}, K) is "
+            "needed; pass forward=, a function forward(model, inputs) -> logits."
+        )
+    if scores.dim() == 3:
+        raise ValueError(
+            f"Logits of shape {shape} can be (N, positions, K) or (N, K, positions): pass "
+            "forward=lambda model, inputs: model(inputs).mean(1), or another reduction to (N, K)."
+        )
+    return scores[:, None] if scores.dim() == 1 else scores.flatten(2).mean(2) if scores.dim() > 3 else scores
+
+
+def _as_tensor(targets: Any) -> Tensor:
+    try:
+        return targets if isinstance(targets, Tensor) else torch.as_tensor(targets)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"targets must be a tensor of class indices or of weights, got {targets!r}."
+        ) from None
+
+
+def _check_weights(weights: Tensor, n: int, k: int) -> Tensor:
+    if weights.shape != (n, k):
+        raise ValueError(
+            f"targets of two dimensions are weights of shape ({n}, {k}), got {tuple(weights.shape)}."
+        )
+    return weights
+
+
+def _check_range(targets: Tensor, k: int) -> Tensor:
+    outside = targets[(targets < 0) | (targets >= k)]
+    if len(outside):
+        raise ValueError(f"Target {outside[0].item()} is out of range: the model has the classes 0..{k - 1}.")
+    return targets

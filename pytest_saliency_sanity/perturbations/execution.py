@@ -1,0 +1,176 @@
+"""One forward pass, watched: when each parameter and buffer is last used, and when each module runs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+
+from ..outputs import Forward, Inputs, logits
+from .streams import random_state
+
+IMAGES = 2  # enough to run: a model in evaluation mode does the same for every image
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What ran, by id of tensors and modules; positions count calls and entries of modules from 0."""
+
+    last_use: dict[int, float] = field(default_factory=dict)
+    intervals: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def during(self, module: nn.Module, position: float) -> bool:
+        """Whether `module` was running at `position`."""
+        return any(start <= position <= end for start, end in self.intervals.get(id(module), ()))
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside DataParallel, DistributedDataParallel and torch.compile."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            inner = model.module
+        if inner is None:
+            return model
+        model = inner
+
+
+def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
+    """Run `network` once, in evaluation mode and eagerly, on the first two inputs.
+
+    Training modes and global generators are given back. A tensor is used where it is an argument of a torch
+    function that returns a tensor (`p.dtype` is no use). What no function was seen to take, as within a
+    scripted module, is in use if the logits have a gradient with respect to it, and takes the place of its
+    nearest executed ancestor. Lazy modules are initialized by this run, for good.
+    """
+    execution, inputs = Execution(), _few(inputs)
+    with _evaluating(network), torch.no_grad(), _eager():
+        with _watched_modules(execution) as clock, _Uses(execution, clock):
+            logits(network, inputs, forward)
+        _place_unseen(execution, network, inputs, forward)
+    return execution
+
+
+class _Uses(TorchFunctionMode):
+    # The one class that torch asks for: a mode is how its functions are intercepted.
+    def __init__(self, execution: Execution, clock: Iterator[int]):
+        super().__init__()
+        self.execution, self.clock = execution, clock
+
+    def __torch_function__(
+        self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if any(True for _ in _tensors(result)):
+            now = next(self.clock)
+            for tensor in _tensors([args, kwargs]):
+                self.execution.last_use[id(tensor)] = now
+        return result
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        yield from itertools.chain.from_iterable(map(_tensors, value))
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+
+
+@contextlib.contextmanager
+def _watched_modules(execution: Execution) -> Iterator[Iterator[int]]:
+    clock, running = itertools.count(), []
+
+    def enter(module: nn.Module, args: Any) -> None:
+        running.append((module, next(clock)))
+
+    def leave(module: nn.Module, args: Any, output: Any) -> None:
+        entered, start = running.pop()
+        while entered is not module:  # those in between left by an exception that the model caught
+            entered, start = running.pop()
+        execution.intervals.setdefault(id(module), []).append((start, next(clock)))
+
+    handles = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
+    try:
+        yield clock
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    modes, before = [(module, module.training) for module in network.modules()], random_state()
+    try:
+        network.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        before.restore()
+
+
+def _eager() -> contextlib.AbstractContextManager[Any]:
+    # Compiled code is not watched. Before torch 2.6 nothing can suspend a compiled submodule from outside.
+    stance = getattr(torch.compiler, "set_stance", None)
+    return stance("force_eager") if stance else contextlib.nullcontext()
+
+
+def _few(inputs: Inputs) -> Inputs:
+    return tuple(part[:IMAGES] for part in inputs) if isinstance(inputs, (tuple, list)) else inputs[:IMAGES]
+
+
+# What no function was seen to take.
+
+
+def _place_unseen(execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None) -> None:
+    unseen = {name: p for name, p in network.named_parameters() if id(p) not in execution.last_use}
+    used = _influential(network, list(unseen.values()), inputs, forward)
+    for rank, (name, parameter) in enumerate(unseen.items(), 1):
+        if id(parameter) in used:
+            # Just before its ancestor ends; among several, in the order of registration.
+            end = _end_of_nearest_executed(execution, network, name)
+            execution.last_use[id(parameter)] = end - 1 + rank / (len(unseen) + 1)
+
+
+def _influential(
+    network: nn.Module, candidates: list[Tensor], inputs: Inputs, forward: Forward | None
+) -> set[int]:
+    candidates = [p for p in candidates if p.is_floating_point() or p.is_complex()]
+    if not candidates:
+        return set()
+    with _only_these_require_grad(network.parameters(), candidates), torch.enable_grad():
+        scores = logits(network, inputs, forward)
+        if not scores.requires_grad:
+            return set()
+        gradients = torch.autograd.grad(scores.sum(), candidates, allow_unused=True)
+    return {id(p) for p, gradient in zip(candidates, gradients, strict=True) if gradient is not None}
+
+
+@contextlib.contextmanager
+def _only_these_require_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Iterator[None]:
+    before, wanted = [(p, p.requires_grad) for p in parameters], set(map(id, these))
+    try:
+        for p, _ in before:
+            p.requires_grad_(id(p) in wanted)
+        yield
+    finally:
+        for p, required in before:
+            p.requires_grad_(required)
+
+
+def _end_of_nearest_executed(execution: Execution, network: nn.Module, name: str) -> int:
+    modules = dict(network.named_modules())
+    while name:
+        name = name.rpartition(".")[0]
+        intervals = execution.intervals.get(id(modules[name]))
+        if intervals:
+            return intervals[-1][1]
+    return 0

@@ -1,0 +1,72 @@
+"""Random streams: the caller's, forked and given back; and one of its own for every tensor that is drawn."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """The state of the global generators of torch (CPU and every CUDA device), numpy and `random`."""
+
+    torch_cpu: Tensor = field(repr=False)
+    cuda: tuple[Tensor, ...] = field(repr=False)
+    numpy: dict[str, Any] = field(repr=False)
+    python: tuple[Any, ...] = field(repr=False)
+
+    def restore(self) -> None:
+        torch.set_rng_state(self.torch_cpu)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(list(self.cuda))
+        np.random.set_state(self.numpy)
+        random.setstate(self.python)
+
+
+def random_state() -> RandomState:
+    """The present state of all global generators. CUDA is left asleep where nobody has used it."""
+    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
+    return RandomState(torch.get_rng_state(), cuda, np.random.get_state(legacy=False), random.getstate())
+
+
+@contextlib.contextmanager
+def replayed(seed: int) -> Iterator[None]:
+    """Within this context all global generators run from `seed`; on leaving they stand where they stood.
+
+    Two calls of a stochastic explainer, each within `replayed(seed)` of the same seed, draw the same noise:
+    what differs between their maps is then due to the model. Generators that an explainer owns itself
+    (`torch.Generator`, `numpy.random.default_rng`) are out of reach.
+    """
+    before = random_state()
+    try:
+        _seed_everything(seed)
+        yield
+    finally:
+        before.restore()
+
+
+def _seed_everything(seed: int) -> None:
+    # Not torch.manual_seed: where CUDA is asleep it queues a seed that would outlive the context.
+    torch.default_generator.manual_seed(seed % 2**63)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed % 2**63)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def stream(*key: int | str) -> torch.Generator:
+    """A CPU generator of its own for `key`, for instance (seed, draw, qualified name).
+
+    The seed is a cryptographic hash, so that neighboring keys are unrelated, and the same in every process
+    (`hash(str)` is not). No global generator is read or moved.
+    """
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") % 2**63)

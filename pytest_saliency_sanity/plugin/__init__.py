@@ -1,0 +1,63 @@
+"""The pytest side: `pytest11` loads this module at every start of pytest, so it imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_saliency_sanity.plugin import fixtures, options, recording
+from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
+    assert_contract,
+    assert_model_sensitive,
+    assert_target_sensitive,
+    saliency_case,
+    saliency_inputs,
+    saliency_labels,
+    saliency_make_model,
+    saliency_model,
+    saliency_regions,
+    saliency_targets,
+    saliency_train_set,
+)
+from pytest_saliency_sanity.plugin.reporter import Reporter
+from pytest_saliency_sanity.settings import Settings
+
+_MARKER = "saliency: audits saliency maps; set on every test that uses a fixture of pytest-saliency-sanity"
+_SETTINGS = pytest.StashKey[Settings]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", _MARKER)
+    config.stash[_SETTINGS] = options.resolved(config)
+    if not hasattr(config, "workerinput"):  # an xdist worker sends its reports to the controller
+        config.pluginmanager.register(Reporter(), "saliency_sanity_reporter")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if not fixtures.NAMES.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker("saliency")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    with recording.recorded(item, item.config.stash[_SETTINGS]):
+        return (yield)
+
+
+# Not a wrapper of pytest_runtest_call: the errors of unittest's tests and of subtests do not pass through it.
+@pytest.hookimpl(specname="pytest_runtest_makereport")
+def pytest_runtest_makereport_of_inconclusive(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+    recording.skip_if_inconclusive(call, item.config.stash[_SETTINGS])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    recording.attach(item, report)
+    return report

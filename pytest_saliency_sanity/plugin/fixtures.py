@@ -1,0 +1,155 @@
+"""What a test asks for: the project's case, and the assertions with the case filled in.
+
+A project overrides the `saliency_*` fixtures that it has in its conftest.py; each is looked up only when a
+check needs it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+import pytest_saliency_sanity
+from pytest_saliency_sanity.case import Case
+
+Assertion = Callable[..., Any]
+
+# Every assertion that has a fixture, and its check: the assertion takes what the check's signature names.
+ASSERTIONS: Mapping[str, str] = {
+    "assert_contract": "check_contract",
+    "assert_model_sensitive": "check_model_sensitivity",
+    "assert_target_sensitive": "check_target_sensitivity",
+}
+CASE_FIELDS = tuple(field.name for field in fields(Case))
+NAMES = frozenset(["saliency_case", *ASSERTIONS, *(f"saliency_{name}" for name in CASE_FIELDS)])
+_OF_THE_INPUTS = ("targets", "labels", "regions")
+
+
+@pytest.fixture(scope="session")
+def saliency_model() -> Any:
+    """The model whose explanations are audited; None until a conftest.py overrides it."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_inputs() -> Any:
+    """Inputs to explain, (N, C, *S) or a tuple of such; None, the default, means stand-in photographs."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_targets() -> Any:
+    """Targets of `saliency_inputs`, (N,) int64 or (N, K); None, the default, means the model's prediction."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_labels() -> Any:
+    """True labels of `saliency_inputs`, (N,) int64; with them the model's accuracy is checked."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_train_set() -> Any:
+    """A pair of tensors or a map-style dataset, for checks that train."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_make_model() -> Any:
+    """A function that builds an untrained model, for checks that train."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_regions() -> Any:
+    """What explanations of `saliency_inputs` should point at: boxes or boolean masks."""
+    return None
+
+
+@pytest.fixture
+def saliency_case(request: pytest.FixtureRequest) -> Case:
+    """Everything that the project's `saliency_*` fixtures say, each looked up when it is used."""
+    case = object.__new__(_FixtureCase)
+    object.__setattr__(case, "_lookup", request.getfixturevalue)
+    return case
+
+
+@pytest.fixture
+def assert_contract(saliency_case: Case) -> Assertion:
+    """assert_contract(explainer, model=None, inputs=None, ...): the explainer keeps its contract."""
+    return _filled("assert_contract", saliency_case)
+
+
+@pytest.fixture
+def assert_model_sensitive(saliency_case: Case) -> Assertion:
+    """assert_model_sensitive(explainer, model=None, inputs=None, ...): another model gives another map."""
+    return _filled("assert_model_sensitive", saliency_case)
+
+
+@pytest.fixture
+def assert_target_sensitive(saliency_case: Case) -> Assertion:
+    """assert_target_sensitive(explainer, model=None, inputs=None, ...): another target gives another map."""
+    return _filled("assert_target_sensitive", saliency_case)
+
+
+class _FixtureCase(Case):
+    """A case whose missing fields are fixtures: looked up on first use, then kept."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in CASE_FIELDS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        object.__setattr__(self, name, self._lookup(f"saliency_{name}"))
+        return self.__dict__[name]
+
+    def __repr__(self) -> str:
+        # pytest shows the fixtures of a failing test: that must not look up what the test left alone.
+        used = [f"{name}={self.__dict__[name]!r}" for name in CASE_FIELDS if name in self.__dict__]
+        return f"Case({', '.join([*used, '...'])})"
+
+
+def _filled(name: str, case: Case) -> Assertion:
+    """The library's assertion, with what is not given taken from the case."""
+
+    def assertion(explainer: Any, *args: Any, **options: Any) -> Any:
+        __tracebackhide__ = True
+        given = _bound(name, explainer, *args, **options)
+        _complete(given, case)
+        return getattr(pytest_saliency_sanity, name)(**given.arguments)
+
+    assertion.__name__ = assertion.__qualname__ = name
+    assertion.__doc__ = f"`pytest_saliency_sanity.{name}`; what is not given comes from saliency_* fixtures."
+    return assertion
+
+
+def _bound(name: str, *args: Any, **options: Any) -> inspect.BoundArguments:
+    __tracebackhide__ = True
+    # The package loads the check here, when a test calls it: the checks import torch.
+    signature = inspect.signature(getattr(pytest_saliency_sanity, ASSERTIONS[name]))
+    try:
+        return signature.bind_partial(*args, **options)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; it takes {', '.join(signature.parameters)}") from None
+
+
+def _complete(given: inspect.BoundArguments, case: Case) -> None:
+    """Take what was not given from the case; the check's signature says which fields it knows."""
+    __tracebackhide__ = True
+    wanted = [name for name in CASE_FIELDS if name in given.signature.parameters]
+    if given.arguments.get("inputs") is not None:  # the case's targets belong to the case's inputs
+        wanted = [name for name in wanted if name not in _OF_THE_INPUTS]
+    for name in wanted:
+        if given.arguments.get(name) is None:
+            given.arguments[name] = _found(case, name)
+
+
+def _found(case: Case, name: str) -> Any:
+    __tracebackhide__ = True
+    value = getattr(case, name)
+    if name == "model" and value is None:
+        raise TypeError("there is no model: pass one, or define the fixture saliency_model in conftest.py")
+    return value

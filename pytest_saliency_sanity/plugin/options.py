@@ -1,0 +1,103 @@
+"""What the user sets: flags, then `[tool.saliency_sanity]` of the rootdir's pyproject.toml, then defaults."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.settings import INCONCLUSIVE, PROFILES, Settings, SettingsError
+
+_TABLE = "saliency_sanity"
+_READ: Mapping[str, Callable[[str], Any]] = {
+    "seed": int,
+    "profile": str,
+    "inconclusive": str,
+    "max_seconds": float,
+}
+
+
+def add(parser: pytest.Parser) -> None:
+    """Register the flags; their values stay text until `resolved`, which words every mistake alike."""
+    group = parser.getgroup("saliency-sanity", "sanity checks of saliency maps")
+    group.addoption(flag("seed"), metavar="N", help="seed of every check that is not given one (default: 0)")
+    group.addoption(
+        flag("profile"),
+        metavar="|".join(PROFILES),
+        help="how much evidence a check gathers before it is inconclusive (default: ci)",
+    )
+    group.addoption(
+        flag("inconclusive"),
+        metavar="|".join(INCONCLUSIVE),
+        help="what an inconclusive verdict does to its test (default: skip in the profile smoke, else fail)",
+    )
+    group.addoption(
+        flag("max_seconds"),
+        metavar="SECONDS",
+        help="budget of one check; past it the verdict is inconclusive (default: the profile's)",
+    )
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting: "max_seconds" is --saliency-max-seconds."""
+    return f"--saliency-{name.replace('_', '-')}"
+
+
+def resolved(config: pytest.Config) -> Settings:
+    """The settings of this run.
+
+    Raises:
+        pytest.UsageError: for an unknown key, an impossible value or a file that is not TOML.
+    """
+    in_file = _with_file(Settings(), config.rootpath / "pyproject.toml")
+    return _with_flags(in_file, {name: config.getoption(flag(name)) for name in settings.SETTABLE})
+
+
+def _with_file(defaults: Settings, path: Path) -> Settings:
+    origin = f"{path}: [tool.{_TABLE}]"
+    try:
+        return settings.overridden(defaults, **settings.known(_table(path), origin))
+    except SettingsError as error:
+        text = str(error)
+        raise pytest.UsageError(text if text.startswith(origin) else f"{origin}: {text}") from None
+
+
+def _with_flags(base: Settings, flags: Mapping[str, str | None]) -> Settings:
+    for name, text in flags.items():
+        try:
+            base = settings.overridden(base, **{name: _value(name, text)})
+        except SettingsError as error:
+            raise pytest.UsageError(f"{flag(name)}: {error}") from None
+    return base
+
+
+def _value(name: str, text: str | None) -> Any:
+    try:
+        return None if text is None else _READ[name](text)
+    except ValueError:
+        return text  # not a number: the settings say what it should have been
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """The file's `[tool.saliency_sanity]`; empty when there is no file or no table."""
+    if not path.is_file():
+        return {}
+    table = _toml(path).get("tool", {}).get(_TABLE, {})
+    if not isinstance(table, dict):
+        raise pytest.UsageError(f"{path}: tool.{_TABLE} must be a table, not {table!r}")
+    return table
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise pytest.UsageError(f"{path}: {error}") from None

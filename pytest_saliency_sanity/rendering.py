@@ -1,0 +1,104 @@
+"""The words of a verdict: the first line, the table, the hint, the command that replays it."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.verdict import Stage, Verdict
+
+_WRAPPER = textwrap.TextWrapper(110, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def summary(verdict: Verdict) -> str:
+    """Who, what, by how much, with the bound and the threshold, on one line."""
+    return encodable(
+        " ".join(_sentence(verdict).split())
+    )  # an explainer's exception may have a message of many lines
+
+
+def message(verdict: Verdict) -> str:
+    """The summary, then the table of stages, the hint, the notes and the replay command."""
+    parts = [
+        summary(verdict),
+        table(verdict),
+        _labelled("hint", verdict.hint),
+        *(_labelled("note", note) for note in verdict.notes),
+        f"replay: {verdict.replay}" if verdict.replay else "",
+    ]
+    return encodable("\n\n".join(parts[:2]).strip() + "".join(f"\n{part}" for part in parts[2:] if part))
+
+
+def table(verdict: Verdict) -> str:
+    """The stages as aligned columns; "" when nothing was measured."""
+    if not verdict.stages:
+        return ""
+    rows = [(*verdict.claim.columns, "interval", "verdict"), *(_row(stage) for stage in verdict.stages)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = (map(str.ljust, row, widths) for row in rows)
+    return "\n".join(f"  {'  '.join(cells).rstrip()}" for cells in padded) + "\n"
+
+
+def encodable(text: str) -> str:
+    """`text` with lone surrogates escaped: xdist cannot send them, and loses the test with exit code 0."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _sentence(verdict: Verdict) -> str:
+    if verdict.findings:
+        return _found(verdict)
+    stage = verdict.deciding
+    if stage is None:
+        return f"{verdict.explainer}: inconclusive: nothing was measured"
+    return {"fail": _failed, "pass": _passed, "inconclusive": _undecided}[stage.outcome](verdict, stage)
+
+
+def _found(verdict: Verdict) -> str:
+    finding = verdict.findings[0]
+    lead = {"fail": "", "error": " broke the contract:", "inconclusive": ": inconclusive:", "pass": ":"}
+    return f"{verdict.explainer}{lead[finding.outcome]} {finding.sentence}"
+
+
+def _failed(verdict: Verdict, stage: Stage) -> str:
+    return (
+        f"{verdict.explainer} {verdict.claim.fails}: {_measured(verdict, stage)} "
+        f"(99 % lower bound {stage.lower:.2f} > {stage.fail_above:.2f})"
+    )
+
+
+def _passed(verdict: Verdict, stage: Stage) -> str:
+    return (
+        f"{verdict.explainer}: no evidence that it {verdict.claim.fails}: {_measured(verdict, stage)} "
+        f"(95 % upper bound {stage.upper:.2f} < {stage.pass_below:.2f})"
+    )
+
+
+def _undecided(verdict: Verdict, stage: Stage) -> str:
+    return (
+        f"{verdict.explainer}: inconclusive whether it {verdict.claim.fails}: {_measured(verdict, stage)} "
+        f"({_between(stage)}); {stage.evidence.get('settled_by', 'more images or draws would tell')}"
+    )
+
+
+def _between(stage: Stage) -> str:
+    bounds = f"99 % lower bound {stage.lower:.2f}, 95 % upper bound {stage.upper:.2f}"
+    if stage.fail_above == stage.pass_below:
+        return f"{bounds}, threshold {stage.pass_below:.2f}"
+    return f"{bounds}; below {stage.pass_below:.2f} passes, above {stage.fail_above:.2f} fails"
+
+
+def _measured(verdict: Verdict, stage: Stage) -> str:
+    return f"{stage.statistic:.2f} {verdict.claim.measures} {stage.sentence or stage.detail or stage.name}"
+
+
+def _row(stage: Stage) -> tuple[str, ...]:
+    interval = f"{stage.lower:.2f} … {stage.upper:.2f}"
+    shown = stage.outcome if stage.judged else "(shown only)"
+    return stage.name, stage.detail, f"{stage.statistic:.2f}", interval, shown
+
+
+def _labelled(label: str, text: str) -> str:
+    if not text:
+        return ""
+    return _WRAPPER.fill(f"{label}: {text}")

@@ -1,0 +1,160 @@
+"""Defaults and where they come from: an argument beats a flag beats pyproject.toml beats the profile.
+
+The settings that hold for the running test, and the place where verdicts are recorded, live in a ContextVar.
+The plugin sets it around each test, so that imported functions and fixtures see the same; outside pytest the
+defaults hold and nothing is recorded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much evidence a check gathers before it says "inconclusive".
+
+    Attributes:
+        name: its key in `PROFILES`.
+        images: images of the ordinary look; an early look takes 8, the last one up to twice as many.
+        draws: re-initializations of the ordinary look; the last look takes twice as many.
+        depths: the judged depths of the cascade.
+        max_seconds: budget of one check; past it the verdict is inconclusive with what is known.
+        inconclusive: what an inconclusive verdict does to its test, "fail" or "skip".
+    """
+
+    name: str
+    images: int
+    draws: int
+    depths: tuple[str, ...]
+    max_seconds: float
+    inconclusive: str
+
+
+PROFILES: Mapping[str, Profile] = {
+    "smoke": Profile("smoke", 8, 3, ("upper",), 60.0, "skip"),
+    "ci": Profile("ci", 16, 5, ("upper", "half", "all"), 600.0, "fail"),
+    "release": Profile("release", 32, 10, ("upper", "half", "all"), 3600.0, "fail"),
+}
+INCONCLUSIVE = ("fail", "skip")
+
+
+class SettingsError(ValueError):
+    """A setting with an unknown name or an impossible value; the sentence lists the choices."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What holds for the checks of one run.
+
+    Attributes:
+        seed: seed of every check that is not given one.
+        profile: a key of `PROFILES`.
+        inconclusive: "fail" or "skip"; None means what the profile says.
+        max_seconds: budget of one check in seconds; None means what the profile says.
+        replay: what repeats the running test (a pytest command without the seed), "" outside pytest.
+        record: called with every verdict; None outside pytest.
+    """
+
+    seed: int = 0
+    profile: str = "ci"
+    inconclusive: str | None = None
+    max_seconds: float | None = None
+    replay: str = ""
+    record: Callable[[Verdict], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            check(name, getattr(self, name))
+
+    @property
+    def amounts(self) -> Profile:
+        """The profile, with the budget and the rule for inconclusive verdicts that were set."""
+        profile = PROFILES[self.profile]
+        return replace(
+            profile,
+            max_seconds=profile.max_seconds if self.max_seconds is None else self.max_seconds,
+            inconclusive=self.inconclusive or profile.inconclusive,
+        )
+
+
+SETTABLE = ("seed", "profile", "inconclusive", "max_seconds")
+_CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
+_IN_THREADS: list[Settings] = []
+
+
+def current() -> Settings:
+    """The settings that hold here: those of the running test, else the defaults."""
+    return _CURRENT.get() or (_IN_THREADS[-1] if _IN_THREADS else Settings())
+
+
+@contextmanager
+def using(settings: Settings, *, in_threads: bool = False) -> Iterator[Settings]:
+    """Let `settings` hold inside the block; `in_threads`: also in threads that know of no others."""
+    token = _CURRENT.set(settings)
+    if in_threads:  # a new thread starts with an empty context, but it belongs to the test that started it
+        _IN_THREADS.append(settings)
+    try:
+        yield settings
+    finally:
+        _CURRENT.reset(token)
+        if in_threads:
+            _IN_THREADS.remove(settings)
+
+
+def overridden(settings: Settings, **given: Any) -> Settings:
+    """`settings` with every value of `given` that is not None.
+
+    Raises:
+        SettingsError: for an unknown name or an impossible value.
+    """
+    return replace(settings, **{name: value for name, value in known(given).items() if value is not None})
+
+
+def known(table: Mapping[str, Any], origin: str = "settings") -> dict[str, Any]:
+    """`table`, if every key in it can be set.
+
+    Raises:
+        SettingsError: for an unknown key; the sentence lists the choices.
+    """
+    for name in table:
+        if name not in SETTABLE:
+            raise SettingsError(f"{origin}: unknown key {name!r}; choose from {', '.join(SETTABLE)}")
+    return dict(table)
+
+
+def _check_seed(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SettingsError(f"{name} must be an integer of at least 0, not {value!r}")
+
+
+def _check_profile(name: str, value: Any) -> None:
+    if not isinstance(value, str) or value not in PROFILES:
+        raise SettingsError(f"{name} must be one of {', '.join(PROFILES)}, not {value!r}")
+
+
+def _check_inconclusive(name: str, value: Any) -> None:
+    if value is not None and value not in INCONCLUSIVE:
+        raise SettingsError(f"{name} must be one of {', '.join(INCONCLUSIVE)}, not {value!r}")
+
+
+def _check_max_seconds(name: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and value > 0):
+        raise SettingsError(f"{name} must be a number of seconds above 0, not {value!r}")
+
+
+_CHECKS = {
+    "seed": _check_seed,
+    "profile": _check_profile,
+    "inconclusive": _check_inconclusive,
+    "max_seconds": _check_max_seconds,
+}

@@ -1,0 +1,29 @@
+"""Numbers only: how alike two maps are, and what a two-way sample of such numbers shows."""
+
+from __future__ import annotations
+
+from pytest_saliency_sanity.statistics.contrast import Contrast, holm_levels, retained_fraction
+from pytest_saliency_sanity.statistics.similarity import (
+    FIGURES,
+    Ranks,
+    figure,
+    is_constant,
+    is_one_sided,
+    matched_similarity,
+    mismatched_similarity,
+    rank,
+)
+
+__all__ = [
+    "FIGURES",
+    "Contrast",
+    "Ranks",
+    "figure",
+    "holm_levels",
+    "is_constant",
+    "is_one_sided",
+    "matched_similarity",
+    "mismatched_similarity",
+    "rank",
+    "retained_fraction",
+]

@@ -1,0 +1,222 @@
+"""How alike two attribution maps are.
+
+The decision rests on Spearman's rank correlation with the sign kept. For maps that are one-sided by construction
+the correlation runs over the union of the two supports: on the digits, the shared black background alone gives
+two unrelated absolute maps a correlation of up to .99. The paper's other figures (Adebayo et al. 2018, section 3:
+Spearman of absolute values, SSIM, Pearson of HOG) are reported when asked for and decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+_PARTNERS = 4
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Maps, ranked once.
+
+    Attributes:
+        ranks: (n, P) average ranks, 1 for the smallest value.
+        floor: (n, P) True where a one-sided map has its smallest value (outside its support); None for
+            signed maps.
+        constant: (n,) True for a map of one value.
+        unit: (n, P) ranks less their mean, scaled to length 1; zero for a constant map.
+    """
+
+    ranks: Tensor
+    floor: Tensor | None
+    constant: Tensor
+    unit: Tensor
+
+
+def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
+    """Rank `maps` (n, *S); ties get their average rank.
+
+    Args:
+        maps: n maps, floating point, finite.
+        one_sided: compare over the union of the supports instead of the whole frame. Maps that are never
+            positive are turned over first.
+    """
+    flat = _upright(maps.flatten(1)) if one_sided else maps.flatten(1)
+    constant = is_constant(flat)
+    ranks = _average_ranks(flat)
+    ranks[constant] = (flat.shape[1] + 1) / 2
+    floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
+    return Ranks(ranks, floor, constant, _unit(ranks))
+
+
+def matched_similarity(left: Ranks, right: Ranks) -> Tensor:
+    """(n,) similarity of map i on the left with map i on the right.
+
+    Identical maps have similarity 1 by definition, also where a correlation is undefined (binary maps over
+    their own support, constant maps); any other pair with an undefined correlation has 0.
+    """
+    similarity = _over_union(left, right) if left.floor is not None else (left.unit * right.unit).sum(1)
+    identical = (left.ranks == right.ranks).all(1)
+    return torch.where(identical, torch.ones_like(similarity), similarity)
+
+
+def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
+    """(n,) mean similarity of map i on the left with the maps j != i on the right: what any two maps share."""
+    n = len(left.ranks)
+    if left.floor is None:
+        pairs = left.unit @ right.unit.T
+        return (pairs.sum(1) - pairs.diagonal()) / (n - 1)
+    # A union of supports is another one for every pair: a few partners an image are enough for a mean.
+    shifts = [_over_union(left, _rolled(right, shift)) for shift in range(1, min(n, _PARTNERS + 1))]
+    return torch.stack(shifts).mean(0)
+
+
+def is_constant(maps: Tensor) -> Tensor:
+    """(n,) True where a map (n, *S) has one value, up to rounding at its own scale."""
+    flat = maps.flatten(1)
+    spread = flat.amax(1) - flat.amin(1)
+    return spread <= 4 * torch.finfo(flat.dtype).eps * flat.abs().amax(1)
+
+
+def is_one_sided(maps: Tensor, atom: float = 0.1) -> bool:
+    """Whether `maps` (n, *S) are one-sided by construction.
+
+    They are when no map has values of both signs, and also when every map has a share of at least `atom` of
+    its pixels tied at an extreme value: an absolute map that was shifted or scaled afterwards.
+    """
+    flat = maps.flatten(1)
+    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+    one_sign = (low >= 0) | (high <= 0)
+    tied = torch.maximum((flat == low).float().mean(1), (flat == high).float().mean(1)) >= atom
+    return bool((one_sign.squeeze(1) | tied).all())
+
+
+def figure(name: str, left: Tensor, right: Tensor) -> Tensor:
+    """(n,) one of the paper's figures for maps (n, *S), pair by pair.
+
+    Raises:
+        ValueError: for an unknown name, listing the choices.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"unknown similarity {name!r}; choose from {', '.join(FIGURES)}")
+    return FIGURES[name](left, right)
+
+
+def _spearman(left: Tensor, right: Tensor) -> Tensor:
+    return matched_similarity(rank(left), rank(right))
+
+
+def _abs_spearman(left: Tensor, right: Tensor) -> Tensor:
+    return _spearman(left.abs(), right.abs())
+
+
+def _ssim(left: Tensor, right: Tensor) -> Tensor:
+    """Structural similarity of the maps scaled to [-1, 1] by their largest absolute value, in two dimensions."""
+    from skimage.metrics import structural_similarity
+
+    def one(a: np.ndarray, b: np.ndarray) -> float:
+        smallest = min(a.shape)
+        window = min(7, smallest - 1 + smallest % 2)
+        return structural_similarity(a, b, data_range=2.0, win_size=window) if window >= 3 else float("nan")
+
+    return _pairwise(one, left, right)
+
+
+def _hog_pearson(left: Tensor, right: Tensor) -> Tensor:
+    """Pearson correlation of the histograms of oriented gradients; NaN for maps that are not two-dimensional."""
+    from skimage.feature import hog
+
+    def one(a: np.ndarray, b: np.ndarray) -> float:
+        if a.ndim != 2:
+            return float("nan")
+        cell = max(2, min(16, min(a.shape) // 4))
+        left, right = (hog(m, pixels_per_cell=(cell, cell)) for m in (a, b))
+        return float(np.corrcoef(left, right)[0, 1]) if left.std() * right.std() > 0 else float("nan")
+
+    return _pairwise(one, left, right)
+
+
+FIGURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "spearman": _spearman,
+    "abs_spearman": _abs_spearman,
+    "ssim": _ssim,
+    "hog_pearson": _hog_pearson,
+}
+
+
+def _pairwise(one: Callable[[np.ndarray, np.ndarray], float], left: Tensor, right: Tensor) -> Tensor:
+    pairs = zip(_scaled(left), _scaled(right), strict=True)
+    return torch.tensor([one(a, b) for a, b in pairs], dtype=torch.float64)
+
+
+def _scaled(maps: Tensor) -> np.ndarray:
+    peak = maps.flatten(1).abs().amax(1).clamp_min(torch.finfo(maps.dtype).tiny)
+    return (maps / peak.view(-1, *[1] * (maps.ndim - 1))).double().cpu().numpy()
+
+
+def _upright(flat: Tensor) -> Tensor:
+    """Turn over the maps whose ties or zeros sit at the top, so that the support is what lies above the floor."""
+    low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
+    hanging = (flat == high).sum(1, keepdim=True) > (flat == low).sum(1, keepdim=True)
+    never_positive = (high <= 0) & (low < 0)
+    return torch.where(never_positive | hanging & (low < 0), -flat, flat)
+
+
+def _average_ranks(flat: Tensor) -> Tensor:
+    if flat.device.type != "cpu":
+        return _ranks_from_order(flat, torch.argsort(flat, dim=1))
+    # numpy's vectorized argsort takes a seventh of torch.sort's time on the CPU (`python -m tests.benchmarks.ranks`).
+    return _ranks_from_order(flat, torch.from_numpy(np.argsort(flat.numpy(), axis=1)))
+
+
+def _ranks_from_order(flat: Tensor, order: Tensor) -> Tensor:
+    ordered = flat.gather(1, order)
+    dtype = torch.float32 if flat.shape[1] < 2**23 else torch.float64
+    place = torch.arange(1, flat.shape[1] + 1, device=flat.device, dtype=dtype).expand_as(ordered)
+    starts = ordered[:, 1:] != ordered[:, :-1]
+    if not starts.all():
+        place = _shared_places(place, starts)
+    return torch.empty_like(place, memory_format=torch.contiguous_format).scatter_(1, order, place)
+
+
+def _shared_places(place: Tensor, starts: Tensor) -> Tensor:
+    """Replace each run of equal values' places by their mean: (first + last) / 2."""
+    edge = torch.ones_like(starts[:, :1])
+    first = torch.where(torch.cat([edge, starts], 1), place, 0).cummax(1).values
+    last = torch.where(torch.cat([starts, edge], 1), place, torch.inf).flip(1).cummin(1).values.flip(1)
+    return (first + last) / 2
+
+
+def _unit(values: Tensor) -> Tensor:
+    centered = values - values.mean(1, keepdim=True)
+    return centered / centered.norm(dim=1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+
+
+def _rolled(ranks: Ranks, shift: int) -> Ranks:
+    floor = None if ranks.floor is None else ranks.floor.roll(shift, 0)
+    return Ranks(ranks.ranks.roll(shift, 0), floor, ranks.constant.roll(shift, 0), ranks.unit)
+
+
+def _over_union(left: Ranks, right: Ranks) -> Tensor:
+    """(n,) Spearman over the pixels where either map leaves its floor, without sorting again.
+
+    Inside the union the values above a map's floor keep their order and lose as many places as there are
+    pixels outside; its floor pixels inside the union share the lowest places.
+    """
+    union = ~(left.floor & right.floor)
+    outside = (~union).sum(1, keepdim=True)
+    a, b = (_within(ranks, outside) * union for ranks in (left, right))
+    count = union.sum(1, keepdim=True).clamp_min(1)
+    a, b = ((part - part.sum(1, keepdim=True) / count) * union for part in (a, b))
+    norm = a.norm(dim=1) * b.norm(dim=1)
+    defined = norm > 1e-6 * count.squeeze(1)
+    return torch.where(defined, (a * b).sum(1) / norm.clamp_min(torch.finfo(a.dtype).tiny), 0)
+
+
+def _within(ranks: Ranks, outside: Tensor) -> Tensor:
+    floor_inside = ranks.floor.sum(1, keepdim=True) - outside
+    return torch.where(ranks.floor, (floor_inside + 1) / 2, ranks.ranks - outside)

@@ -1,0 +1,52 @@
+"""Inner projects for pytest inside pytest."""
+
+from __future__ import annotations
+
+# Before any inner run, which forgets the modules that it is the first to import: numpy cannot be loaded twice
+# in a process, and there would be a second Verdict class.
+import numpy  # noqa: F401
+import pytest
+
+import pytest_saliency_sanity.verdict  # noqa: F401
+
+MIXED = """
+    import pytest
+    from judging import judge
+    from pytest_saliency_sanity.errors import SanityCheckFailed
+
+    def test_honest():
+        judge("pass", explainer="gradient")
+
+    def test_faulty():
+        judge("fail")
+
+    def test_unclear():
+        judge("inconclusive", explainer="noisy")
+
+    def test_broken():
+        judge("error", explainer="broken")
+
+    @pytest.mark.xfail(raises=SanityCheckFailed, strict=True, reason="known to ignore the model")
+    def test_known():
+        judge("fail", explainer="guided")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _without_hypothesis(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its plugin imports all of hypothesis at the end of a run: a second for each of ours.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """An empty project beside judging.py."""
+    pytester.copy_example("judging.py")
+    return pytester
+
+
+@pytest.fixture
+def mixed(project: pytest.Pytester) -> pytest.Pytester:
+    """A project whose tests have one verdict of each kind, and a known failure."""
+    project.makepyfile(test_mixed=MIXED)
+    return project

@@ -1,0 +1,122 @@
+"""The words of a verdict: every sentence, the table, the wrapped lines."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_saliency_sanity import rendering
+from pytest_saliency_sanity.verdict import Finding
+from tests.plugin.judging import made, made_stage
+
+MEASURED = "of the map survives when the upper third is re-initialized"
+
+
+@pytest.mark.parametrize(
+    "outcome, sentence",
+    [
+        ("fail", f"sobel ignores the model: 0.80 {MEASURED} (99 % lower bound 0.70 > 0.30)"),
+        (
+            "pass",
+            f"sobel: no evidence that it ignores the model: 0.10 {MEASURED} (95 % upper bound 0.20 < 0.30)",
+        ),
+        (
+            "inconclusive",
+            f"sobel: inconclusive whether it ignores the model: 0.30 {MEASURED} "
+            "(99 % lower bound 0.20, 95 % upper bound 0.40, threshold 0.30); more images or draws would tell",
+        ),
+        ("error", "sobel broke the contract: it returned NaN for 3 of 16 images"),
+    ],
+)
+def test_the_first_line(outcome: str, sentence: str) -> None:
+    assert made(outcome).summary == sentence
+
+
+@pytest.mark.parametrize(
+    "outcome, sentence",
+    [
+        ("fail", "sobel returns the same value everywhere"),
+        ("inconclusive", "sobel: inconclusive: returns the same value everywhere"),
+        ("error", "sobel broke the contract: returns the same value everywhere"),
+    ],
+)
+def test_the_first_line_of_a_finding(outcome: str, sentence: str) -> None:
+    finding = Finding("code", outcome, "returns the same value everywhere")  # type: ignore[arg-type]
+    assert made("pass", findings=(finding,)).summary == sentence
+
+
+def test_two_thresholds() -> None:
+    unsigned = made_stage(0.5, fail_above=0.8, evidence={"settled_by": "a signed map would tell"})
+    assert made("pass", stages=(unsigned,)).summary.endswith(
+        "(99 % lower bound 0.40, 95 % upper bound 0.60; below 0.30 passes, above 0.80 fails); "
+        "a signed map would tell"
+    )
+
+
+def test_nothing_measured() -> None:
+    assert made("pass", stages=()).summary == "sobel: inconclusive: nothing was measured"
+
+
+@pytest.mark.parametrize("stage", [made_stage(0.8, sentence=""), made_stage(0.8, sentence="", detail="")])
+def test_a_stage_without_a_sentence(stage: object) -> None:
+    shown = getattr(stage, "detail", "") or "upper"
+    assert f"survives when {shown} (" in made("fail", stages=(stage,)).summary
+
+
+def test_the_whole_message() -> None:
+    verdict = made(
+        "fail",
+        stages=(
+            made_stage(0.8),
+            made_stage(0.1, name="all", detail="fc2 … conv1 (5 of 5 blocks)"),
+            made_stage(0.86, name="head", detail="fc2", judged=False),
+        ),
+        hint="it draws edges",
+        notes=("accuracy was not checked", "the inputs are stand-ins"),
+        replay="pytest --saliency-seed 0",
+    )
+    assert (
+        verdict.render()
+        == str(verdict)
+        == f"""\
+sobel ignores the model: 0.80 {MEASURED} (99 % lower bound 0.70 > 0.30)
+
+  depth  re-initialized               retained  interval     verdict
+  upper  fc2, fc1 (2 of 5 blocks)     0.80      0.70 … 0.90  fail
+  all    fc2 … conv1 (5 of 5 blocks)  0.10      0.00 … 0.20  pass
+  head   fc2                          0.86      0.76 … 0.96  (shown only)
+hint: it draws edges
+note: accuracy was not checked
+note: the inputs are stand-ins
+replay: pytest --saliency-seed 0"""
+    )
+
+
+def test_a_message_without_anything_more() -> None:
+    assert made("error", replay="").render() == "sobel broke the contract: it returned NaN for 3 of 16 images"
+
+
+def test_long_notes_are_wrapped_and_the_replay_command_is_not() -> None:
+    verdict = made("error", hint="edge " * 40, replay="pytest " + "x" * 200)
+    _, first, second, replay = verdict.render().splitlines()
+    assert first.startswith("hint: edge") and len(first) <= 110
+    assert second.startswith("  edge")
+    assert replay == "replay: pytest " + "x" * 200
+
+
+def test_a_message_of_many_lines_stays_one_line() -> None:
+    finding = Finding("contract.exception", "error", "it raised ValueError: bad\n\n  shapes:\n\t(3, 4)")
+    summary = made("error", findings=(finding,)).summary
+    assert summary == "sobel broke the contract: it raised ValueError: bad shapes: (3, 4)"
+
+
+@given(explainer=st.text(st.characters()), sentence=st.text(st.characters()))
+def test_any_text_makes_one_line_that_can_be_sent(explainer: str, sentence: str) -> None:
+    verdict = made("error", explainer=explainer, findings=(Finding("code", "error", sentence),))
+    assert len(verdict.summary.splitlines()) == 1
+    verdict.render().encode("utf-8")
+
+
+def test_encodable() -> None:
+    assert rendering.encodable("caf\udce9 é") == "caf\\udce9 é"

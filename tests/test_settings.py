@@ -1,0 +1,129 @@
+"""Settings: defaults, what overrides them, and where they hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import re
+import threading
+from typing import Any
+
+import pytest
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.settings import PROFILES, Settings, SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _outside_pytest(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What holds where no plugin has set anything."""
+    monkeypatch.setattr(settings, "_IN_THREADS", [])
+    token = settings._CURRENT.set(None)
+    yield
+    settings._CURRENT.reset(token)
+
+
+def test_defaults() -> None:
+    present = settings.current()
+    assert present == Settings(
+        seed=0, profile="ci", inconclusive=None, max_seconds=None, replay="", record=None
+    )
+    assert present.amounts == PROFILES["ci"]
+
+
+@pytest.mark.parametrize(
+    "profile, inconclusive, draws", [("smoke", "skip", 3), ("ci", "fail", 5), ("release", "fail", 10)]
+)
+def test_profiles(profile: str, inconclusive: str, draws: int) -> None:
+    amounts = Settings(profile=profile).amounts
+    assert (amounts.inconclusive, amounts.draws) == (inconclusive, draws)
+
+
+def test_what_is_set_beats_the_profile() -> None:
+    amounts = Settings(profile="smoke", inconclusive="fail", max_seconds=2).amounts
+    assert (amounts.inconclusive, amounts.max_seconds, amounts.images) == (
+        "fail",
+        2,
+        PROFILES["smoke"].images,
+    )
+
+
+def test_overridden_leaves_out_none() -> None:
+    base = Settings(seed=3, profile="smoke")
+    assert settings.overridden(base, seed=None, profile="ci") == Settings(seed=3, profile="ci")
+    assert settings.overridden(base, seed=0).seed == 0
+
+
+@pytest.mark.parametrize(
+    "given, sentence",
+    [
+        ({"seed": -1}, "seed must be an integer of at least 0, not -1"),
+        ({"seed": True}, "seed must be an integer of at least 0, not True"),
+        ({"seed": 1.0}, "seed must be an integer of at least 0, not 1.0"),
+        ({"profile": "fast"}, "profile must be one of smoke, ci, release, not 'fast'"),
+        ({"profile": ["ci"]}, "profile must be one of smoke, ci, release, not ['ci']"),
+        ({"inconclusive": "pass"}, "inconclusive must be one of fail, skip, not 'pass'"),
+        ({"max_seconds": 0}, "max_seconds must be a number of seconds above 0, not 0"),
+        ({"max_seconds": float("inf")}, "max_seconds must be a number of seconds above 0, not inf"),
+        ({"max_seconds": "9"}, "max_seconds must be a number of seconds above 0, not '9'"),
+        ({"sed": 1}, "settings: unknown key 'sed'; choose from seed, profile, inconclusive, max_seconds"),
+        (
+            {"replay": ""},
+            "settings: unknown key 'replay'; choose from seed, profile, inconclusive, max_seconds",
+        ),
+    ],
+)
+def test_what_cannot_be_set(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{re.escape(sentence)}$"):
+        settings.overridden(Settings(), **given)
+
+
+def test_using_is_undone_after_an_exception() -> None:
+    with pytest.raises(OSError), settings.using(Settings(seed=1), in_threads=True):
+        raise OSError
+    assert settings.current() == Settings()
+
+
+def test_using_nests() -> None:
+    with settings.using(Settings(seed=1)):
+        with settings.using(Settings(seed=2)):
+            assert settings.current().seed == 2
+        assert settings.current().seed == 1
+
+
+def in_a_thread() -> Settings:
+    """The settings that hold in a new thread."""
+    found: list[Settings] = []
+    # In an empty context, as threads start with everywhere but in free-threaded builds.
+    thread = threading.Thread(
+        target=contextvars.Context().run, args=(lambda: found.append(settings.current()),)
+    )
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_a_thread_has_settings_of_its_own_or_the_test_s() -> None:
+    with settings.using(Settings(seed=1)):
+        assert in_a_thread().seed == 0
+        with settings.using(Settings(seed=2), in_threads=True):
+            assert in_a_thread().seed == 2
+            with settings.using(Settings(seed=3)):
+                assert settings.current().seed == 3
+                assert in_a_thread().seed == 2
+    assert in_a_thread().seed == 0
+
+
+def test_a_task_has_those_of_its_context() -> None:
+    async def seed() -> int:
+        await asyncio.sleep(0)
+        return settings.current().seed
+
+    async def together() -> list[int]:
+        with settings.using(Settings(seed=1)):
+            first = asyncio.create_task(seed())
+        with settings.using(Settings(seed=2)):
+            second = asyncio.create_task(seed())
+        return [await first, await second]
+
+    assert asyncio.run(together()) == [1, 2]
