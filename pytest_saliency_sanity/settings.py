@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
@@ -88,26 +89,44 @@ class Settings:
 
 SETTABLE = ("seed", "profile", "inconclusive", "max_seconds")
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
-_IN_THREADS: list[Settings] = []
+_OF_TESTS: list[Settings] = []
+_ENDED: WeakSet[Callable[[Verdict], None]] = WeakSet()
 
 
 def current() -> Settings:
     """The settings that hold here: those of the running test, else the defaults."""
-    return _CURRENT.get() or (_IN_THREADS[-1] if _IN_THREADS else Settings())
+    present = _CURRENT.get()
+    if present is None or present.record in _ENDED:
+        return _OF_TESTS[-1] if _OF_TESTS else Settings()
+    return present
 
 
 @contextmanager
-def using(settings: Settings, *, in_threads: bool = False) -> Iterator[Settings]:
-    """Let `settings` hold inside the block; `in_threads`: also in threads that know of no others."""
+def using(settings: Settings, *, of_a_test: bool = False) -> Iterator[Settings]:
+    """Let `settings` hold inside the block.
+
+    Args:
+        settings: what holds.
+        of_a_test: the block is a test. They hold in its threads too, which start with an empty context, and
+            not after its end in contexts that were copied from it (an event loop that several tests share).
+    """
     token = _CURRENT.set(settings)
-    if in_threads:  # a new thread starts with an empty context, but it belongs to the test that started it
-        _IN_THREADS.append(settings)
     try:
-        yield settings
+        with _test(settings) if of_a_test else nullcontext():
+            yield settings
     finally:
         _CURRENT.reset(token)
-        if in_threads:
-            _IN_THREADS.remove(settings)
+
+
+@contextmanager
+def _test(settings: Settings) -> Iterator[None]:
+    _OF_TESTS.append(settings)
+    try:
+        yield
+    finally:
+        _OF_TESTS.remove(settings)
+        if settings.record is not None:
+            _ENDED.add(settings.record)
 
 
 def overridden(settings: Settings, **given: Any) -> Settings:

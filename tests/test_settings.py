@@ -17,7 +17,7 @@ from pytest_saliency_sanity.settings import PROFILES, Settings, SettingsError
 @pytest.fixture(autouse=True)
 def _outside_pytest(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What holds where no plugin has set anything."""
-    monkeypatch.setattr(settings, "_IN_THREADS", [])
+    monkeypatch.setattr(settings, "_OF_TESTS", [])
     token = settings._CURRENT.set(None)
     yield
     settings._CURRENT.reset(token)
@@ -79,7 +79,7 @@ def test_what_cannot_be_set(given: dict[str, Any], sentence: str) -> None:
 
 
 def test_using_is_undone_after_an_exception() -> None:
-    with pytest.raises(OSError), settings.using(Settings(seed=1), in_threads=True):
+    with pytest.raises(OSError), settings.using(Settings(seed=1), of_a_test=True):
         raise OSError
     assert settings.current() == Settings()
 
@@ -106,12 +106,29 @@ def in_a_thread() -> Settings:
 def test_a_thread_has_settings_of_its_own_or_the_test_s() -> None:
     with settings.using(Settings(seed=1)):
         assert in_a_thread().seed == 0
-        with settings.using(Settings(seed=2), in_threads=True):
+        with settings.using(Settings(seed=2), of_a_test=True):
             assert in_a_thread().seed == 2
             with settings.using(Settings(seed=3)):
                 assert settings.current().seed == 3
                 assert in_a_thread().seed == 2
     assert in_a_thread().seed == 0
+
+
+def test_a_context_that_outlives_its_test_has_those_of_the_next() -> None:
+    def record(verdict: object) -> None:
+        """One test's place for verdicts."""
+
+    def another(verdict: object) -> None:
+        """The next test's."""
+
+    with settings.using(Settings(seed=1, record=record), of_a_test=True):
+        kept = contextvars.copy_context()
+        with settings.using(Settings(seed=2, record=record)):
+            kept_inside = contextvars.copy_context()
+        assert kept.run(settings.current).seed == 1 and kept_inside.run(settings.current).seed == 2
+    assert kept.run(settings.current) == kept_inside.run(settings.current) == Settings()
+    with settings.using(Settings(seed=3, record=another), of_a_test=True):
+        assert kept.run(settings.current).seed == kept_inside.run(settings.current).seed == 3
 
 
 def test_a_task_has_those_of_its_context() -> None:

@@ -27,7 +27,7 @@ HONEST = {
     "gradcam": gradcam,
     "occlusion": partial(occlusion, window=7, stride=3),
 }
-IGNORES_THE_MODEL = {
+KNOWN_FAILURES = {
     "guided_backprop": (
         guided_backprop,
         "recovers the strokes from the lower layers, whatever the upper ones say (Adebayo et al. 2018, "
@@ -47,7 +47,7 @@ def known_failure(name: str, explainer: Callable, reason: str):
 
 EXPLAINERS = [
     *(pytest.param(explainer, id=name) for name, explainer in HONEST.items()),
-    *(known_failure(name, *failure) for name, failure in IGNORES_THE_MODEL.items()),
+    *(known_failure(name, *failure) for name, failure in KNOWN_FAILURES.items()),
 ]
 
 

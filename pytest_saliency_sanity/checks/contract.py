@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,7 +80,7 @@ def check_contract(
         explainer, model, inputs, targets,
         name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape, limit=_FIRST,
     )  # fmt: skip
-    meter = Meter()
+    began, meter = time.monotonic(), Meter()
     findings, exception, evidence = _kept(), None, {}
     try:
         with evaluating(audited.model):
@@ -97,7 +98,7 @@ def check_contract(
             seed=audited.seed,
             findings=findings,
             notes=audited.notes,
-            evidence={**evidence, "cost": meter.evidence()},
+            evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
             exception=exception,
         )
     )

@@ -88,19 +88,21 @@ def check_model_sensitivity(
     Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3; the target is held fixed.
     """
     _check_options(depths, threshold, one_sided_threshold, similarities)
+    began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     with evaluating(audited.model), using_forward(forward):
         found = find_blocks(audited.model, audited.chosen(torch.arange(2)), forward=forward, names=blocks)
-        deadline = time.monotonic() + audited.amounts.max_seconds
+        deadline = began + audited.amounts.max_seconds
         cascade = Cascade(found)
         audit = Audit(
             subject=audited,
             measures=planned(found, depths or ("head", *audited.amounts.depths)),
             perturbation=cascade,
             thresholds=(threshold, one_sided_threshold),
+            began=began,
             meter=Meter(deadline),
             control_meter=Meter(deadline),
             similarities=tuple(similarities),

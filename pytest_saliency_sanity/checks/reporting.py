@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from pytest_saliency_sanity.checks import gates
@@ -56,6 +57,6 @@ def _evidence(audit: Audit) -> dict[str, Any]:
         "images": audit.subject.images,
         "one_sided": audit.begun.one_sided if audit.begun else None,
         "explainer": described(audit.first) if audit.first else {},
-        "cost": audit.meter.evidence(),
-        "control_cost": audit.control_meter.evidence(),
+        "cost": audit.meter.evidence(time.monotonic() - audit.began - audit.control_seconds),
+        "control_cost": audit.control_meter.evidence(audit.control_seconds),
     }

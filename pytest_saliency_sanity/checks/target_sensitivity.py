@@ -94,12 +94,13 @@ def check_target_sensitivity(
     Source: Sixt, Granz and Landgraf, When Explanations Lie, ICML 2020, section 5 ("random logit").
     """
     _check_thresholds(threshold, one_sided_threshold)
+    began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     others = _other_targets(audited)
-    deadline = time.monotonic() + audited.amounts.max_seconds
+    deadline = began + audited.amounts.max_seconds
     audit = Audit(
         subject=audited,
         measures=(_measure(audited, others),),
@@ -107,6 +108,7 @@ def check_target_sensitivity(
         reduced=_averaged,
         most_draws=len(others.rows),
         thresholds=(threshold, one_sided_threshold),
+        began=began,
         meter=Meter(deadline),
         control_meter=Meter(deadline),
         similarities=tuple(similarities),

@@ -41,8 +41,8 @@ def occlusion(
 
     Zeiler and Fergus 2014, section 4.2; the arithmetic of captum's `Occlusion` with windows over all
     channels. The map is (N, 1, *S), positive where hiding the pixel lowers the score. `window` and `stride`
-    count pixels, one number or one for each spatial dimension: by default an eighth of each side, at least
-    2, and half the window. The last window of each dimension reaches the border, where it is cut off.
+    count pixels, one number or one for each spatial dimension: by default a seventh of each side, rounded up
+    to an even number, and half the window, so that an image takes some 13 x 13 calls at any size. The last window of each dimension reaches the border, where it is cut off.
     `baseline` is a number or a tensor that broadcasts to the inputs. `batch_size` bounds the images per
     call of the model. Of a tuple of inputs each tensor is occluded in turn, and gets its map.
 
@@ -81,7 +81,7 @@ def _windows(part: Tensor, window: Any, stride: Any) -> Iterator[Window]:
         raise ValueError(
             f"occlusion needs inputs (N, C, *S) with a spatial dimension, got {tuple(part.shape)}."
         )
-    windows = _per_dimension("window", window, [min(side, max(2, side // 8)) for side in sides])
+    windows = _per_dimension("window", window, [min(side, max(2, 2 * ceil(side / 14))) for side in sides])
     strides = _per_dimension("stride", stride, [max(1, width // 2) for width in windows])
     for side, width, step in zip(sides, windows, strides, strict=True):
         if width > side:

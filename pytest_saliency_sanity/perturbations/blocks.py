@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..outputs import Forward, Inputs
-from .execution import Execution, executed, unwrapped
+from .addresses import holders, owner, submodule, tensor_at, unwrapped
+from .execution import Execution, executed
 from .initialization import LAYERS_WITH_FAN, is_layer_weight, is_redrawn_buffer
 from .refusals import check_randomizable
 
@@ -130,12 +131,12 @@ def _home(
 
 def _runs(network: nn.Module, execution: Execution, pair: tuple[str, str], position: float) -> bool:
     name, unit = pair
-    return name != unit and execution.during(network.get_submodule(unit), position)
+    return name != unit and execution.during(submodule(network, unit), position)
 
 
 def _is_silent(network: nn.Module, execution: Execution, pair: tuple[str, str]) -> bool:
     name, unit = pair
-    return name == unit or id(network.get_submodule(unit)) not in execution.intervals
+    return name == unit or id(submodule(network, unit)) not in execution.intervals
 
 
 def _buffer_uses(
@@ -143,9 +144,8 @@ def _buffer_uses(
 ) -> Iterator[_Use]:
     units = {use.unit: use for use in uses}
     for rank, (name, buffer) in enumerate(network.named_buffers(), len(uses)):
-        path, _, local = name.rpartition(".")
         unit, position = grouping(name), execution.last_use.get(id(buffer))
-        if unit is None or not is_redrawn_buffer(network.get_submodule(path), local, buffer):
+        if unit is None or not is_redrawn_buffer(*owner(network, name), buffer):
             continue
         if position is None and unit in units:
             position = units[unit].position
@@ -160,7 +160,7 @@ def _grouping(network: nn.Module, execution: Execution, share: float) -> Callabl
     opened = _opened(network, execution, share)
 
     def unit(name: str) -> str:
-        return next((prefix for prefix in _prefixes(name) if prefix not in opened), name)
+        return next((prefix for prefix in holders(name) if prefix not in opened), name)
 
     return unit
 
@@ -186,21 +186,13 @@ def _layer_counts(network: nn.Module, execution: Execution) -> tuple[dict[str, i
     counts: dict[str, int] = defaultdict(int)
     for _, names in _used_parameters(network, execution):
         if _is_layer_weight(network, names[0]):
-            for prefix in _prefixes(names[0]):
+            for prefix in holders(names[0]):
                 counts[prefix] += 1
     return counts, counts[""]
 
 
 def _is_layer_weight(network: nn.Module, name: str) -> bool:
-    path, _, local = name.rpartition(".")
-    layer = network.get_submodule(path)
-    return is_layer_weight(layer, local, getattr(layer, local))
-
-
-def _prefixes(name: str) -> list[str]:
-    """The modules that hold the tensor `name`, from the network itself, "", down to its owner."""
-    parts = name.split(".")[:-1]
-    return [".".join(parts[:depth]) for depth in range(len(parts) + 1)]
+    return is_layer_weight(*owner(network, name), tensor_at(network, name))
 
 
 def _units(uses: list[_Use]) -> list[tuple[str, list[_Use]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 
 from ..outputs import Forward, Inputs, logits
+from .addresses import holders, submodule
 from .streams import random_state
 
 IMAGES = 2  # enough to run: a model in evaluation mode does the same for every image
@@ -29,17 +31,6 @@ class Execution:
     def during(self, module: nn.Module, position: float) -> bool:
         """Whether `module` was running at `position`."""
         return any(start <= position <= end for start, end in self.intervals.get(id(module), ()))
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside DataParallel, DistributedDataParallel and torch.compile."""
-    while True:
-        inner = getattr(model, "_orig_mod", None)
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            inner = model.module
-        if inner is None:
-            return model
-        model = inner
 
 
 def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
@@ -97,9 +88,12 @@ def _watched_modules(execution: Execution) -> Iterator[Iterator[int]]:
             entered, start = running.pop()
         execution.intervals.setdefault(id(module), []).append((start, next(clock)))
 
+    # Compiled modules warn of hooks for all modules; they are no trouble here, where nothing is compiled.
     handles = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
     try:
-        yield clock
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
+            yield clock
     finally:
         for handle in handles:
             handle.remove()
@@ -167,10 +161,8 @@ def _only_these_require_grad(parameters: Iterable[Tensor], these: list[Tensor]) 
 
 
 def _end_of_nearest_executed(execution: Execution, network: nn.Module, name: str) -> int:
-    modules = dict(network.named_modules())
-    while name:
-        name = name.rpartition(".")[0]
-        intervals = execution.intervals.get(id(modules[name]))
+    for path in reversed(holders(name)):
+        intervals = execution.intervals.get(id(submodule(network, path)))
         if intervals:
             return intervals[-1][1]
     return 0

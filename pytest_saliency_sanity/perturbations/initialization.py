@@ -15,6 +15,7 @@ The rule, for a model whose parameters are re-initialized:
   is kept, what was learned in it is not; constants change too;
 - buffers named `weight` and `bias` (frozen batch normalization) are drawn like parameters; all other buffers,
   `num_batches_tracked` among them, stay;
+- a scripted module does not show its class: its parameters are drawn as "every other";
 - the singular vectors of spectral_norm are found for the new weights by power iteration.
 
 Each tensor has its own random stream, named by (seed, draw, qualified name): layers of equal shape never get
@@ -33,6 +34,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from .addresses import submodule
 from .streams import stream
 
 LAYERS_WITH_FAN = (nn.Linear, nn.Bilinear, _ConvNd, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
@@ -58,7 +60,7 @@ def initialize(
     layers = {}
     for name in names:
         path, _, local = name.rpartition(".")
-        layer = layers.setdefault(path, network.get_submodule(path))
+        layer = layers.setdefault(path, submodule(network, path))
         tensor = getattr(layer, local)
         if local not in _singular_vectors(layer):
             _redraw(tensor.data, layer, local, trained(tensor), stream(seed, draw, name))

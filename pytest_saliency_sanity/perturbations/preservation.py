@@ -218,18 +218,22 @@ def _uninterrupted(action: Callable[[], None]) -> None:
     interrupt = None
     while True:
         try:
-            _with_signals_deferred(action)
+            arrived = _with_signals_deferred(action)
             break
         except KeyboardInterrupt as error:
             interrupt = error
+    for number in dict.fromkeys(arrived):
+        signal.raise_signal(number)
     if interrupt is not None:
         raise interrupt
 
 
-def _with_signals_deferred(action: Callable[[], None]) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        return action()
+def _with_signals_deferred(action: Callable[[], None]) -> list[int]:
+    """Runs `action`; returns the signals that arrived meanwhile. Only the main thread ever gets any."""
     arrived: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        action()
+        return arrived
     handlers = {number: signal.getsignal(number) for number in DEFERRED}
     handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     try:
@@ -239,8 +243,7 @@ def _with_signals_deferred(action: Callable[[], None]) -> None:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    for number in dict.fromkeys(arrived):
-        signal.raise_signal(number)
+    return arrived
 
 
 # Comparing.

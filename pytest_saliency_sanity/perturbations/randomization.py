@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..outputs import Forward, Inputs
+from .addresses import owner, tensor_at, unwrapped
 from .blocks import Block, find_blocks
-from .execution import unwrapped
 from .initialization import initialize, is_layer_weight, refresh_spectral_norm
 from .preservation import Snapshot, preserved
 from .refusals import check_randomizable
@@ -148,9 +148,8 @@ def negated_head(model: nn.Module, blocks: Sequence[Block]) -> Iterator[tuple[st
     names = _head(network, blocks[-1])
     with preserved(model), torch.no_grad():
         for name in names:
-            network.get_parameter(name).data.neg_()
-            path = name.rpartition(".")[0]
-            refresh_spectral_norm(network.get_submodule(path), path)  # else its sigma changes sign as well
+            tensor_at(network, name).data.neg_()
+            refresh_spectral_norm(owner(network, name)[0])  # else its sigma changes sign as well
         yield names
 
 
@@ -244,34 +243,34 @@ def _initialize(start: Step, blocks: Sequence[Block], seed: int, draw: int) -> N
 
 def _put_back(start: Step, block: Block) -> None:
     for name in (*block.parameters, *block.buffers):
-        tensor = _tensor(start.network, name)
+        tensor = tensor_at(start.network, name)
         tensor.data.copy_(start.trained.value(tensor))
-
-
-def _tensor(network: nn.Module, name: str) -> Tensor:
-    path, _, local = name.rpartition(".")
-    return getattr(network.get_submodule(path), local)
 
 
 def _head(network: nn.Module, top: Block) -> tuple[str, ...]:
     names = top.parameters
-    weights = [place for place, name in enumerate(names) if _is_weight(network, name)]
+    weights = [place for place, name in enumerate(names) if _is_layer_weight(network, name)]
     if not weights:
         raise ValueError(f"The top block {top.name!r} has no linear layer to negate, only {list(names)}.")
-    return names[weights[-1] :]
+    last = weights[-1]
+    return (names[last], *(name for name in names[last + 1 :] if not _is_magnitude(network, name)))
 
 
-def _is_weight(network: nn.Module, name: str) -> bool:
-    path, _, local = name.rpartition(".")
-    layer = network.get_submodule(path)
-    return is_layer_weight(layer, local, getattr(layer, local))
+def _is_magnitude(network: nn.Module, name: str) -> bool:
+    # weight_norm's g beside v: with both negated the weight is what it was.
+    layer, local = owner(network, name)
+    return isinstance(layer, nn.utils.parametrize.ParametrizationList) or local.endswith("_g")
+
+
+def _is_layer_weight(network: nn.Module, name: str) -> bool:
+    return is_layer_weight(*owner(network, name), tensor_at(network, name))
 
 
 # Coverage.
 
 
 def _changed_parameters(step: Step) -> tuple[int, int, int, int]:
-    tensors = [_tensor(step.network, name) for block in step.used for name in block.parameters]
+    tensors = [tensor_at(step.network, name) for block in step.used for name in block.parameters]
     changed = [int((tensor.data != step.trained.value(tensor)).sum()) for tensor in tensors]
     sizes = [tensor.numel() for tensor in tensors]
     return sum(count > 0 for count in changed), len(tensors), sum(changed), sum(sizes)

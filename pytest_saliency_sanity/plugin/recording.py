@@ -30,7 +30,7 @@ def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
     """Let the run's settings hold for this test, and its checks record what they find."""
     item.stash[_UNREPORTED] = []
     of_the_test = replace(base, replay=replay_command(item, base), record=_recorder(item))
-    with settings.using(of_the_test, in_threads=True):
+    with settings.using(of_the_test, of_a_test=True):
         yield
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 _WIDEST = 5.0  # an interval's end beyond this is reported as infinite
 _MOST = 4096  # more images or draws than this is "thousands"
@@ -146,7 +146,7 @@ def _enough(sample: np.ndarray, alpha: float) -> tuple[str, int] | None:
         rows, columns = (math.ceil(n * factor), k) if more_images else (n, math.ceil(k * factor))
         variance = by_row / rows + by_column / columns + spread / (rows * columns)
         freedom = max(min(rows, columns if by_column > 0 else rows) - 1, 1)
-        if abs(sample.mean()) > stats.t.ppf(1 - alpha, freedom) * math.sqrt(variance):
+        if abs(sample.mean()) > stdtrit(freedom, 1 - alpha) * math.sqrt(variance):
             return ("images", rows) if more_images else ("draws", columns)
         if max(rows, columns) > _MOST:
             break
@@ -170,7 +170,7 @@ def _crossing(survived: np.ndarray, scale: np.ndarray, alpha: float, side: int) 
 
     def bound(theta: float) -> float:
         mean, variance, freedom = two_way_mean(survived - theta * scale)
-        return mean + side * stats.t.ppf(1 - alpha, freedom) * math.sqrt(variance)
+        return mean + side * stdtrit(freedom, 1 - alpha) * math.sqrt(variance)
 
     rho = _ratio(survived, scale)
     return side * math.inf if math.isnan(rho) else _bisected(bound, rho, side)
@@ -196,4 +196,4 @@ def _tail(mean: float, variance: float, freedom: float) -> float:
     """One-sided p-value of a mean above 0; without variance the sign decides."""
     if variance <= 0:
         return 0.0 if mean > 0 else 1.0
-    return float(stats.t.sf(mean / math.sqrt(variance), freedom))
+    return float(stdtr(freedom, -mean / math.sqrt(variance)))

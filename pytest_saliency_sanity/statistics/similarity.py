@@ -60,8 +60,7 @@ def matched_similarity(left: Ranks, right: Ranks) -> Tensor:
     their own support, constant maps); any other pair with an undefined correlation has 0.
     """
     similarity = _over_union(left, right) if left.floor is not None else (left.unit * right.unit).sum(1)
-    identical = (left.ranks == right.ranks).all(1)
-    return torch.where(identical, torch.ones_like(similarity), similarity)
+    return torch.where(_identical(left, right), 1, similarity)
 
 
 def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
@@ -214,7 +213,12 @@ def _over_union(left: Ranks, right: Ranks) -> Tensor:
     a, b = ((part - part.sum(1, keepdim=True) / count) * union for part in (a, b))
     norm = a.norm(dim=1) * b.norm(dim=1)
     defined = norm > 1e-6 * count.squeeze(1)
-    return torch.where(defined, (a * b).sum(1) / norm.clamp_min(torch.finfo(a.dtype).tiny), 0)
+    similarity = torch.where(defined, (a * b).sum(1) / norm.clamp_min(torch.finfo(a.dtype).tiny), 0)
+    return torch.where(_identical(left, right) & ~left.constant, 1, similarity)
+
+
+def _identical(left: Ranks, right: Ranks) -> Tensor:
+    return (left.ranks == right.ranks).all(1)
 
 
 def _within(ranks: Ranks, outside: Tensor) -> Tensor:

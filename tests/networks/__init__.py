@@ -8,6 +8,6 @@ from __future__ import annotations
 
 from tests.networks.development import DEVELOPMENT
 from tests.networks.evaluation import EVALUATION
-from tests.networks.training import accuracy, train
+from tests.networks.training import accuracy, fit, train
 
-__all__ = ["DEVELOPMENT", "EVALUATION", "accuracy", "train"]
+__all__ = ["DEVELOPMENT", "EVALUATION", "accuracy", "fit", "train"]

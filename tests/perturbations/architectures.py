@@ -1,4 +1,4 @@
-"""Small untrained networks, each with one thing that makes randomization go wrong elsewhere. Images (N, 3, 8, 8)."""
+"""Small untrained networks, each with one thing that makes randomization go wrong elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ CLASSES = 5
 
 
 def images(n: int = 4, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Noise, (n, 3, 8, 8)."""
     return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(1)).to(dtype)
 
 
@@ -122,7 +123,7 @@ class Functional(nn.Module):
 
 
 class Tied(nn.Module):
-    """The first layer's weight is the head's as well, as one object; `decoder`, registered first, holds it too."""
+    """The first layer's weight is the head's as well, as one object, which `decoder` registers first."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Everything that must be given back, written down independently of the library: bits, objects, modes, hooks, RNG."""
+"""Everything that must be given back, written down without the library: bits, objects, modes, hooks."""
 
 from __future__ import annotations
 

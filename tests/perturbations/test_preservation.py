@@ -223,7 +223,9 @@ def test_a_graph_the_caller_holds_can_still_go_backward(model):
 
 
 def test_every_storage_is_copied_once():
-    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False), nn.Linear(2, 2, bias=False))
+    model = nn.Sequential(
+        nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False), nn.Linear(2, 2, bias=False)
+    )
     model[1].weight.data = model[0].weight.data.t()
     model[2].weight.data = model[0].weight.data[:2, :2]
     with preserved(model) as snapshot:
@@ -243,7 +245,9 @@ def test_nan_and_negative_zero_are_compared_by_their_bits():
         assert changes(snapshot) == {"weights": ("weight",)}
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.complex64, torch.complex128])
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.complex64, torch.complex128]
+)
 def test_every_dtype_is_given_back(dtype):
     model = nn.Linear(3, 3).to(torch.float32)
     model.weight = nn.Parameter(torch.randn(3, 3).to(dtype))
@@ -287,7 +291,7 @@ def test_a_second_interrupt_just_before_signals_are_deferred_is_made_up_for(mode
         calls.append(action)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        defer(action)
+        return defer(action)
 
     monkeypatch.setattr(preservation, "_with_signals_deferred", interrupted_once)
     with pytest.raises(KeyboardInterrupt), preserved(model):
@@ -321,7 +325,9 @@ def test_a_scripted_model_is_given_back():
         model.fc.weight.data.zero_()
         model(images())
         found = changes(snapshot)
-    assert found["weights"] == ("fc.weight",) and "bn1.running_mean" in found["buffers"] and "" in found["modes"]
+    assert (
+        found["weights"] == ("fc.weight",) and "bn1.running_mean" in found["buffers"] and "" in found["modes"]
+    )
     assert not model.training and torch.equal(model(images()), expected)
 
 

@@ -203,6 +203,39 @@ def test_threads_and_tasks_belong_to_their_test(project: pytest.Pytester) -> Non
     assert [(one["explainer"], one["seed"]) for one in ones] == [("thread", 4), ("pool", 4), ("task", 4)]
 
 
+def test_an_event_loop_of_several_tests(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_loop="""
+        import asyncio, contextvars
+        import pytest
+        from judging import check
+
+        @pytest.fixture(scope="module")
+        def run():
+            loop = asyncio.new_event_loop()
+            yield lambda coroutine: loop.run_until_complete(loop.create_task(coroutine))
+            loop.close()
+
+        @pytest.fixture(scope="module")
+        def kept():
+            return contextvars.copy_context().run
+
+        async def task(name):
+            check("pass", explainer=name)
+
+        def test_one(run, kept):
+            run(task("one"))
+            kept(check, "pass", explainer="kept one")
+
+        def test_two(run, kept):
+            run(task("two"))
+            kept(check, "pass", explainer="kept two")
+        """
+    )
+    names = [[one["explainer"] for one in phases["call"]] for phases in found(project).values()]
+    assert names == [["one", "kept one"], ["two", "kept two"]]
+
+
 def test_subtests_report_their_own(project: pytest.Pytester) -> None:
     pytest.importorskip("_pytest.subtests", reason="subtests come with pytest 9")
     project.makepyfile(

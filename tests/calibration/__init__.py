@@ -1,0 +1,1 @@
+"""Scripts that print the numbers that thresholds were chosen by, and that the documentation quotes."""

@@ -1,0 +1,160 @@
+"""Trials of a check: every explainer on every network and seed, and the table of what came out."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from pytest_saliency_sanity import explainers
+from pytest_saliency_sanity.explainers import CONTROLS
+from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
+from tests.digits import held_out_digits
+from tests.networks import DEVELOPMENT, EVALUATION, train
+
+IMAGES = 32
+SIGNED = ("gradient", "input_x_gradient", "integrated_gradients", "smoothgrad", "gradcam", "occlusion")
+HONEST = (*SIGNED, "vargrad")
+NEITHER = ("deconvnet", "guided_gradcam")
+FAULTY = ("guided_backprop", *CONTROLS)
+MIXTURES = tuple(range(0, 101, 10))
+GROUPS = {"development": DEVELOPMENT, "evaluation": EVALUATION}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One check of one explainer on one network.
+
+    Attributes:
+        network, seed, explainer: what was checked; the seed trains the network, picks the images and seeds the check.
+        outcome, reason: the verdict's; "refused" where the method does not exist for the network.
+        statistics: the stages' retained fractions, by name.
+        seconds: of the whole check.
+    """
+
+    network: str
+    seed: int
+    explainer: str
+    outcome: str
+    reason: str
+    statistics: Mapping[str, float]
+    images: int
+    seconds: float
+
+
+def named(explainer: str) -> Callable[..., object]:
+    """A fresh explainer by its name; "sobel 30 %" is the mixture of 30 % Sobel with the gradient."""
+    if explainer.endswith(" %"):
+        share = int(explainer.split()[1]) / 100
+        return functools.partial(gradient_sobel_mixture, sobel=share)
+    if explainer in CONTROLS:
+        return CONTROLS[explainer]()
+    return getattr(explainers, explainer)
+
+
+def trials_of(check: Callable, names: Sequence[str], place: tuple[str, int]) -> list[Trial]:
+    """All explainers on one network of one seed."""
+    torch.set_num_threads(1)
+    network, seed = place
+    model, digits = train(network, seed), held_out_digits()
+    chosen = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(seed))[:IMAGES]
+    return [_trial(check, name, model, digits.images[chosen], digits.labels[chosen], place) for name in names]
+
+
+def _trial(check: Callable, name: str, model: torch.nn.Module, images, labels, place: tuple[str, int]) -> Trial:  # noqa: ANN001
+    start = time.perf_counter()
+    verdict = check(named(name), model, images, labels=labels, name=name, seed=place[1])
+    refused = verdict.reason == "contract.exception" and isinstance(verdict.exception, ValueError)
+    return Trial(
+        *place,
+        name,
+        "refused" if refused else verdict.outcome,
+        verdict.reason,
+        {stage.name: stage.statistic for stage in verdict.stages},
+        max((stage.images for stage in verdict.stages), default=0),
+        time.perf_counter() - start,
+    )
+
+
+def run(check: Callable, names: Sequence[str], networks: Iterable[str], seeds: Iterable[int], jobs: int) -> list[Trial]:
+    """Trials on all networks and seeds, several at a time."""
+    places = [(network, seed) for network in networks for seed in seeds]
+    work = functools.partial(trials_of, check, names)
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        return [trial for trials in pool.imap_unordered(work, places) for trial in trials]
+
+
+def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
+    """A row an explainer: outcomes, and the range of the retained fraction at each stage."""
+    stages = list(dict.fromkeys(stage for trial in trials for stage in trial.statistics))
+    heads = ["explainer", "pass", "fail", "inconclusive", "error", "refused", *stages, "s"]
+    rows = [heads, *([name, *_row([t for t in trials if t.explainer == name], stages)] for name in names)]
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(heads))]
+    return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _row(trials: Sequence[Trial], stages: Sequence[str]) -> list[str]:
+    outcomes = Counter(trial.outcome for trial in trials)
+    counts = [str(outcomes[kind]) for kind in ("pass", "fail", "inconclusive", "error", "refused")]
+    seconds = f"{sum(trial.seconds for trial in trials) / max(len(trials), 1):.1f}"
+    return [*counts, *(_range([t.statistics[stage] for t in trials if stage in t.statistics]) for stage in stages), seconds]
+
+
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):.2f} … {max(values):.2f}" if values else ""
+
+
+def errors(trials: Sequence[Trial], signed: Sequence[str], honest: Sequence[str], faulty: Sequence[str]) -> str:
+    """False alarms, misses and the rate of inconclusive verdicts of honest signed explainers, each named."""
+    tried = [trial for trial in trials if trial.outcome != "refused"]
+    alarms = [t for t in tried if t.explainer in honest and t.outcome in ("fail", "error")]
+    misses = [t for t in tried if t.explainer in faulty and t.outcome == "pass"]
+    of_signed = [t for t in tried if t.explainer in signed]
+    open_ = [t for t in of_signed if t.outcome == "inconclusive"]
+    lines = [
+        _count("honest explainers that fail", alarms, [t for t in tried if t.explainer in honest]),
+        _count("faulty explainers that pass", misses, [t for t in tried if t.explainer in faulty]),
+        _count("honest signed explainers that are inconclusive", open_, of_signed),
+    ]
+    return "\n".join(lines)
+
+
+def _count(what: str, found: Sequence[Trial], tried: Sequence[Trial]) -> str:
+    lines = [f"{what}: {len(found)} of {len(tried)} ({len(found) / max(len(tried), 1):.1%})"]
+    for t in found:
+        numbers = ", ".join(f"{name} {value:.2f}" for name, value in t.statistics.items())
+        lines.append(f"    {t.explainer} on {t.network}, seed {t.seed}: {t.outcome}, {t.reason} ({numbers})")
+    return "\n".join(lines)
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """The command line that the calibration scripts share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--group", choices=GROUPS, default="evaluation")
+    parser.add_argument("--networks", nargs="*", help="default: all of the group")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
+    parser.add_argument("--explainers", nargs="*", help="default: all")
+    parser.add_argument("--jobs", type=int, default=2)
+    given = parser.parse_args()
+    given.networks = given.networks or list(GROUPS[given.group])
+    return given
+
+
+def report(check: Callable, signed: Sequence[str], honest: Sequence[str], faulty: Sequence[str], neither: Sequence[str]) -> None:
+    """Run the trials that the command line asks for, and print the tables."""
+    given = arguments(check.__doc__.splitlines()[0])
+    names = given.explainers or [*honest, *neither, *faulty]
+    mixtures = [] if given.explainers else [f"sobel {share} %" for share in MIXTURES]
+    trials = run(check, [*names, *mixtures], given.networks, given.seeds, given.jobs)
+    print(f"{check.__name__}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; {IMAGES} images\n")
+    print(table(trials, names), "\n")
+    print(errors(trials, signed, honest, faulty), "\n")
+    if mixtures:
+        print("detection limit: Sobel mixed into the gradient, each scaled to unit standard deviation")
+        print(table(trials, mixtures))
