@@ -47,6 +47,8 @@ class Audit:
         control_meter: the calls of the control explainers, which all explainers of a run share.
         control_seconds: of everything done for the controls.
         most_draws: more draws than this cannot be had.
+        sign_counts: whether a map that only changes its sign has changed. The gradients of a network's two logits
+            are each other's negative; edges times a logit are still edges.
         first: how the explainer behaved on the first images.
         begun: its sample.
         control: the plain gradient's sample.
@@ -63,6 +65,7 @@ class Audit:
     control_seconds: float = 0.0
     reduced: Callable[[Sample], Sample] = lambda sample: sample
     most_draws: int | None = None
+    sign_counts: bool = True
     similarities: tuple[str, ...] = ()
     first: Examination | None = None
     begun: Survey | None = None
@@ -167,6 +170,10 @@ def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage,
     blind = gates.image_findings(samples[judging[0]], begun)
     if blind:  # a ratio of what is left to what could be left says nothing where nothing could be
         return blind, ()
+    if not audit.sign_counts and not begun.one_sided and not any(stage.outcome == "fail" for stage in stages):
+        turned = gates.sign_findings({name: samples[name] for name in judging}, audit.thresholds[1], look.alpha_fail)
+        if turned:
+            return turned, stages
     return gates.copies_findings(begun, judging), stages
 
 

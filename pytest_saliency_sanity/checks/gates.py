@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
+from pytest_saliency_sanity.statistics import retained_fraction
 from pytest_saliency_sanity.verdict import Finding
 
 CHANCE_LEVEL = 0.05  # the model must beat chance at this level
 SAME_FOR_ALL = 0.1  # N - X at or below this: the map does not depend on the image
 REPEATABLE = 0.2  # N - X below this, for an explainer that cannot be replayed: nothing can be seen
+USABLE = 0.25  # share of the images whose map on the trained model must not be constant
 MOSTLY_CONSTANT = 0.75  # share of constant maps on re-initialized networks above which nothing can be seen
 _KEPT = 8  # control surveys kept, the oldest dropped first
 
@@ -69,11 +73,33 @@ def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:
     return ()
 
 
+def sign_findings(samples: Mapping[str, Sample], threshold: float, alpha: float) -> tuple[Finding, ...]:
+    """A fail for maps that only turn around: edges times a logit have T = 1 or -1, and a mean near 0.
+
+    The absolute value of an honest explanation's T is .2 to .4, that of a turned map is 1.
+    """
+    for name, sample in samples.items():
+        contrast = retained_fraction(
+            np.abs(sample.matched), sample.mismatched, sample.repeated,
+            threshold=threshold, alpha_fail=alpha / len(samples), alpha_pass=alpha,
+        )  # fmt: skip
+        if contrast.lower > threshold:
+            sentence = (
+                f"ignores the model but for the sign of its map: up to the sign {contrast.statistic:.2f} of the map survives "
+                f"at depth {name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+            )
+            return (Finding("sign_only", "fail", sentence),)
+    return ()
+
+
 def usable_findings(begun: Survey, chunks: int) -> tuple[Finding, ...]:
-    """Inconclusive when fewer than two, or less than half, of the maps are not constant."""
+    """Inconclusive when fewer than two, or less than a quarter, of the maps are not constant.
+
+    GradCAM honestly returns zero for an image whose weighted channels are all negative; such images are left out.
+    """
     constant = sum(int(original.constant.sum()) for original in begun.originals[:chunks])
     total = sum(len(original.constant) for original in begun.originals[:chunks])
-    if total - constant >= max(2, total / 2):
+    if total - constant >= max(2, total * USABLE):
         return ()
     sentence = f"{constant} of its {total} maps of the trained model are constant; too few are left to compare"
     return (Finding("gate.constant_maps", "inconclusive", sentence),)

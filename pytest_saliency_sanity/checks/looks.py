@@ -133,7 +133,10 @@ def _settlement(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pas
         pass_below=limits.pass_below, fail_above=limits.fail_above, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
     )  # fmt: skip
     if found is None:
-        return "no number of images or draws would settle it: it lies between the lines or at one"
-    what, number = found
-    present = sample.matched.shape[0 if what == "images" else 1]
-    return f"about {number} {what} instead of {present} would settle it"
+        return "no number of images or draws would settle it: it lies between the lines, at one or very close to it"
+    grown = [
+        f"{number} {what} instead of {present}"
+        for number, what, present in zip(found, ("images", "draws"), sample.matched.shape, strict=True)
+        if number > present
+    ]
+    return f"about {' and '.join(grown)} would settle it"

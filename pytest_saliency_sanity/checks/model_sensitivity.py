@@ -101,6 +101,7 @@ def check_model_sensitivity(
             subject=audited,
             measures=planned(found, depths or ("head", *audited.amounts.depths)),
             perturbation=cascade,
+            sign_counts=False,
             thresholds=(threshold, one_sided_threshold),
             began=began,
             meter=Meter(deadline),

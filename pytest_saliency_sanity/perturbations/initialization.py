@@ -128,6 +128,8 @@ def _redraw(target: Tensor, layer: nn.Module, name: str, value: Tensor, generato
 
 
 def _fill(new: Tensor, layer: nn.Module, name: str, value: Tensor, generator: torch.Generator) -> None:
+    if not new.numel():
+        return
     if name in ("running_mean", "running_var"):
         new.fill_(float(name == "running_var"))
     elif value.is_complex():
@@ -151,7 +153,10 @@ def _is_norm(layer: nn.Module) -> bool:
 
 
 def _present(value: Tensor) -> tuple[float, float]:
-    spread, mean = (float(number) for number in torch.std_mean(value.float(), correction=0))
+    finite = value[value.isfinite()].float()
+    if not len(finite):
+        return 0.0, SPREAD_OF_ZEROS
+    spread, mean = (float(number) for number in torch.std_mean(finite, correction=0))
     return mean, max(spread, RELATIVE_SPREAD * abs(mean)) or SPREAD_OF_ZEROS
 
 

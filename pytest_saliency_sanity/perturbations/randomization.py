@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
-import torch
 from torch import Tensor, nn
 
 from ..outputs import Forward, Inputs
@@ -146,7 +146,7 @@ def negated_head(model: nn.Module, blocks: Sequence[Block]) -> Iterator[tuple[st
     check_randomizable(model)
     network = unwrapped(model)
     names = _head(network, blocks[-1])
-    with preserved(model), torch.no_grad():
+    with preserved(model):
         for name in names:
             tensor_at(network, name).data.neg_()
             refresh_spectral_norm(owner(network, name)[0])  # else its sigma changes sign as well
@@ -204,7 +204,7 @@ def _stepping(
 def _stops(depths: Sequence[int] | None, total: int) -> list[int]:
     if depths is None:
         return list(range(1, total + 1))
-    wrong = [depth for depth in depths if not (isinstance(depth, int) and 1 <= depth <= total)]
+    wrong = [depth for depth in depths if not (isinstance(depth, Integral) and 1 <= depth <= total)]
     if wrong or not depths:
         raise ValueError(f"depths= are numbers of blocks, 1 to {total} for this model, got {depths!r}.")
     return sorted(set(depths))

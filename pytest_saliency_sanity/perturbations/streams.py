@@ -47,7 +47,7 @@ def replayed(seed: int) -> Iterator[None]:
     """
     before = random_state()
     try:
-        _seed_everything(seed)
+        _seed_everything(int(seed))
         yield
     finally:
         before.restore()
@@ -68,5 +68,6 @@ def stream(*key: int | str) -> torch.Generator:
     The seed is a cryptographic hash, so that neighboring keys are unrelated, and the same in every process
     (`hash(str)` is not). No global generator is read or moved.
     """
+    key = tuple(part if isinstance(part, str) else int(part) for part in key)  # numpy's 5 is 5
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") % 2**63)

@@ -19,6 +19,7 @@ from scipy.special import stdtr, stdtrit
 
 _WIDEST = 5.0  # an interval's end beyond this is reported as infinite
 _MOST = 4096  # more images or draws than this is "thousands"
+_POWER = 0.8  # how often the number of images or draws that is named has to settle it
 
 
 @dataclass(frozen=True)
@@ -125,10 +126,11 @@ def settled_by(
     fail_above: float,
     alpha_fail: float,
     alpha_pass: float,
-) -> tuple[str, int] | None:
-    """What would settle an open question: ("images" or "draws", how many in all), whichever varies more.
+) -> tuple[int, int] | None:
+    """How many images and draws, in all, would settle an open question in about four of five repetitions.
 
-    None when rho lies where no amount of either settles it (between two thresholds, or at one).
+    Of the two only the one that varies more grows, unless that alone cannot settle it. None when rho lies
+    where no amount settles it: between two thresholds, at one, or so close that thousands would be needed.
     """
     survived, scale = matched - mismatched, repeated[:, None] - mismatched
     rho = _ratio(survived, scale)
@@ -138,18 +140,20 @@ def settled_by(
     return _enough(survived - theta * scale, alpha)
 
 
-def _enough(sample: np.ndarray, alpha: float) -> tuple[str, int] | None:
+def _enough(sample: np.ndarray, alpha: float) -> tuple[int, int] | None:
     n, k = sample.shape
     by_row, by_column, spread = _components(sample)
     more_images = by_row / n >= by_column / k
-    for factor in _FACTORS:
-        rows, columns = (math.ceil(n * factor), k) if more_images else (n, math.ceil(k * factor))
-        variance = by_row / rows + by_column / columns + spread / (rows * columns)
-        freedom = max(min(rows, columns if by_column > 0 else rows) - 1, 1)
-        if abs(sample.mean()) > stdtrit(freedom, 1 - alpha) * math.sqrt(variance):
-            return ("images", rows) if more_images else ("draws", columns)
-        if max(rows, columns) > _MOST:
-            break
+    for images_grow, draws_grow in ((more_images, not more_images), (True, k > 1)):
+        for factor in _FACTORS:
+            rows, columns = math.ceil(n * factor) if images_grow else n, math.ceil(k * factor) if draws_grow else k
+            if max(rows, columns) > _MOST:
+                break
+            variance = by_row / rows + by_column / columns + spread / (rows * columns)
+            freedom = max(min(rows, columns if by_column > 0 else rows) - 1, 1)
+            needed = stdtrit(freedom, 1 - alpha) + stdtrit(freedom, _POWER)
+            if abs(sample.mean()) > needed * math.sqrt(variance):
+                return rows, columns
     return None
 
 

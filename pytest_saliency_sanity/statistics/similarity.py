@@ -126,11 +126,11 @@ def _ssim(left: Tensor, right: Tensor) -> Tensor:
 
 
 def _hog_pearson(left: Tensor, right: Tensor) -> Tensor:
-    """Pearson correlation of the histograms of oriented gradients; NaN for maps that are not two-dimensional."""
+    """Pearson correlation of the histograms of oriented gradients; NaN for maps below 6×6 pixels."""
     from skimage.feature import hog
 
     def one(a: np.ndarray, b: np.ndarray) -> float:
-        if a.ndim != 2:
+        if a.ndim != 2 or min(a.shape) < 6:  # three cells of two pixels make the one block that HOG needs
             return float("nan")
         cell = max(2, min(16, min(a.shape) // 4))
         left, right = (hog(m, pixels_per_cell=(cell, cell)) for m in (a, b))

@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import functools
 import multiprocessing
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
 
 from pytest_saliency_sanity import explainers
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
+from tests.calibration import photographs
 from tests.digits import held_out_digits
 from tests.networks import DEVELOPMENT, EVALUATION, train
 
@@ -24,7 +27,13 @@ HONEST = (*SIGNED, "vargrad")
 NEITHER = ("deconvnet", "guided_gradcam")
 FAULTY = ("guided_backprop", *CONTROLS)
 MIXTURES = tuple(range(0, 101, 10))
-GROUPS = {"development": DEVELOPMENT, "evaluation": EVALUATION}
+GROUPS = {"development": tuple(DEVELOPMENT), "evaluation": tuple(EVALUATION), "photographs": (photographs.NAME,)}
+CHEAPER = {  # options for images of 224×224, where the defaults take hours
+    "integrated_gradients": {"steps": 8},
+    "smoothgrad": {"samples": 8},
+    "vargrad": {"samples": 8},
+    "occlusion": {"window": 56, "stride": 28},
+}
 
 
 @dataclass(frozen=True)
@@ -61,15 +70,29 @@ def named(explainer: str) -> Callable[..., object]:
 def trials_of(check: Callable, names: Sequence[str], place: tuple[str, int]) -> list[Trial]:
     """All explainers on one network of one seed."""
     torch.set_num_threads(1)
-    network, seed = place
-    model, digits = train(network, seed), held_out_digits()
+    model, images, labels = setting(*place)
+    trials = [_trial(check, name, model, images, labels, place) for name in names]
+    print(f"{place[0]}, seed {place[1]}: {sum(t.seconds for t in trials):.0f} s", file=sys.stderr, flush=True)
+    return trials
+
+
+def setting(network: str, seed: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """A trained network, and images with labels that it was not trained on."""
+    if network == photographs.NAME:
+        return photographs.classifier(), *photographs.photographs(16, seed)
+    digits = held_out_digits()
     chosen = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(seed))[:IMAGES]
-    return [_trial(check, name, model, digits.images[chosen], digits.labels[chosen], place) for name in names]
+    return train(network, seed), digits.images[chosen], digits.labels[chosen]
 
 
-def _trial(check: Callable, name: str, model: torch.nn.Module, images, labels, place: tuple[str, int]) -> Trial:  # noqa: ANN001
+def _trial(
+    check: Callable, name: str, model: nn.Module, images: Tensor, labels: Tensor, place: tuple[str, int]
+) -> Trial:
     start = time.perf_counter()
-    verdict = check(named(name), model, images, labels=labels, name=name, seed=place[1])
+    explainer = named(name)
+    if images.shape[-1] == 224 and name in CHEAPER:
+        explainer = functools.partial(explainer, **CHEAPER[name])
+    verdict = check(explainer, model, images, labels=labels, name=name, seed=place[1], max_seconds=3600)
     refused = verdict.reason == "contract.exception" and isinstance(verdict.exception, ValueError)
     return Trial(
         *place,
@@ -97,6 +120,26 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
     rows = [heads, *([name, *_row([t for t in trials if t.explainer == name], stages)] for name in names)]
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(heads))]
     return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def matrix(trials: Sequence[Trial], names: Sequence[str], networks: Sequence[str]) -> str:
+    """A Markdown table, explainers × networks: the outcomes over the seeds, and the mean retained at the first judged stage."""
+    lines = [f"| explainer | {' | '.join(networks)} |", f"| --- |{' --- |' * len(networks)}"]
+    for name in names:
+        cells = (_cell([t for t in trials if t.explainer == name and t.network == network]) for network in networks)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(trials: Sequence[Trial]) -> str:
+    outcomes = Counter(trial.outcome for trial in trials)
+    kinds = ", ".join(kind if len(outcomes) == 1 else f"{count} {kind}" for kind, count in outcomes.most_common())
+    values = [trial.statistics[stage] for trial in trials for stage in _first_judged(trial)]
+    return f"{kinds} {sum(values) / len(values):.2f}" if values else kinds
+
+
+def _first_judged(trial: Trial) -> list[str]:
+    return [stage for stage in trial.statistics if stage != "head"][:1]
 
 
 def _row(trials: Sequence[Trial], stages: Sequence[str]) -> list[str]:
@@ -142,7 +185,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument("--explainers", nargs="*", help="default: all")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    given.networks = given.networks or list(GROUPS[given.group])
+    given.networks = given.networks or GROUPS[given.group]
     return given
 
 
@@ -152,8 +195,9 @@ def report(check: Callable, signed: Sequence[str], honest: Sequence[str], faulty
     names = given.explainers or [*honest, *neither, *faulty]
     mixtures = [] if given.explainers else [f"sobel {share} %" for share in MIXTURES]
     trials = run(check, [*names, *mixtures], given.networks, given.seeds, given.jobs)
-    print(f"{check.__name__}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; {IMAGES} images\n")
+    print(f"{check.__name__}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; {IMAGES} images (16 photographs)\n")
     print(table(trials, names), "\n")
+    print(matrix(trials, names, given.networks), "\n")
     print(errors(trials, signed, honest, faulty), "\n")
     if mixtures:
         print("detection limit: Sobel mixed into the gradient, each scaled to unit standard deviation")

@@ -108,7 +108,7 @@ def test_constants_change_by_a_tenth_and_zeros_by_a_little(constant, spread):
 @settings(deadline=None)
 @given(
     shape=st.lists(st.integers(1, 4), max_size=4),
-    scale=st.floats(-1e4, 1e4),
+    scale=st.sampled_from([0.0, 1e-6, 1.0, -3.0, 1e4]),
     seed=st.integers(),
     name=st.sampled_from(["weight", "bias", "gamma", "class_token", "weight_ih_l0"]),
     layer=st.sampled_from([nn.Module(), nn.Linear(1, 1), nn.LSTM(1, 1), nn.LayerNorm(1)]),
@@ -118,6 +118,17 @@ def test_any_tensor_changes_wholly_stays_finite_and_repeats(shape, scale, seed, 
     drawn = redrawn(layer, name, value, stream(seed, name))
     assert drawn.shape == value.shape and drawn.isfinite().all() and (drawn != value).all()
     assert torch.equal(drawn, redrawn(layer, name, value, stream(seed, name)))
+
+
+def test_values_that_are_not_finite_do_not_spread():
+    value = torch.tensor([1.0, float("nan"), 3.0, float("inf")] * 500)
+    drawn = redrawn(nn.Module(), "raw", value, stream(0))
+    assert (drawn.mean().item(), drawn.std().item()) == pytest.approx((2, 1), rel=0.1)
+    assert redrawn(nn.Module(), "raw", torch.full((3,), float("nan")), stream(0)).abs().max() < 0.2
+
+
+def test_empty_tensors_stay_empty():
+    assert redrawn(nn.Linear(1, 1), "weight", torch.zeros(0, 4), stream(0)).shape == (0, 4)
 
 
 def test_complex_weights_are_drawn_in_both_parts():

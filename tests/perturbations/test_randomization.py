@@ -318,6 +318,15 @@ def test_a_spectrally_normalized_head_is_negated_too():
     assert names == ("3.parametrizations.weight.original", "3.bias")
 
 
+@pytest.mark.parametrize("enter", [randomized, negated_head, cascading])
+def test_explainers_can_take_gradients_within(enter):
+    model, x = _ready("resnet"), images().requires_grad_()
+    with enter(model, find_blocks(model, x)) as entered:
+        if enter is cascading:
+            next(entered)
+        assert torch.autograd.grad(model(x).sum(), x)[0].abs().sum() > 0
+
+
 @pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
 def test_a_weight_normalized_head_of_the_old_style_is_negated_too():
     model = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.utils.weight_norm(nn.Linear(8, 3)))

@@ -46,8 +46,8 @@ class FullyShardedDataParallel(nn.Linear):
 
 REFUSED = {
     "no parameters": (nn.ReLU, "ReLU has no parameters: there is nothing to re-initialize."),
-    "quantized": (_quantized, "Linear cannot be randomized: '' is quantized (Linear), its weights are packed; "
-                  "audit the float model."),
+    "quantized": (_quantized, "Linear cannot be randomized: '' is quantized (Linear), its weights are "
+                  "packed; audit the float model."),
     "expanded": (_expanded, "'weight' is expanded (strides (0, 1)), several elements share one memory cell."),
     "inference": (_inference, "'weight' was made under torch.inference_mode and cannot be changed; build the "
                   "model outside of it."),

@@ -63,6 +63,16 @@ def test_different_keys_have_different_streams_and_equal_keys_equal_ones(a, b):
     assert torch.equal(first, second) == (a == b)
 
 
+def test_numpy_integers_are_integers():
+    assert torch.equal(
+        torch.rand(4, generator=stream(np.int64(5), "a")), torch.rand(4, generator=stream(5, "a"))
+    )
+    with replayed(np.int64(5)):
+        first = _noise()
+    with replayed(5):
+        assert _noise() == first
+
+
 def test_streams_leave_the_global_generators_alone():
     before = random_numbers_ahead()
     torch.rand(4, generator=stream(0, 0, "fc.weight"))
