@@ -18,6 +18,7 @@ from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey, chunks_for, explain_originals, fill, survey
 from pytest_saliency_sanity.explainers import controls, gradient
 from pytest_saliency_sanity.outputs import logits
+from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.statistics import mismatched_similarity, rank
 from pytest_saliency_sanity.verdict import Finding, Stage
 
@@ -88,7 +89,11 @@ def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
     """What precedes the measurements, and the measurements of the look that settled it (or of the last one)."""
     try:
         audit.first = examine(audit.subject, audit.meter)
-        early = constant_findings(audit.first) or gates.accuracy_findings(audit.subject)
+        early = (
+            constant_findings(audit.first)
+            or gates.accuracy_findings(audit.subject)
+            or gates.alike_findings(audit.subject)
+        )
         if early:
             return early, ()
         audit.begun = survey(audit.subject, audit.first, audit.similarities)
@@ -109,10 +114,11 @@ def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         findings, stages = _judged(audit, look)
         if findings:
             return findings, stages
-        if _settled(stages, look):
-            doubts = _control_findings(audit, look)
+        turned = _turned(audit, look, stages)
+        if turned or _settled(stages, look):
+            doubts = _control_findings(audit, look, bool(turned))
             if not doubts:
-                return (), stages
+                return turned, stages
     return doubts, stages
 
 
@@ -170,11 +176,19 @@ def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage,
     blind = gates.image_findings(samples[judging[0]], begun)
     if blind:  # a ratio of what is left to what could be left says nothing where nothing could be
         return blind, ()
-    if not audit.sign_counts and not begun.one_sided and not any(stage.outcome == "fail" for stage in stages):
-        turned = gates.sign_findings({name: samples[name] for name in judging}, audit.thresholds[1], look.alpha_fail)
-        if turned:
-            return turned, stages
     return gates.copies_findings(begun, judging), stages
+
+
+def _turned(audit: Audit, look: Look, stages: tuple[Stage, ...]) -> tuple[Finding, ...]:
+    """A fail for maps that only change their sign, where the signed stages see no more than changing maps.
+
+    It stands only if the plain gradient's do not: behind a bottleneck of one unit they turn around as well.
+    """
+    if audit.sign_counts or audit.begun.one_sided or any(stage.outcome == "fail" for stage in stages):
+        return ()
+    samples = _samples(audit, audit.begun, chunks_for(audit.begun, look.images), look.draws)
+    judging = {measure.name: samples[measure.name] for measure in audit.measures if measure.judged}
+    return gates.sign_findings(judging, audit.thresholds[1], look.alpha_fail)
 
 
 def _samples(audit: Audit, begun: Survey, chunks: int, draws: int) -> dict[str, Sample]:
@@ -224,25 +238,34 @@ def _budget_finding(audit: Audit) -> Finding:
     return Finding("budget", "inconclusive", sentence)
 
 
-def _control_findings(audit: Audit, look: Look) -> tuple[Finding, ...]:
-    """The plain gradient has to pass, and Sobel to fail, on this model and these images, at this look."""
+def _control_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding, ...]:
+    """The plain gradient has to pass, and Sobel to fail, on this model and these images, at this look.
+
+    Args:
+        turned: the explainer's maps only turn around: those of the plain gradient must not.
+    """
     start = time.monotonic()
     try:
-        return _gradient_findings(audit, look) or _sobel_findings(audit.subject)
+        return _gradient_findings(audit, look, turned) or _sobel_findings(audit.subject)
     finally:
         audit.control_seconds += time.monotonic() - start
 
 
-def _gradient_findings(audit: Audit, look: Look) -> tuple[Finding, ...]:
+def _gradient_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding, ...]:
     subject = audit.subject.by(gradient, "gradient")
     try:
         begun = _control_survey(audit, subject)
         grow(audit, begun, subject, audit.control_meter, look)
     except Stopped as stopped:
-        return (_no_control(f"the plain gradient cannot be taken here: it {stopped.finding.sentence}"),)
+        reason = stopped.finding.sentence.rstrip(".")
+        return (_no_control(f"the plain gradient cannot be taken here: {reason}"),)
     samples = _samples(audit, begun, chunks_for(begun, look.images), look.draws)
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
-    stages = judged(samples, [measure for measure in audit.measures if measure.judged], limits, ALPHA_FAIL, ALPHA_PASS)
+    measures = [measure for measure in audit.measures if measure.judged]
+    stages = judged(samples, measures, limits, ALPHA_FAIL, ALPHA_PASS)
+    judging = {measure.name: samples[measure.name] for measure in measures if measure.name in samples}
+    if turned and gates.sign_findings(judging, audit.thresholds[1], ALPHA_FAIL):
+        return (_no_control("even the plain gradient's maps only turn around"),)
     worst = max(stages, key=lambda stage: stage.upper, default=None)
     if worst is not None and all(stage.outcome == "pass" for stage in stages):
         return ()
@@ -280,5 +303,5 @@ def _no_control(what: str) -> Finding:
 
 def predicted(subject: Subject, index: Tensor) -> Tensor:
     """(n, K) logits of the images at `index`, of the model as it now stands, on the CPU."""
-    with torch.no_grad():
+    with torch.no_grad(), replayed(subject.seed):
         return logits(subject.model, subject.chosen(index), subject.forward).float().cpu()

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.audit import Audit, predicted, unusable
-from pytest_saliency_sanity.checks.explanation import Breach, Stopped, explain, stream_of
+from pytest_saliency_sanity.checks.explanation import Breach, OutOfBudget, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 
-_PREDICTED_ON = 4  # images on which copies are compared with the trained network
+_PIXELS = 2**18  # input values on which copies are compared with the trained network: 2 to 8 images
 _NEGATED = 1e-3  # relative distance within which -f counts as the negative of f
 
 
@@ -27,7 +27,7 @@ class Cascade:
 
     Attributes:
         blocks: in execution order.
-        copies: what re-initialization did to the model, by the measure's name; it fills with the first draw.
+        copies: what re-initialization did to the model, by the judged measure's name; it fills with the first draw.
     """
 
     blocks: tuple[Block, ...]
@@ -43,7 +43,7 @@ class Cascade:
             yield ((self._looked_at(subject, step, by_count[step.index]), None) for step in steps)
 
     def _looked_at(self, subject: Subject, step: Step, measure: Measure) -> Measure:
-        if measure.name not in self.copies:
+        if measure.judged and measure.name not in self.copies:
             self.copies[measure.name] = _examined_copy(subject, step, measure)
         return measure
 
@@ -54,7 +54,7 @@ def _examined_copy(subject: Subject, step: Step, measure: Measure) -> dict[str, 
     Raises:
         Stopped: when the copy cannot show anything: unchanged, dead or not finite logits.
     """
-    index = torch.arange(min(_PREDICTED_ON, subject.images))
+    index = _few(subject)
     trained, now = subject.scores[index], predicted(subject, index)
     found = coverage(step, trained, now)
     if found.nan:
@@ -72,11 +72,18 @@ def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
     index = audit.begun.chunks[0]
     try:
         with negated_head(subject.model, blocks):
-            trained, now = subject.scores[index], predicted(subject, index)
+            few = _few(subject)
+            trained, now = subject.scores[few], predicted(subject, few)
             if (trained + now).norm() > _NEGATED * trained.norm():
                 return None
             maps = explain(subject, audit.meter, index, stream_of(subject.seed, "images", 0))
-    except (ValueError, Breach):
+    except (ValueError, Breach, OutOfBudget):
         return None
     similar = [matched_similarity(a, rank(b, one_sided=audit.begun.one_sided)) for a, b in zip(original.ranks, maps, strict=True)]
     return float(torch.stack(similar).mean())
+
+
+def _few(subject: Subject) -> Tensor:
+    """Two to eight images, by their size: a forward pass for each depth is part of the check's own cost."""
+    size = sum(part[0].numel() for part in subject.inputs)
+    return torch.arange(min(max(2, min(8, _PIXELS // size)), subject.images))

@@ -15,7 +15,7 @@ from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, explain, stream_of
 from pytest_saliency_sanity.checks.subject import Subject, evaluating, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
-from pytest_saliency_sanity.perturbations import changes, preserved
+from pytest_saliency_sanity.perturbations import Snapshot, changes, preserved
 from pytest_saliency_sanity.statistics import is_constant, matched_similarity, rank
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
@@ -123,23 +123,20 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     """
     index = torch.arange(min(_FIRST, audited.images))
     stream = stream_of(audited.seed, "images", 0)
-    maps = _watched(audited, meter, index, stream)
-    free = explain_preserved(audited, meter, index, stream_of(audited.seed, "free", 0))
-    deterministic = bool((_distance(maps, free) <= _rounding(audited)).all())
-    if deterministic:
-        _check_batches(audited, meter, maps, stream)
-        repeated = maps
-    else:
-        repeated = explain_preserved(audited, meter, index, stream)
+    with preserved(audited.model) as snapshot:
+        maps = explain(audited, meter, index, stream, watch_inputs=True)
+        _check_unchanged(snapshot)
+        free = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
+        deterministic = bool((_distance(maps, free) <= _rounding(audited)).all())
+        if deterministic:
+            _check_batches(audited, meter, maps, stream)
+            repeated = free = maps
+        else:
+            repeated = explain(audited, meter, index, stream)
+        _check_unchanged(snapshot)
     return Examination(
         index, maps, deterministic, _agreement(maps, repeated), _agreement(maps, free), constant_images(maps)
     )
-
-
-def explain_preserved(audited: Subject, meter: Meter, index: Tensor, stream: int) -> Maps:
-    """`explain`, with the model given back as it was."""
-    with preserved(audited.model):
-        return explain(audited, meter, index, stream)
 
 
 def constant_images(maps: Maps) -> Tensor:
@@ -169,19 +166,12 @@ def _kept() -> tuple[Finding, ...]:
     return (Finding("contract", "pass", "keeps its contract"),)
 
 
-def _watched(audited: Subject, meter: Meter, index: Tensor, stream: int) -> Maps:
-    """The first call, on inputs that are compared afterwards, of a model that is compared afterwards.
-
-    Raises:
-        Breach: when the explainer changed weights, modes, hooks or inputs; the model has been restored.
-    """
-    with preserved(audited.model) as snapshot:
-        maps = explain(audited, meter, index, stream, watch_inputs=True)
-        found = changes(snapshot)
+def _check_unchanged(snapshot: Snapshot) -> None:
+    """Breach when the explainer changed weights, modes or hooks; leaving `preserved` undoes it."""
+    found = changes(snapshot)
     for aspect in _FORBIDDEN:
         if aspect in found:
             raise Breach(f"contract.{aspect}", f"it changed the model's {aspect} ({_listed(found[aspect])}); undone")
-    return maps
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:
@@ -198,7 +188,7 @@ def _check_batches(audited: Subject, meter: Meter, maps: Maps, stream: int) -> N
     batches = {"alone": [0], "in another batch and order": list(range(min(_ODD, len(maps[0]))))[::-1]}
     for how, rows in batches.items():
         index = torch.tensor(rows)
-        again = explain_preserved(audited, meter, index, stream)
+        again = explain(audited, meter, index, stream)
         apart = float(_distance(tuple(part[rows] for part in maps), again).max())
         if apart > _rounding(audited):
             sentence = (
@@ -224,4 +214,6 @@ def _rounding(audited: Subject) -> float:
 
 
 def _agreement(left: Maps, right: Maps) -> Tensor:
+    if left is right:
+        return torch.ones(len(left[0]))
     return torch.stack([matched_similarity(rank(a), rank(b)) for a, b in zip(left, right, strict=True)]).mean(0)

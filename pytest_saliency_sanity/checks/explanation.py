@@ -87,7 +87,8 @@ def explain(
         Breach: an exception in the explainer, something that is not a map, a wrong shape, NaN, changed inputs.
         OutOfBudget: before the call, when the deadline has passed.
     """
-    rows = (subject.targets if targets is None else targets)[index.to(subject.targets.device)].clone()
+    before = (subject.targets if targets is None else targets)[index.to(subject.targets.device)]
+    rows = before.clone()
     images = subject.chosen(index)
     with replayed(stream), torch.enable_grad(), using_forward(subject.forward):
         returned = meter.timed(lambda: _called(subject, images, rows), len(index))
@@ -95,6 +96,8 @@ def explain(
     expected = images if subject.packed else (images,)
     if watch_inputs:
         _check_untouched(subject, index, expected)
+        if not torch.equal(rows, before):
+            raise Breach("contract.inputs", "it changed the targets that it was given, in place")
     return tuple(
         _reduced(part, image) for part, image in zip(_parts(returned, len(expected)), expected, strict=True)
     )
@@ -130,7 +133,8 @@ def _parts(returned: Any, count: int) -> tuple[Any, ...]:
     if isinstance(returned, (tuple, list)):
         if len(returned) == count:
             return tuple(returned)
-        raise Breach("contract.type", f"it returned {len(returned)} maps for the {count} inputs of the model")
+        needed = "one tensor" if count == 1 else f"a map for each of the {count} inputs of the model"
+        raise Breach("contract.type", f"it returned a {type(returned).__name__} of {len(returned)}; {needed} is needed")
     if count > 1:
         raise Breach("contract.type", f"it returned one {type(returned).__name__} for the {count} inputs of the model")
     return (returned,)
@@ -159,7 +163,9 @@ def _choices(image: Tensor) -> tuple[tuple[int, ...], ...]:
 
 def _as_maps(returned: Any) -> Tensor:
     if isinstance(returned, np.ndarray) and returned.dtype.kind in "fiub":
-        returned = torch.from_numpy(np.ascontiguousarray(returned))
+        # torch takes native bytes and widths only; nothing is copied where it would have taken the array itself
+        single = returned.dtype.kind == "f" and returned.dtype.itemsize <= 4
+        returned = torch.from_numpy(np.ascontiguousarray(returned, np.float32 if single else np.float64))
     if not isinstance(returned, Tensor) or returned.is_complex():
         kind = returned.dtype if isinstance(returned, (Tensor, np.ndarray)) else type(returned).__name__
         raise Breach("contract.type", f"it returned {kind}; a tensor or an array of real numbers is needed")
@@ -168,6 +174,8 @@ def _as_maps(returned: Any) -> Tensor:
 
 
 def _check_finite(part: Tensor) -> None:
+    if part.sum().isfinite():  # ten times cheaper than a look at each value; an overflow takes the look
+        return
     broken = ~part.isfinite().flatten(1).all(1)
     if broken.any():
         kind = "NaN" if part.isnan().any() else "infinite values"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
+from pytest_saliency_sanity.perturbations.randomization import STILL
 from pytest_saliency_sanity.statistics import retained_fraction
 from pytest_saliency_sanity.verdict import Finding
 
@@ -37,6 +38,15 @@ def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
         f"cannot show whether they depend on what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)
+
+
+def alike_findings(subject: Subject) -> tuple[Finding, ...]:
+    """Inconclusive when the logits of all images are the same, up to rounding."""
+    spread = (subject.scores.amax(0) - subject.scores.amin(0)).max()
+    if spread > STILL * subject.scores.abs().max():
+        return ()
+    sentence = f"the model's logits are the same for all {subject.images} images; on these images nothing can be shown"
+    return (Finding("gate.images", "inconclusive", sentence),)
 
 
 def accuracy_notes(subject: Subject) -> tuple[str, ...]:
@@ -139,11 +149,11 @@ class ControlSurveys:
 
 
 def fingerprint(subject: Subject) -> tuple:
-    """What the maps of a control depend on: the weights, the images, the targets, the seed."""
+    """What the maps of a control depend on: the layers, the weights, the images, the targets, the seed."""
     state = (*subject.model.parameters(), *subject.model.buffers())
     weights = tuple(_digest(tensor) for tensor in state)
     images = tuple(_digest(part) for part in (*subject.inputs, subject.targets))
-    return subject.model_name, weights, images, tuple(subject.inputs[0].shape), subject.forward, subject.seed
+    return repr(subject.model), weights, images, tuple(subject.inputs[0].shape), subject.forward, subject.seed
 
 
 def _digest(tensor: Tensor) -> int:

@@ -79,8 +79,12 @@ def _takes(model: nn.Module, shape: tuple[int, ...]) -> bool:
     try:
         with torch.no_grad():
             scores = logits(model, torch.zeros(2, *shape, device=reference.device, dtype=reference.dtype))
-    except (RuntimeError, ValueError, IndexError):
+    except (RuntimeError, ValueError, IndexError, AssertionError):  # vision transformers assert their size
         return False
+    except TypeError as error:
+        if "positional argument" in str(error):  # of the model's forward, which takes more than one input
+            return False
+        raise
     return len(scores) == 2
 
 

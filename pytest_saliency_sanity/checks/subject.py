@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import stand_ins
 from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
+from pytest_saliency_sanity.perturbations import replayed
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def subject(
     _check_model(model)
     given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
     limit = 2 * given.amounts.images if limit is None else limit
-    with evaluating(model), using_forward(forward), torch.no_grad():
+    with evaluating(model), using_forward(forward), torch.no_grad(), replayed(given.seed):
         packed, parts, notes = _images(model, inputs, input_shape)
         order = _order(len(parts[0]), limit, given.seed)
         everything = len(parts[0])
@@ -229,20 +231,27 @@ def _scores(model: nn.Module, images: Any, forward: Forward | None) -> Tensor:
     batches = []
     for start in range(0, len(parts[0]), 8):
         batch = tuple(part[start : start + 8] for part in parts)
-        try:
-            batches.append(logits(model, batch if isinstance(images, tuple) else batch[0], forward).float().cpu())
-        except (RuntimeError, IndexError, AttributeError) as error:
-            shapes = ", ".join(str(tuple(part.shape)) for part in batch)
-            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ValueError(f"the model does not take inputs of shape {shapes}: {line}") from error
+        returned = _returned(model, batch if isinstance(images, tuple) else batch[0], forward)
+        batches.append(logits(model, batch, lambda model, inputs, returned=returned: returned).float().cpu())
     scores = torch.cat(batches)
     if not scores.isfinite().all():
         raise ValueError(f"the model's logits are not finite on {int((~scores.isfinite()).any(1).sum())} of the images")
     return scores
 
 
+def _returned(model: nn.Module, batch: Any, forward: Forward | None) -> Any:
+    try:
+        if forward is not None:
+            return forward(model, batch)
+        return model(*batch) if isinstance(batch, tuple) else model(batch)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(part.shape)) for part in (batch if isinstance(batch, tuple) else (batch,)))
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"the model does not take inputs of shape {shapes}: {line}") from error
+
+
 def _rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> Tensor:
-    rows = torch.as_tensor(np.asarray(values) if not isinstance(values, Tensor) else values).detach().cpu()
+    rows = _tensor(values, f"{what} must be class indices or weights")
     if rows.ndim == 0:
         rows = rows.expand(images)
     if len(rows) != images:
@@ -251,7 +260,7 @@ def _rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> T
 
 
 def _labels(labels: Any, images: int, classes: int, order: Tensor) -> Tensor:
-    rows = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels).detach().cpu()
+    rows = _tensor(labels, "labels must be (N,) integers")
     if rows.ndim != 1 or rows.is_floating_point() or rows.dtype == torch.bool:
         raise ValueError(f"labels must be (N,) integers, not {rows.dtype} of shape {tuple(rows.shape)}")
     if len(rows) != images:
@@ -260,6 +269,13 @@ def _labels(labels: Any, images: int, classes: int, order: Tensor) -> Tensor:
     if len(wrong):
         raise ValueError(f"label {int(wrong[0])} is out of range; the model has the classes 0 to {max(classes, 2) - 1}")
     return rows[order].long()
+
+
+def _tensor(values: Any, rule: str) -> Tensor:
+    try:
+        return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
+    except (TypeError, ValueError):
+        raise ValueError(f"{rule}, not {reprlib.repr(values)}") from None
 
 
 def _mode_note(model: nn.Module) -> tuple[str, ...]:

@@ -9,16 +9,18 @@ on the trained and on the re-initialized network, however far the sample has gro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks.contract import Examination, constant_images, explain_preserved
+from pytest_saliency_sanity.checks.contract import Examination, constant_images
 from pytest_saliency_sanity.checks.explanation import Maps, Meter, explain, stream_of
 from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.statistics import (
     Ranks,
     figure,
@@ -94,7 +96,7 @@ class Survey:
     def figures(self, depth: str) -> dict[str, float]:
         """The paper's figures at `depth`, averaged over the first chunk and its draws."""
         found = [cell.figures for key, cell in self.cells.items() if key[0] == depth and cell.figures]
-        return {name: float(np.nanmean([values[name] for values in found])) for name in self.similarities if found}
+        return {name: _mean_number(values[name] for values in found) for name in self.similarities if found}
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,17 @@ def explain_originals(subject: Subject, meter: Meter, begun: Survey, chunks: int
     """Explain the trained network's images up to `chunks`."""
     for chunk in range(len(begun.originals), chunks):
         index, stream = begun.chunks[chunk], stream_of(subject.seed, "images", chunk)
-        maps = explain_preserved(subject, meter, index, stream)
-        repeated = torch.ones(len(index))
-        if begun.replay:
-            again = explain_preserved(subject, meter, index, stream)
-            repeated = _mean(matched_similarity(rank(a), rank(b)) for a, b in zip(maps, again, strict=True))
-        begun.originals.append(_original(begun, maps, repeated.double().cpu().numpy()))
+        with preserved(subject.model):
+            maps = explain(subject, meter, index, stream)
+            again = explain(subject, meter, index, stream) if begun.replay else None
+        begun.originals.append(_original(begun, maps, _repeated(maps, again)))
+
+
+def _repeated(maps: Maps, again: Maps | None) -> np.ndarray:
+    if again is None:
+        return np.ones(len(maps[0]))
+    pairs = zip(maps, again, strict=True)
+    return _mean(matched_similarity(rank(a), rank(b)) for a, b in pairs).double().cpu().numpy()
 
 
 def fill(subject: Subject, meter: Meter, begun: Survey, key: tuple[str, int, int], targets: Tensor | None = None) -> None:
@@ -193,7 +200,13 @@ def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
 
 
 def _figure(name: str, left: Maps, right: Maps) -> float:
-    return float(np.mean([figure(name, a, b).mean().item() for a, b in zip(left, right, strict=True)]))
+    return _mean_number(figure(name, a, b).nanmean().item() for a, b in zip(left, right, strict=True))
+
+
+def _mean_number(values: Iterable[float]) -> float:
+    """The mean of those that are numbers; NaN if there are none (a figure that maps of this shape do not have)."""
+    numbers = [value for value in values if not math.isnan(value)]
+    return float(np.mean(numbers)) if numbers else math.nan
 
 
 def _mean(parts: object) -> Tensor:

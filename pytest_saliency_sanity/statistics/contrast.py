@@ -87,7 +87,8 @@ def two_way_mean(sample: np.ndarray) -> tuple[float, float, float]:
     if synthetic <= max(rows, columns):
         return float(sample.mean()), max(rows, columns) / (n * k), (n - 1) if rows >= columns else (k - 1)
     parts = rows**2 / (n - 1) + columns**2 / (k - 1) + residual**2 / ((n - 1) * (k - 1))
-    return float(sample.mean()), synthetic / (n * k), synthetic**2 / parts
+    freedom = synthetic**2 / parts if parts else min(n, k) - 1  # squares of tiny variances underflow
+    return float(sample.mean()), synthetic / (n * k), freedom
 
 
 def mean_squares(sample: np.ndarray) -> tuple[float, float, float]:

@@ -274,8 +274,9 @@ def test_constant_up_to_rounding() -> None:
         (torch.cat([maps_of(0, 4).abs(), maps_of(1, 1)]), False),
         (maps_of(0) * (maps_of(1) > 1), False),
         (torch.zeros(3, 5), True),
+        (maps_of(0, size=(2,)) - maps_of(0, size=(2,)).mean(1, keepdim=True), False),
     ],
-    ids=["signed", "absolute", "negative", "shifted", "rectified and shifted", "all but one", "sparse", "zero"],
+    ids=["signed", "absolute", "negative", "shifted", "rectified and shifted", "all but one", "sparse", "zero", "tiny"],
 )
 def test_one_sidedness(maps: Tensor, expected: bool) -> None:
     assert is_one_sided(maps) is expected
