@@ -200,7 +200,7 @@ def _check_batches(audited: Subject, meter: Meter, maps: Maps, stream: int) -> N
 
 def _distance(left: Maps, right: Maps) -> Tensor:
     """(n,) Euclidean distance of the maps relative to the left one's length, the largest over the inputs."""
-    return torch.stack([_relative(a.double().flatten(1), b.double().flatten(1)) for a, b in zip(left, right, strict=True)]).amax(0)
+    return torch.stack([_relative(a.flatten(1).cpu().double(), b.flatten(1).cpu().double()) for a, b in zip(left, right, strict=True)]).amax(0)
 
 
 def _relative(left: Tensor, right: Tensor) -> Tensor:

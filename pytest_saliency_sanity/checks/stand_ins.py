@@ -50,15 +50,15 @@ def _tried(model: nn.Module) -> tuple[int, ...]:
 
 
 def _candidates(model: nn.Module) -> Iterator[tuple[int, ...]]:
-    """Shapes by the first layer: its channels with sides in use, or the images of its number of features."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            yield from _square(module.in_channels)
-            return
-        if isinstance(module, nn.Linear):
-            yield from _of_size(module.in_features)
-            return
-    yield from (*_square(3), *_square(1))
+    """Shapes by the first convolution's channels, else by the first linear layer's features, with sides in use."""
+    convolution = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    linear = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+    if convolution is not None:
+        yield from _square(convolution.in_channels)
+    elif linear is not None:
+        yield from _of_size(linear.in_features)
+    else:
+        yield from (*_square(3), *_square(1))
 
 
 def _square(channels: int) -> Iterator[tuple[int, ...]]:

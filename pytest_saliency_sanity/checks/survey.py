@@ -130,7 +130,7 @@ def survey(subject: Subject, first: Examination, similarities: tuple[str, ...] =
     """A survey that starts from the maps that the contract was examined on."""
     one_sided = all(is_one_sided(part) for part in first.maps)
     begun = Survey(_chunks(subject, len(first.index)), one_sided, not _replayed(first), similarities)
-    begun.originals.append(_original(begun, first.maps, first.repeated.double().cpu().numpy()))
+    begun.originals.append(_original(begun, first.maps, first.repeated.cpu().double().numpy()))
     return begun
 
 
@@ -148,7 +148,7 @@ def _repeated(maps: Maps, again: Maps | None) -> np.ndarray:
     if again is None:
         return np.ones(len(maps[0]))
     pairs = zip(maps, again, strict=True)
-    return _mean(matched_similarity(rank(a), rank(b)) for a, b in pairs).double().cpu().numpy()
+    return _mean(matched_similarity(rank(a), rank(b)) for a, b in pairs).cpu().double().numpy()
 
 
 def fill(subject: Subject, meter: Meter, begun: Survey, key: tuple[str, int, int], targets: Tensor | None = None) -> None:
@@ -192,8 +192,8 @@ def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
     pairs = list(zip(original.ranks, ranks, strict=True))
     return Cell(
-        matched=_mean(matched_similarity(a, b) for a, b in pairs).double().cpu().numpy(),
-        mismatched=_mean(mismatched_similarity(a, b) for a, b in pairs).double().cpu().numpy(),
+        matched=_mean(matched_similarity(a, b) for a, b in pairs).cpu().double().numpy(),
+        mismatched=_mean(mismatched_similarity(a, b) for a, b in pairs).cpu().double().numpy(),
         constant=float(torch.stack([is_constant(part) for part in maps]).all(0).float().mean()),
         figures={name: _figure(name, original.maps, maps) for name in begun.similarities},
     )

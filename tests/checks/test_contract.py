@@ -158,7 +158,8 @@ def test_maps_that_are_fine(change: Callable[[Tensor], Any]) -> None:
 def test_maps_that_are_fine_do_not_change_the_verdict(change: Callable[[Tensor], Any]) -> None:
     model, inputs = cnn(channels=3), images(8, (3, 12, 12))
     expected, found = (
-        check_model_sensitivity(explainer, model, inputs, profile="smoke") for explainer in (gradient, made_of(change))
+        check_model_sensitivity(explainer, model, inputs, profile="smoke")
+        for explainer in (gradient, made_of(change))
     )
     assert found.outcome == expected.outcome == "pass"
     assert found.statistic == pytest.approx(expected.statistic, abs=0.01)
@@ -173,7 +174,9 @@ def test_signals() -> None:
 def test_tables() -> None:
     assert kept(check_contract(gradient, tabular(), images(8, (24,))))
     verdict = check_contract(made_of(lambda maps: maps.sum(1)), tabular(), images(8, (24,)), name="mine")
-    assert verdict.summary == "mine broke the contract: it returned (8,) for inputs (8, 24); choose from (8, 24)"
+    assert (
+        verdict.summary == "mine broke the contract: it returned (8,) for inputs (8, 24); choose from (8, 24)"
+    )
 
 
 def test_a_tuple_of_inputs() -> None:
@@ -422,7 +425,12 @@ def test_maps_from_a_generator_of_their_own_are_not_repeated() -> None:
 def test_a_passing_verdict() -> None:
     verdict = assert_contract(gradient, cnn(), images(20))
     assert verdict.summary == "gradient: keeps its contract"
-    assert (verdict.check, verdict.explainer, verdict.model, verdict.stages) == ("contract", "gradient", "Sequential", ())
+    assert (verdict.check, verdict.explainer, verdict.model, verdict.stages) == (
+        "contract",
+        "gradient",
+        "Sequential",
+        (),
+    )
     assert verdict.evidence["deterministic"] is True
     assert verdict.evidence["free_runs_agree"] == 1.0
     assert verdict.evidence["cost"]["calls"] == 4
@@ -436,7 +444,9 @@ def test_few_images_are_enough(images_given: int) -> None:
 
 
 def test_a_breach_comes_before_a_constant_map() -> None:
-    verdict = check_contract(lambda model, inputs, targets: constant(model, inputs, targets)[:, 0, :5], cnn(), images())
+    verdict = check_contract(
+        lambda model, inputs, targets: constant(model, inputs, targets)[:, 0, :5], cnn(), images()
+    )
     assert verdict.reason == "contract.shape"
 
 

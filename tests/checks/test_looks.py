@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from pytest_saliency_sanity.checks.contract import examine
 from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, stream_of
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Look, Measure, Thresholds, judged, looks
+from pytest_saliency_sanity.checks.looks import (
+    ALPHA_FAIL,
+    ALPHA_PASS,
+    Look,
+    Measure,
+    Thresholds,
+    judged,
+    looks,
+)
 from pytest_saliency_sanity.checks.subject import subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey, chunks_for, survey
-from pytest_saliency_sanity.checks.contract import examine
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.settings import PROFILES
 from tests.checks.models import cnn, images
@@ -32,7 +40,9 @@ def sizes(found: tuple[Look, ...]) -> list[tuple[int, int]]:
         ("release", 100, [(8, 10), (32, 10), (64, 20), (64, 40)]),
     ],
 )
-def test_images_and_draws_grow_together(profile: str, available: int, expected: list[tuple[int, int]]) -> None:
+def test_images_and_draws_grow_together(
+    profile: str, available: int, expected: list[tuple[int, int]]
+) -> None:
     assert sizes(looks(PROFILES[profile], available)) == expected
 
 
@@ -89,7 +99,9 @@ def test_judged_stages_share_the_level_by_holm_and_shown_ones_do_not() -> None:
 def test_what_would_settle_an_open_stage() -> None:
     (stage,) = judged({"upper": sample(0.28, 0.3)}, [measure("upper")], Thresholds(0.3, 0.3), 0.01, 0.05)
     assert stage.outcome == "inconclusive"
-    assert " instead of " in stage.evidence["settled_by"] and stage.evidence["settled_by"].endswith(" would settle it")
+    assert " instead of " in stage.evidence["settled_by"] and stage.evidence["settled_by"].endswith(
+        " would settle it"
+    )
     (stage,) = judged({"upper": sample(0.5, 0.1)}, [measure("upper")], Thresholds(0.8, 0.3), 0.01, 0.05)
     assert stage.evidence["settled_by"] == (
         "no number of images or draws would settle it: it lies between the lines, at one or very close to it"
@@ -117,7 +129,17 @@ def test_how_many_chunks_hold_so_many_images() -> None:
 
 def test_streams_have_names() -> None:
     assert stream_of(0, "images", 0) == stream_of(0, "images", 0)
-    assert len({stream_of(seed, kind, chunk) for seed in (0, 1) for kind in ("images", "free") for chunk in (0, 1)}) == 8
+    assert (
+        len(
+            {
+                stream_of(seed, kind, chunk)
+                for seed in (0, 1)
+                for kind in ("images", "free")
+                for chunk in (0, 1)
+            }
+        )
+        == 8
+    )
 
 
 # Cost.

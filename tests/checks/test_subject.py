@@ -77,9 +77,7 @@ def test_a_model_without_parameters() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_quantized_model() -> None:
     model = torch.ao.quantization.quantize_dynamic(cnn(), {nn.Linear}, dtype=torch.qint8)
-    text = (
-        "Sequential cannot be randomized: '5' is quantized (Linear), its weights are packed; audit the float model."
-    )
+    text = "Sequential cannot be randomized: '5' is quantized (Linear), its weights are packed; audit the float model."
     with pytest.raises(ValueError, match=sentence(text)):
         check_model_sensitivity(gradient, model, images())
 
@@ -101,7 +99,11 @@ def test_a_scripted_model_under_guided_methods(explainer: Callable[..., Any]) ->
 # Images.
 
 IMAGES = {
-    "none": (torch.empty(0, 1, 12, 12), ValueError, "inputs hold no images; at least 2 are needed, 16 are better"),
+    "none": (
+        torch.empty(0, 1, 12, 12),
+        ValueError,
+        "inputs hold no images; at least 2 are needed, 16 are better",
+    ),
     "one": (
         images(1),
         ValueError,
@@ -122,7 +124,11 @@ IMAGES = {
     ),
     "a dict": ({"x": 1}, TypeError, "inputs must be a tensor (N, C, *S) or a tuple of tensors, not dict"),
     "a string": ("digits", TypeError, "inputs must be a tensor (N, C, *S) or a tuple of tensors, not str"),
-    "an empty tuple": ((), ValueError, "inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such"),
+    "an empty tuple": (
+        (),
+        ValueError,
+        "inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such",
+    ),
     "unequal": (
         (images(4), images(5)),
         ValueError,
@@ -168,7 +174,9 @@ def test_images_that_the_model_does_not_take(model: nn.Module, shape: tuple[int,
 
 
 def test_a_tuple_for_a_model_of_one_input() -> None:
-    with pytest.raises(ValueError, match=r"^the model does not take inputs of shape \(4, 1, 12, 12\), \(4, 1, 12, 12\): "):
+    with pytest.raises(
+        ValueError, match=r"^the model does not take inputs of shape \(4, 1, 12, 12\), \(4, 1, 12, 12\): "
+    ):
         check_contract(gradient, cnn(), (images(4), images(4)))
 
 
@@ -183,7 +191,8 @@ def test_one_tensor_for_a_model_of_two_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [images(4).numpy(), images(4).double(), images(4).half(), images(4).requires_grad_(), [images(4)]]
+    "given",
+    [images(4).numpy(), images(4).double(), images(4).half(), images(4).requires_grad_(), [images(4)]],
 )
 def test_images_that_are_fine(given: Any) -> None:
     assert check_contract(gradient, cnn(), given).outcome == "pass"
@@ -210,8 +219,14 @@ TARGETS = {
         torch.rand(8, 4, 1),
         "targets must be (8,) class indices or (8, K) weights, got shape (8, 4, 1).",
     ),
-    "names": (["cat"] * 8, "targets must be class indices or weights, not ['cat', 'cat', 'cat', 'cat', 'cat', 'cat', ...]"),
-    "ragged": ([[0], [1, 2]] * 4, "targets must be class indices or weights, not [[0], [1, 2], [0], [1, 2], [0], [1, 2], ...]"),
+    "names": (
+        ["cat"] * 8,
+        "targets must be class indices or weights, not ['cat', 'cat', 'cat', 'cat', 'cat', 'cat', ...]",
+    ),
+    "ragged": (
+        [[0], [1, 2]] * 4,
+        "targets must be class indices or weights, not [[0], [1, 2], [0], [1, 2], [0], [1, 2], ...]",
+    ),
 }
 
 
@@ -224,7 +239,15 @@ def test_bad_targets(check: Callable[..., Any], targets: Any, text: str) -> None
 
 @pytest.mark.parametrize(
     "targets",
-    [None, 2, [0, 1, 2, 3] * 2, np.zeros(8, int), np.zeros(8, np.int32), torch.zeros(8, dtype=torch.int16), torch.rand(8, 4)],
+    [
+        None,
+        2,
+        [0, 1, 2, 3] * 2,
+        np.zeros(8, int),
+        np.zeros(8, np.int32),
+        torch.zeros(8, dtype=torch.int16),
+        torch.rand(8, 4),
+    ],
 )
 def test_targets_that_are_fine(targets: Any) -> None:
     assert check_contract(gradient, cnn(), images(), targets).outcome == "pass"
@@ -242,7 +265,10 @@ LABELS = {
     "negative": ([-2] * 8, "label -2 is out of range; the model has the classes 0 to 3"),
     "fractions": (torch.rand(8), "labels must be (N,) integers, not torch.float32 of shape (8,)"),
     "one-hot": (torch.eye(8).long(), "labels must be (N,) integers, not torch.int64 of shape (8, 8)"),
-    "names": (["cat"] * 8, "labels must be (N,) integers, not ['cat', 'cat', 'cat', 'cat', 'cat', 'cat', ...]"),
+    "names": (
+        ["cat"] * 8,
+        "labels must be (N,) integers, not ['cat', 'cat', 'cat', 'cat', 'cat', 'cat', ...]",
+    ),
 }
 
 
@@ -270,7 +296,9 @@ def test_targets_and_labels_follow_the_images_that_are_chosen() -> None:
 
 
 def test_an_unknown_profile() -> None:
-    with pytest.raises(SettingsError, match=sentence("profile must be one of smoke, ci, release, not 'quick'")):
+    with pytest.raises(
+        SettingsError, match=sentence("profile must be one of smoke, ci, release, not 'quick'")
+    ):
         check_model_sensitivity(gradient, cnn(), images(), profile="quick")
 
 
@@ -281,13 +309,17 @@ def test_a_seed_that_is_none(seed: Any) -> None:
 
 
 def test_a_budget_that_is_none() -> None:
-    with pytest.raises(SettingsError, match=sentence("max_seconds must be a number of seconds above 0, not 0")):
+    with pytest.raises(
+        SettingsError, match=sentence("max_seconds must be a number of seconds above 0, not 0")
+    ):
         check_model_sensitivity(gradient, cnn(), images(), max_seconds=0)
 
 
 @pytest.mark.parametrize("depths", [["third"], "third", ["head", "third"]])
 def test_an_unknown_depth(depths: Any) -> None:
-    with pytest.raises(ValueError, match=sentence("unknown depth 'third'; choose from head, upper, half, all, or 'every'")):
+    with pytest.raises(
+        ValueError, match=sentence("unknown depth 'third'; choose from head, upper, half, all, or 'every'")
+    ):
         check_model_sensitivity(gradient, cnn(), images(), depths=depths)
 
 
@@ -314,7 +346,9 @@ def test_an_unknown_similarity(check: Callable[..., Any]) -> None:
 
 
 def test_unknown_blocks() -> None:
-    with pytest.raises(ValueError, match=r"^Sequential has no 'fc'; its blocks are '0', '2', '5', '7', and any module"):
+    with pytest.raises(
+        ValueError, match=r"^Sequential has no 'fc'; its blocks are '0', '2', '5', '7', and any module"
+    ):
         check_model_sensitivity(gradient, cnn(), images(), blocks=["fc"])
 
 
@@ -323,7 +357,9 @@ def test_unknown_blocks() -> None:
 
 def test_a_model_that_returns_a_tuple() -> None:
     model = Wrapped(lambda scores: (scores, None))
-    start = "The model returned a tuple of 2, in which there is no tensor under 'logits' or 'out': pass forward="
+    start = (
+        "The model returned a tuple of 2, in which there is no tensor under 'logits' or 'out': pass forward="
+    )
     with pytest.raises(TypeError, match=f"^{re.escape(start)}"):
         check_contract(gradient, model, images())
     verdict = check_contract(gradient, model, images(), forward=lambda model, inputs: model(inputs)[0])
@@ -331,7 +367,9 @@ def test_a_model_that_returns_a_tuple() -> None:
 
 
 def test_a_forward_that_is_no_function() -> None:
-    with pytest.raises(TypeError, match=r"^forward= must be a function forward\(model, inputs\) -> logits, got 3\.$"):
+    with pytest.raises(
+        TypeError, match=r"^forward= must be a function forward\(model, inputs\) -> logits, got 3\.$"
+    ):
         check_contract(gradient, cnn(), images(), forward=3)
 
 
@@ -354,7 +392,10 @@ def test_clones_are_handed_out() -> None:
 
 def test_a_tuple_stays_a_tuple() -> None:
     found = subject(gradient, two_branches(), (images(), images(shape=(2, 40))), None)
-    assert found.packed and [part.shape[1:] for part in found.chosen(torch.arange(3))] == [(1, 12, 12), (2, 40)]
+    assert found.packed and [part.shape[1:] for part in found.chosen(torch.arange(3))] == [
+        (1, 12, 12),
+        (2, 40),
+    ]
     assert not subject(gradient, cnn(), images(), None).packed
 
 
@@ -387,7 +428,12 @@ def test_modes_are_given_back_one_by_one() -> None:
 def test_settings_of_the_running_test_hold() -> None:
     with settings.using(settings.Settings(seed=7, profile="smoke", max_seconds=3.0)):
         found = subject(gradient, cnn(), images(40), None)
-        assert (found.seed, found.amounts.name, found.amounts.max_seconds, found.images) == (7, "smoke", 3.0, 16)
+        assert (found.seed, found.amounts.name, found.amounts.max_seconds, found.images) == (
+            7,
+            "smoke",
+            3.0,
+            16,
+        )
         found = subject(gradient, cnn(), images(40), None, seed=8, profile="ci", max_seconds=4.0)
         assert (found.seed, found.amounts.name, found.amounts.max_seconds, found.images) == (8, "ci", 4.0, 32)
 

@@ -27,7 +27,9 @@ from tests.perturbations.state import state_of
 NETWORKS = ("plain_cnn", "functional_cnn", "mlp")
 
 
-def checked(explainer: Callable[..., Any], network: str = "plain_cnn", seed: int = 0, **options: Any) -> Verdict:
+def checked(
+    explainer: Callable[..., Any], network: str = "plain_cnn", seed: int = 0, **options: Any
+) -> Verdict:
     digits = held_out_digits()
     return check_target_sensitivity(explainer, train(network, seed), digits.images[:32], seed=seed, **options)
 
@@ -82,7 +84,9 @@ def test_explainers_that_ignore_the_target_fail(explainer: Callable[..., Tensor]
     )
 
 
-@pytest.mark.parametrize("name", sorted(set(CONTROLS) - {"constant", "center_prior", "stale_model", "gradient_sobel_mixture"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(CONTROLS) - {"constant", "center_prior", "stale_model", "gradient_sobel_mixture"})
+)
 def test_controls_that_know_no_target_fail(name: str) -> None:
     verdict = checked(CONTROLS[name]())
     assert (verdict.outcome, verdict.reason) == ("fail", "insensitive")
@@ -125,7 +129,9 @@ def test_one_stage() -> None:
 
 def test_the_assertion_raises() -> None:
     digits = held_out_digits()
-    with pytest.raises(SanityCheckFailed, match="^ignores_targets ignores the target: 1.00 of the map survives"):
+    with pytest.raises(
+        SanityCheckFailed, match="^ignores_targets ignores the target: 1.00 of the map survives"
+    ):
         assert_target_sensitive(ignores_targets, train("plain_cnn"), digits.images[:16])
     assert assert_target_sensitive(gradient, train("plain_cnn"), digits.images[:16]).outcome == "pass"
 
@@ -181,7 +187,9 @@ def test_two_classes() -> None:
 
 def test_two_classes_of_a_softmax_are_each_others_negative() -> None:
     """Their gradients differ in nothing but the sign: the map turns around, which is as sensitive as can be."""
-    model = Wrapped(lambda scores: scores.log_softmax(1).diff(dim=1) * torch.tensor([[-1.0, 1.0]]), cnn(classes=2))
+    model = Wrapped(
+        lambda scores: scores.log_softmax(1).diff(dim=1) * torch.tensor([[-1.0, 1.0]]), cnn(classes=2)
+    )
     verdict = check_target_sensitivity(gradient, model, images(32))
     assert verdict.outcome == "pass"
     assert verdict.stages[0].evidence["matched"] == pytest.approx(-1)
@@ -190,7 +198,9 @@ def test_two_classes_of_a_softmax_are_each_others_negative() -> None:
 def test_weights_of_several_labels() -> None:
     model, inputs = train("plain_cnn"), held_out_digits().images[:32]
     weights = torch.nn.functional.one_hot(model(inputs).argmax(1), 10).float()
-    by_weights, by_class = (check_target_sensitivity(gradient, model, inputs, given) for given in (weights, None))
+    by_weights, by_class = (
+        check_target_sensitivity(gradient, model, inputs, given) for given in (weights, None)
+    )
     assert by_weights.outcome == by_class.outcome == "pass"
     assert by_weights.statistic == pytest.approx(by_class.statistic, abs=1e-4)
 
@@ -213,7 +223,9 @@ def test_every_other_class_is_asked_for_once() -> None:
     check_target_sensitivity(listening, model, inputs, [0, 1, 2, 3, 4, 5, 0, 1], profile="release")
     own, others = asked[0], torch.stack(asked[-5:])
     assert (others != own).all()
-    assert (others.sort(0).values == torch.stack([torch.arange(6)[torch.arange(6) != t] for t in own], 1)).all()
+    assert (
+        others.sort(0).values == torch.stack([torch.arange(6)[torch.arange(6) != t] for t in own], 1)
+    ).all()
 
 
 def test_tables() -> None:

@@ -19,7 +19,10 @@ LEVELS = {"threshold": 0.3, "alpha_fail": 0.01, "alpha_pass": 0.05}
 
 
 def made(
-    seed: int, mean: float = 0.3, size: tuple[int, int] = (16, 5), spread: tuple[float, float, float] = (0.1, 0.1, 0.1)
+    seed: int,
+    mean: float = 0.3,
+    size: tuple[int, int] = (16, 5),
+    spread: tuple[float, float, float] = (0.1, 0.1, 0.1),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """T, X and N of a sample whose true rho is `mean`: X around 0, N = 1."""
     matched = mean + samples(1, size, spread, seed)[0]
@@ -144,7 +147,9 @@ def test_rho_counts_from_what_any_two_maps_share() -> None:
     assert found.statistic == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize("rho, p_value", [(1.0, 0.0), (0.3 + 1e-9, 0.0), (0.3 - 1e-9, 1.0), (0.0, 1.0), (-0.2, 1.0)])
+@pytest.mark.parametrize(
+    "rho, p_value", [(1.0, 0.0), (0.3 + 1e-9, 0.0), (0.3 - 1e-9, 1.0), (0.0, 1.0), (-0.2, 1.0)]
+)
 def test_without_variance_the_sign_decides(rho: float, p_value: float) -> None:
     found = retained_fraction(np.full((8, 5), rho), np.zeros((8, 5)), np.ones(8), **LEVELS)
     assert found.p_value == pytest.approx(p_value, abs=1e-12)
@@ -240,8 +245,12 @@ def test_the_numbers_it_names_settle_most_runs(mean: float, spread: tuple[float,
     assert sum(settled) > 0.6 * len(settled)
 
 
-@pytest.mark.parametrize("spread, grows", [((0.3, 0.02, 0.1), 0), ((0.02, 0.3, 0.1), 1)], ids=["images", "draws"])
-def test_only_what_varies_more_grows_where_that_is_enough(spread: tuple[float, float, float], grows: int) -> None:
+@pytest.mark.parametrize(
+    "spread, grows", [((0.3, 0.02, 0.1), 0), ((0.02, 0.3, 0.1), 1)], ids=["images", "draws"]
+)
+def test_only_what_varies_more_grows_where_that_is_enough(
+    spread: tuple[float, float, float], grows: int
+) -> None:
     found = [settled_by(*made(seed, 0.05, (8, 4), spread), **RATES) for seed in range(0, 40, 2)]
     grown = [(images > 8, draws > 4) for images, draws in filter(None, found)]
     assert sum(both[grows] and not both[1 - grows] for both in grown) > len(grown) / 2

@@ -170,7 +170,12 @@ def test_monotone_transforms_change_nothing(pair: np.ndarray) -> None:
     left, right = torch.from_numpy(pair).unbind(0)
     expected = similarities(left, right)
     close(similarities(left**3 + 2 * left - 5, right), expected, atol=1e-6, rtol=0)
-    close(similarities(left.abs(), right.abs(), True), similarities(left**2, right.abs(), True), atol=1e-6, rtol=0)
+    close(
+        similarities(left.abs(), right.abs(), True),
+        similarities(left**2, right.abs(), True),
+        atol=1e-6,
+        rtol=0,
+    )
 
 
 @given(pairs)
@@ -249,7 +254,7 @@ def test_a_shared_background_alone_correlates(q: float) -> None:
 
 
 def test_the_closed_form_at_the_digits() -> None:
-    assert 1 / (1 + 0.19**2 / (3 * 0.81)) == pytest.approx(0.985, abs=0.001)
+    assert pytest.approx(0.985, abs=0.001) == 1 / (1 + 0.19**2 / (3 * 0.81))
 
 
 # Which maps are constant, which are one-sided.
@@ -260,7 +265,11 @@ def test_constant_up_to_rounding() -> None:
     rounding[0, 3] += 2e-8
     assert is_constant(rounding).all()
     assert is_constant(torch.zeros(2, 3, 3)).all()
-    assert is_constant(torch.tensor([[1e-30, 2e-30], [1.0, 1.0], [0.0, 1e-12]])).tolist() == [False, True, False]
+    assert is_constant(torch.tensor([[1e-30, 2e-30], [1.0, 1.0], [0.0, 1e-12]])).tolist() == [
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -276,7 +285,17 @@ def test_constant_up_to_rounding() -> None:
         (torch.zeros(3, 5), True),
         (maps_of(0, size=(2,)) - maps_of(0, size=(2,)).mean(1, keepdim=True), False),
     ],
-    ids=["signed", "absolute", "negative", "shifted", "rectified and shifted", "all but one", "sparse", "zero", "tiny"],
+    ids=[
+        "signed",
+        "absolute",
+        "negative",
+        "shifted",
+        "rectified and shifted",
+        "all but one",
+        "sparse",
+        "zero",
+        "tiny",
+    ],
 )
 def test_one_sidedness(maps: Tensor, expected: bool) -> None:
     assert is_one_sided(maps) is expected
@@ -306,7 +325,12 @@ def test_ssim_is_two_dimensional_on_the_scale_minus_one_to_one() -> None:
     left, right = maps_of(0, size=(12, 9)), maps_of(1, size=(12, 9))
     pairs = zip(left, right, strict=True)
     expected = [structural_similarity(scaled(a), scaled(b), data_range=2.0) for a, b in pairs]
-    close(figure("ssim", left * 1e9, right * 1e-9), torch.tensor(expected, dtype=torch.float64), atol=1e-5, rtol=0)
+    close(
+        figure("ssim", left * 1e9, right * 1e-9),
+        torch.tensor(expected, dtype=torch.float64),
+        atol=1e-5,
+        rtol=0,
+    )
     assert figure("ssim", left, left).allclose(torch.ones(1, dtype=torch.float64))
 
 

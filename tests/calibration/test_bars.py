@@ -1,0 +1,39 @@
+"""The bar that the checks are held to, on networks that no threshold was chosen on (minutes to an hour)."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_saliency_sanity import check_model_sensitivity, check_target_sensitivity
+from tests.calibration import photographs, trials
+from tests.calibration.target_sensitivity import DEPEND
+from tests.networks import EVALUATION
+
+pytestmark = pytest.mark.extended
+
+
+@pytest.mark.parametrize(
+    ("check", "faulty"),
+    [
+        (check_model_sensitivity, trials.FAULTY),
+        (check_target_sensitivity, tuple(name for name in trials.FAULTY if name not in DEPEND)),
+    ],
+)
+def test_no_honest_explainer_fails_and_no_faulty_one_passes(check, faulty):
+    found = trials.run(check, [*trials.HONEST, *faulty], tuple(EVALUATION), (0, 1, 2), jobs=2)
+    _hold_to_the_bar(found, faulty)
+
+
+@pytest.mark.skipif(bool(photographs.missing()), reason=f"EfficientNet-Lite0: {photographs.missing()}")
+def test_the_same_on_photographs_and_imagenet_weights():
+    honest = ("gradient", "input_x_gradient", "gradcam", "smoothgrad")
+    found = trials.run(check_model_sensitivity, [*honest, *trials.FAULTY], (photographs.NAME,), (0,), jobs=1)
+    _hold_to_the_bar(found, trials.FAULTY)
+
+
+def _hold_to_the_bar(found, faulty):
+    told = trials.errors(found, trials.SIGNED, trials.HONEST, faulty)
+    assert not [t for t in found if t.explainer in trials.HONEST and t.outcome in ("fail", "error")], told
+    assert not [t for t in found if t.explainer in faulty and t.outcome == "pass"], told
+    signed = [t for t in found if t.explainer in trials.SIGNED and t.outcome != "refused"]
+    assert sum(t.outcome == "inconclusive" for t in signed) < 0.05 * len(signed), told
