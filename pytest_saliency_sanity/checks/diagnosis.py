@@ -43,6 +43,16 @@ def hint_of_failure(subject: Subject, first: Examination, stages: tuple[Stage, .
     return _edges(subject, first)[1] or _partly()
 
 
+def hint_of_class_blindness(subject: Subject, first: Examination, survived: float) -> str:
+    """What an explainer seems to be whose map stays when another class is explained."""
+    if survived > 0.99:
+        return "its map is the same for every target: it explains one class whatever it is asked, or no class at all"
+    return _edges(subject, first)[1] or (
+        "most of the map is common to all classes, as it is in methods that let only positive gradients through "
+        "(guided backpropagation; Sixt et al. 2020), or in a sum or product with the image"
+    )
+
+
 def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None) -> str:
     """A note for an explainer that claims to change the backward pass and returns the plain gradient."""
     if gradient is None or not any(word in subject.name.lower() for word in CLAIMS_REWRITING):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.audit import Audit, run
 from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.diagnosis import hint_of_failure
+from pytest_saliency_sanity.checks.diagnosis import hint_of_class_blindness
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.reporting import verdict_of
@@ -182,10 +182,4 @@ def _verdict(audit: Audit, findings: tuple[Finding, ...], stages: tuple[Stage, .
     plain = verdict_of(audit, "target_sensitivity", CLAIM, findings, stages)
     if plain.outcome != "fail" or findings:
         return plain
-    return replace(plain, hint=_hint(audit, stages))
-
-
-def _hint(audit: Audit, stages: tuple[Stage, ...]) -> str:
-    if stages[0].statistic > 0.99:
-        return "its map is the same for every target: it explains one class whatever it is asked, or no class at all"
-    return hint_of_failure(audit.subject, audit.first, stages, audit.gradient_maps)
+    return replace(plain, hint=hint_of_class_blindness(audit.subject, audit.first, stages[0].statistic))

@@ -1,7 +1,7 @@
 """`python -m tests.calibration.contrast`: false alarms of the two-way mean, and of a test over images alone.
 
-Samples of images × draws whose true mean is 0 are simulated for several shares of the variance between images,
-between draws and within both; a false alarm is a one-sided lower bound above 0.
+Samples of images × draws whose true mean is 0 are simulated for several shares of the variance between
+images, between draws and within both; a false alarm is a one-sided lower bound above 0.
 """
 
 from __future__ import annotations

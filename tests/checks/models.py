@@ -32,7 +32,8 @@ def cnn(classes: int = 4, channels: int = 1, seed: int = 0) -> nn.Sequential:
 
 
 def norm_cnn() -> nn.Sequential:
-    """A convolution with BatchNorm, dropout and a linear layer for images (N, 1, 12, 12), in evaluation mode."""
+    """A convolution with BatchNorm, dropout and a linear layer for images (N, 1, 12, 12), in "
+    "evaluation mode."""
     return seeded(
         lambda: nn.Sequential(
             nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(600, 4)

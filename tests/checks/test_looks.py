@@ -115,7 +115,8 @@ def test_what_would_settle_an_open_stage() -> None:
     "available, expected", [(2, [2]), (8, [8]), (9, [9]), (10, [8, 2]), (32, [8, 8, 8, 8]), (17, [8, 9])]
 )
 def test_chunks(available: int, expected: list[int]) -> None:
-    """Eight at a time; one image left over joins the chunk before it, for a map needs another to differ from."""
+    """Eight at a time; one image left over joins the chunk before it, for a map needs another to "
+    "differ from."""
     audited = subject(gradient, cnn(), images(available), None)
     begun = survey(audited, examine(audited, Meter()))
     assert [len(chunk) for chunk in begun.chunks] == expected

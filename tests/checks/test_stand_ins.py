@@ -15,7 +15,10 @@ from pytest_saliency_sanity.outputs import using_forward
 from tests.checks.models import Wrapped, cnn, images, seeded, two_branches
 from tests.networks import train
 
-FOUR = "no inputs were given: four stand-in photographs of scikit-image (astronaut, chelsea, coffee, rocket), fitted to "
+FOUR = (
+    "no inputs were given: four stand-in photographs of scikit-image (astronaut, chelsea, coffee, "
+    "rocket), fitted to "
+)
 
 
 def convolutional(channels: int, side: int | None = None) -> nn.Module:
@@ -101,7 +104,7 @@ def test_a_given_shape_that_does_not_fit() -> None:
 
 def test_an_output_that_needs_forward_is_said() -> None:
     model = Wrapped(lambda scores: (scores, scores), convolutional(1))
-    with pytest.raises(TypeError, match="^The model returned a tuple of 2"):
+    with pytest.raises(TypeError, match=r"^The model returned a tuple of 2"):
         photographs(model)
     with using_forward(lambda model, inputs: model(inputs)[0]):
         assert photographs(model)[0].shape == (4, 1, 28, 28)

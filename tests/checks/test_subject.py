@@ -44,7 +44,8 @@ class Explainer:
 @pytest.mark.parametrize("check", CHECKS)
 def test_a_class_in_place_of_an_object(check: Callable[..., Any]) -> None:
     text = (
-        "the explainer is the class Explainer itself; pass a function explainer(model, inputs, targets), or an "
+        "the explainer is the class Explainer itself; pass a function explainer(model, inputs, "
+        "targets), or an "
         "object of the class that can be called so"
     )
     with pytest.raises(TypeError, match=sentence(text)):
@@ -74,15 +75,18 @@ def test_a_model_without_parameters() -> None:
     assert check_contract(gradient, model, images()).outcome == "pass"
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 def test_a_quantized_model() -> None:
     model = torch.ao.quantization.quantize_dynamic(cnn(), {nn.Linear}, dtype=torch.qint8)
-    text = "Sequential cannot be randomized: '5' is quantized (Linear), its weights are packed; audit the float model."
+    text = (
+        "Sequential cannot be randomized: '5' is quantized (Linear), its weights are packed; "
+        "audit the float model."
+    )
     with pytest.raises(ValueError, match=sentence(text)):
         check_model_sensitivity(gradient, model, images())
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("explainer", [guided_backprop, deconvnet])
 def test_a_scripted_model_under_guided_methods(explainer: Callable[..., Any]) -> None:
     scripted = torch.jit.script(cnn())
@@ -107,13 +111,15 @@ IMAGES = {
     "one": (
         images(1),
         ValueError,
-        "inputs hold one image, shape (1, 1, 12, 12); at least 2 are needed (a map has to differ between images), "
+        "inputs hold one image, shape (1, 1, 12, 12); at least 2 are needed (a map has to differ "
+        "between images), "
         "16 are better",
     ),
     "bytes": (
         torch.zeros(4, 1, 12, 12, dtype=torch.uint8),
         TypeError,
-        "inputs must be floating point, normalized as the model expects, not torch.uint8; for images of 0 to 255 "
+        "inputs must be floating point, normalized as the model expects, not torch.uint8; for "
+        "images of 0 to 255 "
         "pass inputs.float() / 255",
     ),
     "nan": (images() * torch.nan, ValueError, "inputs hold 1152 values that are NaN or infinite"),

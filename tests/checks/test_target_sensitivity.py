@@ -130,7 +130,7 @@ def test_one_stage() -> None:
 def test_the_assertion_raises() -> None:
     digits = held_out_digits()
     with pytest.raises(
-        SanityCheckFailed, match="^ignores_targets ignores the target: 1.00 of the map survives"
+        SanityCheckFailed, match=r"^ignores_targets ignores the target: 1\.00 of the map survives"
     ):
         assert_target_sensitive(ignores_targets, train("plain_cnn"), digits.images[:16])
     assert assert_target_sensitive(gradient, train("plain_cnn"), digits.images[:16]).outcome == "pass"
@@ -186,7 +186,8 @@ def test_two_classes() -> None:
 
 
 def test_two_classes_of_a_softmax_are_each_others_negative() -> None:
-    """Their gradients differ in nothing but the sign: the map turns around, which is as sensitive as can be."""
+    """Their gradients differ in nothing but the sign: the map turns around, which is as "
+    "sensitive as can be."""
     model = Wrapped(
         lambda scores: scores.log_softmax(1).diff(dim=1) * torch.tensor([[-1.0, 1.0]]), cnn(classes=2)
     )

@@ -1,0 +1,181 @@
+"""What has to hold before a verdict means something."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import (
+    SanityCheckInconclusive,
+    assert_model_sensitive,
+    check_model_sensitivity,
+)
+from pytest_saliency_sanity.explainers import (
+    gradient,
+    guided_backprop,
+    sobel,
+)
+from tests.checks.models import Wrapped, cnn, images, seeded
+from tests.checks.verdicts import checked
+from tests.digits import held_out_digits
+from tests.networks import train
+
+# Gates.
+
+
+def test_labels_at_chance() -> None:
+    labels = (held_out_digits().labels[:32] + 3) % 10
+    verdict = checked(gradient, labels=labels)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.accuracy")
+    assert re.fullmatch(
+        r"gradient: inconclusive: the model predicts \d of 32 labels, no better than chance "
+        r"\(0\.\d\d\); its maps "
+        r"cannot show whether they depend on what it learned",
+        verdict.summary,
+    )
+    with pytest.raises(SanityCheckInconclusive):
+        assert_model_sensitive(gradient, train("plain_cnn"), held_out_digits().images[:32], labels=labels)
+
+
+def test_without_labels_it_is_said() -> None:
+    note = "no labels were given: the model's accuracy was not checked"
+    assert note in checked(sobel, labels=None).notes
+    assert note not in checked(sobel).notes
+
+
+def test_random_weights_may_be_audited() -> None:
+    model, inputs = cnn(), images(32, (1, 12, 12))
+    assert check_model_sensitivity(gradient, model, inputs).outcome == "pass"
+    assert check_model_sensitivity(sobel, model, inputs).outcome == "fail"
+
+
+@pytest.mark.parametrize("explainer", [gradient, guided_backprop])
+def test_images_that_are_one_and_the_same(explainer: Callable[..., Any]) -> None:
+    image = held_out_digits().images[:1]
+    verdict = check_model_sensitivity(
+        explainer, train("plain_cnn"), image.expand(16, -1, -1, -1), name="mine"
+    )
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.images")
+    assert verdict.summary == (
+        "mine: inconclusive: the model's logits are the same for all 16 images; on these images "
+        "nothing can be shown"
+    )
+
+
+def test_images_that_are_all_alike() -> None:
+    """One digit, lighter and darker: the edges are the same in all of them."""
+    lighter = torch.linspace(0.6, 1, 16)[:, None, None, None] * held_out_digits().images[:1]
+    verdict = check_model_sensitivity(gradient, train("plain_cnn"), lighter)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
+    assert (
+        "even Sobel's edges cannot tell the images apart (they share 1.00); this model on these"
+        in verdict.summary
+    )
+
+
+class Skipping(nn.Module):
+    """Logits that are all but free of the blocks that can be re-initialized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = cnn()
+        self.fixed = seeded(lambda: (torch.randn(144, 64), torch.randn(64, 4)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 100 * (x.flatten(1) @ self.fixed[0]).relu() @ self.fixed[1] + 1e-3 * self.network(x)
+
+
+def test_a_model_that_cannot_show_anything() -> None:
+    """The plain gradient stays as well: the verdict of no explainer means something here."""
+    for explainer in (gradient, sobel):
+        verdict = check_model_sensitivity(explainer, Skipping().eval(), images(16), name="mine")
+        assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
+        assert re.fullmatch(
+            r"mine: inconclusive: even the plain gradient retains 1\.00, at most 1\.00, when the upper third "
+            r"\(network\.7 … network\.5\) is re-initialized, and should pass; this model on these "
+            r"images cannot show "
+            r"whether an explainer depends on it",
+            verdict.summary,
+        )
+
+
+def test_a_bottleneck_of_one_unit_convicts_nobody() -> None:
+    """What is above it decides the sign of an honest gradient, and nothing else."""
+    model = seeded(
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(600, 1), nn.Tanh(),
+            nn.Linear(1, 16), nn.ReLU(), nn.Linear(16, 4),
+        )
+    ).eval()  # fmt: skip
+    verdict = check_model_sensitivity(gradient, model, images(32))
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
+
+
+def test_a_model_without_gradients() -> None:
+    class Detached(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = cnn()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.network(x.detach())
+
+    verdict = check_model_sensitivity(sobel, Detached().eval(), images(16))
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
+    assert (
+        "the plain gradient cannot be taken here: it raised ValueError: No gradient reaches the inputs"
+        in verdict.summary
+    )
+
+
+class Bypassed(nn.Module):
+    """Its network runs and has a gradient, of zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = cnn()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1)[:, :4] + 0 * self.network(x)
+
+
+def dying() -> nn.Module:
+    """Logits that pass a threshold which re-initialized weights are too small for."""
+    network = cnn()
+    network[-1].weight.data.mul_(1e6)
+    return Wrapped(lambda scores: (scores - 1e3).relu(), network)
+
+
+def overflowing() -> nn.Module:
+    """Logits that are finite as long as the head is small."""
+    network = cnn()
+    network[-1].weight.data.mul_(1e-9), network[-1].bias.data.zero_()
+    return Wrapped(lambda scores: (1e5 * scores).exp(), network)
+
+
+UNUSABLE = {
+    "unchanged": (Bypassed, "re-initializing network.7 … network.5 (2 of 4 blocks) changed no logit"),
+    "dead": (dying, "the logits at 'upper' are the same for every image"),
+    "not finite": (overflowing, "the logits at 'upper' are not finite"),
+}
+
+
+@pytest.mark.parametrize("make, text", UNUSABLE.values(), ids=UNUSABLE)
+def test_copies_that_cannot_show_anything(make: Callable[[], nn.Module], text: str) -> None:
+    verdict = check_model_sensitivity(sobel, make().eval(), images(8), name="mine")
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.randomization")
+    assert verdict.summary == f"mine: inconclusive: {text}; such a copy of the model cannot show anything"
+
+
+def test_mostly_constant_maps() -> None:
+    def of_few(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        brightest = inputs.mean((1, 2, 3), keepdim=True) > images(16).mean((1, 2, 3)).topk(2).values[1]
+        return gradient(model, inputs, targets) * brightest
+
+    verdict = check_model_sensitivity(of_few, cnn(), images(16))
+    assert (verdict.outcome, verdict.reason) in {("inconclusive", "gate.constant_maps"), ("fail", "constant")}
