@@ -13,9 +13,9 @@ _WRAPPER = textwrap.TextWrapper(110, subsequent_indent="  ", break_long_words=Fa
 
 def summary(verdict: Verdict) -> str:
     """Who, what, by how much, with the bound and the threshold, on one line."""
-    return encodable(
-        " ".join(_sentence(verdict).split())
-    )  # an explainer's exception may have a message of many lines
+    caveats = f" [{'; '.join(verdict.caveats)}]" if verdict.caveats and not verdict.findings else ""
+    # An explainer's exception may have a message of many lines.
+    return encodable(" ".join(f"{_sentence(verdict)}{caveats}".split()))
 
 
 def message(verdict: Verdict) -> str:

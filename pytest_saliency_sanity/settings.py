@@ -26,7 +26,7 @@ class Profile:
     Attributes:
         name: its key in `PROFILES`.
         images: images of the ordinary look; an early look takes 8, the last one up to twice as many.
-        draws: re-initializations of the ordinary look; the last look takes twice as many.
+        draws: re-initializations of the ordinary look; the last look takes up to four times as many.
         depths: the judged depths of the cascade.
         max_seconds: budget of one check; past it the verdict is inconclusive with what is known.
         inconclusive: what an inconclusive verdict does to its test, "fail" or "skip".

@@ -129,7 +129,8 @@ class Verdict:
         findings: what precedes the measurements; the first one decides.
         seed: the seed that replays the check.
         hint: what the diagnosis suggests, or "".
-        notes: what a reader must know to weigh the verdict ("accuracy was not checked", ...).
+        notes: what a reader must know to weigh the verdict, in sentences.
+        caveats: the same in a word or two, for the end of the summary ("accuracy not checked", ...).
         replay: the command that repeats exactly this check, or "".
         evidence: all other numbers, builtin types only.
         exception: the exception that the explainer raised, in this process; it is not pickled.
@@ -144,6 +145,7 @@ class Verdict:
     findings: tuple[Finding, ...] = ()
     hint: str = ""
     notes: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     replay: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
     exception: BaseException | None = field(default=None, compare=False, repr=False)
@@ -212,7 +214,7 @@ class Verdict:
         is the one boundary where everything is cast.
         """
         derived = ("outcome", "reason", "statistic", "interval", "threshold", "summary")
-        stated = ("check", "explainer", "model", "seed", "hint", "notes", "replay", "evidence")
+        stated = ("check", "explainer", "model", "seed", "hint", "notes", "caveats", "replay", "evidence")
         return {
             **{name: as_builtin(getattr(self, name)) for name in stated + derived},
             "stages": [stage.to_json() for stage in self.stages],

@@ -147,7 +147,7 @@ class TestJson:
     def test_its_keys(self) -> None:
         shown = made("fail").to_json()
         assert sorted(shown) == [
-            "check", "evidence", "explainer", "findings", "hint", "interval", "model", "notes", "outcome",
+            "caveats", "check", "evidence", "explainer", "findings", "hint", "interval", "model", "notes", "outcome",
             "reason", "replay", "seed", "stages", "statistic", "summary", "threshold",
         ]  # fmt: skip
         assert shown["outcome"] == "fail" and shown["stages"][0]["outcome"] == "fail"

@@ -224,7 +224,8 @@ def _known(audit: Audit) -> tuple[Stage, ...]:
     samples = {name: audit.reduced(audit.begun.sample(name, chunks, draws)) for name in names}
     if any(len(sample.repeated) < 2 for sample in samples.values()):
         return ()
-    return judged(samples, present, audit.limits, ALPHA_FAIL, ALPHA_PASS)
+    first = looks(audit.subject.amounts, audit.subject.images, audit.most_draws)[0]
+    return judged(samples, present, audit.limits, first.alpha_fail, first.alpha_pass)
 
 
 def _budget_finding(audit: Audit) -> Finding:

@@ -11,6 +11,7 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.explanation import Maps
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.settings import PROFILES
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 from pytest_saliency_sanity.verdict import Stage
 
@@ -51,6 +52,14 @@ def hint_of_class_blindness(subject: Subject, first: Examination, survived: floa
         "most of the map is common to all classes, as it is in methods that let only positive gradients through "
         "(guided backpropagation; Sixt et al. 2020), or in a sum or product with the image"
     )
+
+
+def hint_of_open_question(subject: Subject) -> str:
+    """How to get the images and draws that an open question asks for."""
+    images, draws = 2 * PROFILES["release"].images, 4 * PROFILES["release"].draws
+    if subject.amounts.name == "release":
+        return ""
+    return f"the profile 'release' goes up to {images} images and {draws} draws; {subject.images} images were at hand here"
 
 
 def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None) -> str:

@@ -49,9 +49,10 @@ def alike_findings(subject: Subject) -> tuple[Finding, ...]:
     return (Finding("gate.images", "inconclusive", sentence),)
 
 
-def accuracy_notes(subject: Subject) -> tuple[str, ...]:
-    """Says that accuracy was not checked, where there are no labels."""
-    return ("no labels were given: the model's accuracy was not checked",) if subject.labels is None else ()
+def caveats(subject: Subject) -> tuple[str, ...]:
+    """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
+    stand_in = (f"{subject.images} stand-in photographs",) if subject.stand_ins else ()
+    return (*stand_in, *(("accuracy not checked",) if subject.labels is None else ()))
 
 
 def predictions(subject: Subject) -> Tensor:

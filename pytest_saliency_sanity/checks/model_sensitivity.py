@@ -13,7 +13,7 @@ import torch
 from pytest_saliency_sanity.checks.audit import Audit, run
 from pytest_saliency_sanity.checks.cascade import Cascade, head_negation
 from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure
+from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.reporting import verdict_of
@@ -193,6 +193,6 @@ def _hint(audit: Audit, verdict: Verdict) -> str:
         return ""
     if verdict.outcome == "fail" and not verdict.findings:
         return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps)
-    if verdict.reason == "bound" and audit.begun.one_sided:
-        return ONE_SIDED_HINT
+    if verdict.reason == "bound":
+        return ONE_SIDED_HINT if audit.begun.one_sided else hint_of_open_question(audit.subject)
     return hint_of_equality(audit.subject, audit.first, audit.gradient_maps)

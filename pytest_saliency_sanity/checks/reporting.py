@@ -26,13 +26,14 @@ def verdict_of(
         stages=stages,
         findings=findings,
         notes=_notes(audit),
+        caveats=gates.caveats(audit.subject),
         evidence=_evidence(audit),
         exception=audit.exception,
     )
 
 
 def _notes(audit: Audit) -> tuple[str, ...]:
-    return (*audit.subject.notes, *gates.accuracy_notes(audit.subject), *_one_sided_note(audit), *_noise_note(audit))
+    return (*audit.subject.notes, *_one_sided_note(audit), *_noise_note(audit))
 
 
 def _one_sided_note(audit: Audit) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ class Subject:
         seed: the seed of the check.
         amounts: the profile that holds.
         notes: what a reader of the verdict must know about these arguments.
+        stand_ins: whether the images are photographs that stand in for the user's.
     """
 
     explainer: Callable[..., Any]
@@ -49,6 +50,7 @@ class Subject:
     seed: int
     amounts: settings.Profile
     notes: tuple[str, ...] = ()
+    stand_ins: bool = False
 
     @property
     def model_name(self) -> str:
@@ -123,6 +125,7 @@ def subject(
         seed=given.seed,
         amounts=given.amounts,
         notes=(*notes, *_mode_note(model)),
+        stand_ins=inputs is None,
     )
 
 
@@ -194,6 +197,10 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
     for part in parts:
         if part.ndim < 2:
             raise ValueError(f"inputs must have the shape (N, C, *S), with N images; this one is {tuple(part.shape)}")
+        if part[:1, :1].numel() * (part.shape[1] if part.ndim == 2 else 1) == 1:
+            raise ValueError(
+                f"inputs of shape {tuple(part.shape)} have one value an image; a map of one value has nothing to rank"
+            )
         if not part.isfinite().all():
             raise ValueError(f"inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite")
     sizes = {len(part) for part in parts}

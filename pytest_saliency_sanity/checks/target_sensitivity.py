@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.audit import Audit, run
 from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.diagnosis import hint_of_class_blindness
+from pytest_saliency_sanity.checks.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.reporting import verdict_of
@@ -180,6 +180,8 @@ def _averaged(sample: Sample) -> Sample:
 
 def _verdict(audit: Audit, findings: tuple[Finding, ...], stages: tuple[Stage, ...]) -> Verdict:
     plain = verdict_of(audit, "target_sensitivity", CLAIM, findings, stages)
+    if plain.reason == "bound":
+        return replace(plain, hint=hint_of_open_question(audit.subject))
     if plain.outcome != "fail" or findings:
         return plain
     return replace(plain, hint=hint_of_class_blindness(audit.subject, audit.first, stages[0].statistic))

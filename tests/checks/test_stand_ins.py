@@ -143,3 +143,8 @@ def test_half_precision() -> None:
 
 def test_given_images_have_no_such_note() -> None:
     assert not any("stand-in" in note for note in check_contract(gradient, cnn(), images()).notes)
+
+
+def test_the_summary_names_the_stand_ins() -> None:
+    summary = check_model_sensitivity(sobel, train("plain_cnn")).summary
+    assert summary.endswith(" [4 stand-in photographs; accuracy not checked]")

@@ -33,9 +33,11 @@ MIXED = """
 
 
 @pytest.fixture(autouse=True)
-def _without_hypothesis(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Its plugin imports all of hypothesis at the end of a run: a second for each of ours.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+def _quiet_inner_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hypothesis' plugin imports all of hypothesis at the end of a run: a second for each of ours. And the outer
+    # run has imported our modules before the inner one could rewrite them, which has nothing to rewrite anyway.
+    quiet = "-p no:hypothesispytest -W ignore::pytest.PytestAssertRewriteWarning"
+    monkeypatch.setenv("PYTEST_ADDOPTS", quiet)
 
 
 @pytest.fixture
