@@ -17,7 +17,9 @@ def run(*arguments: str) -> str:
 
 def test_honest_explainers_pass_and_the_known_failures_are_expected():
     output = run()
-    assert re.search(r"saliency sanity: 12 passed, 0 failed, 4 failed as expected, 0 inconclusive, 0 errors", output), output
+    assert re.search(
+        r"saliency sanity: 12 passed, 0 failed, 4 failed as expected, 0 inconclusive, 0 errors", output
+    ), output
     assert re.search(r"=+ \d+ passed, 4 xfailed in .*=+", output), output
 
 

@@ -13,7 +13,15 @@ from torch import Tensor
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, constant_findings, examine
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Stopped
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Look, Measure, Thresholds, judged, looks
+from pytest_saliency_sanity.checks.looks import (
+    ALPHA_FAIL,
+    ALPHA_PASS,
+    Look,
+    Measure,
+    Thresholds,
+    judged,
+    looks,
+)
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey, chunks_for, explain_originals, fill, survey
 from pytest_saliency_sanity.explainers import controls, gradient
@@ -141,7 +149,13 @@ def _wanted(begun: Survey, measure: Measure, chunks: int, draw: int) -> list[tup
 
 
 def _fill_draw(
-    audit: Audit, begun: Survey, subject: Subject, meter: Meter, chunks: int, draw: int, missing: Sequence[Measure]
+    audit: Audit,
+    begun: Survey,
+    subject: Subject,
+    meter: Meter,
+    chunks: int,
+    draw: int,
+    missing: Sequence[Measure],
 ) -> None:
     with audit.perturbation(subject, missing, draw) as perturbed:
         for measure, targets in perturbed:
@@ -155,14 +169,19 @@ def _fill_cell(
     try:
         fill(subject, meter, begun, cell, targets)
     except Breach as breach:
-        if breach.finding.reason == "contract.finite" and not predicted(subject, begun.chunks[cell[1]]).isfinite().all():
+        if (
+            breach.finding.reason == "contract.finite"
+            and not predicted(subject, begun.chunks[cell[1]]).isfinite().all()
+        ):
             raise Stopped(unusable(f"the logits at {cell[0]!r} are not finite")) from breach
         sentence = f"{breach.finding.sentence} (at {cell[0]!r})"
         raise Breach(breach.finding.reason, sentence, breach.cause) from breach
 
 
 def unusable(what: str) -> Finding:
-    return Finding("gate.randomization", "inconclusive", f"{what}; such a copy of the model cannot show anything")
+    return Finding(
+        "gate.randomization", "inconclusive", f"{what}; such a copy of the model cannot show anything"
+    )
 
 
 def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
@@ -171,7 +190,9 @@ def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage,
     if unusable:
         return unusable, ()
     samples = _samples(audit, begun, chunks, look.draws)
-    stages = _with_figures(audit, judged(samples, audit.measures, audit.limits, look.alpha_fail, look.alpha_pass))
+    stages = _with_figures(
+        audit, judged(samples, audit.measures, audit.limits, look.alpha_fail, look.alpha_pass)
+    )
     judging = [measure.name for measure in audit.measures if measure.judged]
     blind = gates.image_findings(samples[judging[0]], begun)
     if blind:  # a ratio of what is left to what could be left says nothing where nothing could be
@@ -193,7 +214,8 @@ def _turned(audit: Audit, look: Look, stages: tuple[Stage, ...]) -> tuple[Findin
 
 def _samples(audit: Audit, begun: Survey, chunks: int, draws: int) -> dict[str, Sample]:
     rectangles = {
-        measure.name: (chunks, draws) if measure.judged else (1, min(draws, _SHOWN_DRAWS)) for measure in audit.measures
+        measure.name: (chunks, draws) if measure.judged else (1, min(draws, _SHOWN_DRAWS))
+        for measure in audit.measures
     }
     samples = {name: audit.reduced(begun.sample(name, *rectangle)) for name, rectangle in rectangles.items()}
     return {name: sample for name, sample in samples.items() if len(sample.repeated) > 1}
@@ -203,7 +225,8 @@ def _with_figures(audit: Audit, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     if not audit.similarities:
         return stages
     return tuple(
-        replace(stage, evidence={**stage.evidence, "similarities": audit.begun.figures(stage.name)}) for stage in stages
+        replace(stage, evidence={**stage.evidence, "similarities": audit.begun.figures(stage.name)})
+        for stage in stages
     )
 
 
@@ -270,7 +293,11 @@ def _gradient_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding,
     worst = max(stages, key=lambda stage: stage.upper, default=None)
     if worst is not None and all(stage.outcome == "pass" for stage in stages):
         return ()
-    found = f"retains {worst.statistic:.2f}, at most {worst.upper:.2f}, when {worst.sentence}" if worst else "is constant"
+    found = (
+        f"retains {worst.statistic:.2f}, at most {worst.upper:.2f}, when {worst.sentence}"
+        if worst
+        else "is constant"
+    )
     return (_no_control(f"even the plain gradient {found}, and should pass"),)
 
 
@@ -289,7 +316,9 @@ def _sobel_findings(subject: Subject) -> tuple[Finding, ...]:
         return ()
     index = torch.arange(min(_EDGES_ON, subject.images))
     images = subject.inputs[0][index.to(subject.inputs[0].device)]
-    edges = rank(controls.sobel(subject.model, images, subject.targets[index.to(subject.targets.device)]).flatten(1))
+    edges = rank(
+        controls.sobel(subject.model, images, subject.targets[index.to(subject.targets.device)]).flatten(1)
+    )
     shared = float(mismatched_similarity(edges, edges).mean())
     if edges.constant.all() or 1 - shared <= gates.SAME_FOR_ALL:
         return (_no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)
@@ -298,7 +327,9 @@ def _sobel_findings(subject: Subject) -> tuple[Finding, ...]:
 
 def _no_control(what: str) -> Finding:
     return Finding(
-        "gate.controls", "inconclusive", f"{what}; this model on these images cannot show whether an explainer depends on it"
+        "gate.controls",
+        "inconclusive",
+        f"{what}; this model on these images cannot show whether an explainer depends on it",
     )
 
 

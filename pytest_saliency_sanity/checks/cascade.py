@@ -39,7 +39,9 @@ class Cascade:
     ) -> Iterator[Iterable[tuple[Measure, Tensor | None]]]:
         """Within the context, an iterator over `measures` that re-initializes the model as far as each asks."""
         by_count = {measure.blocks: measure for measure in measures}
-        with cascading(subject.model, self.blocks, seed=subject.seed, draw=draw, depths=sorted(by_count)) as steps:
+        with cascading(
+            subject.model, self.blocks, seed=subject.seed, draw=draw, depths=sorted(by_count)
+        ) as steps:
             yield ((self._looked_at(subject, step, by_count[step.index]), None) for step in steps)
 
     def _looked_at(self, subject: Subject, step: Step, measure: Measure) -> Measure:
@@ -79,7 +81,10 @@ def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
             maps = explain(subject, audit.meter, index, stream_of(subject.seed, "images", 0))
     except (ValueError, Breach, OutOfBudget):
         return None
-    similar = [matched_similarity(a, rank(b, one_sided=audit.begun.one_sided)) for a, b in zip(original.ranks, maps, strict=True)]
+    similar = [
+        matched_similarity(a, rank(b, one_sided=audit.begun.one_sided))
+        for a, b in zip(original.ranks, maps, strict=True)
+    ]
     return float(torch.stack(similar).mean())
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, explain, stream_of
 from pytest_saliency_sanity.checks.subject import Subject, evaluating, subject
@@ -104,7 +103,9 @@ def check_contract(
     )
 
 
-def assert_contract(explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, **options: Any) -> Verdict:
+def assert_contract(
+    explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, **options: Any
+) -> Verdict:
     """`check_contract`, raising unless it passes.
 
     Raises:
@@ -171,7 +172,9 @@ def _check_unchanged(snapshot: Snapshot) -> None:
     found = changes(snapshot)
     for aspect in _FORBIDDEN:
         if aspect in found:
-            raise Breach(f"contract.{aspect}", f"it changed the model's {aspect} ({_listed(found[aspect])}); undone")
+            raise Breach(
+                f"contract.{aspect}", f"it changed the model's {aspect} ({_listed(found[aspect])}); undone"
+            )
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:
@@ -200,7 +203,12 @@ def _check_batches(audited: Subject, meter: Meter, maps: Maps, stream: int) -> N
 
 def _distance(left: Maps, right: Maps) -> Tensor:
     """(n,) Euclidean distance of the maps relative to the left one's length, the largest over the inputs."""
-    return torch.stack([_relative(a.flatten(1).cpu().double(), b.flatten(1).cpu().double()) for a, b in zip(left, right, strict=True)]).amax(0)
+    return torch.stack(
+        [
+            _relative(a.flatten(1).cpu().double(), b.flatten(1).cpu().double())
+            for a, b in zip(left, right, strict=True)
+        ]
+    ).amax(0)
 
 
 def _relative(left: Tensor, right: Tensor) -> Tensor:
@@ -216,4 +224,6 @@ def _rounding(audited: Subject) -> float:
 def _agreement(left: Maps, right: Maps) -> Tensor:
     if left is right:
         return torch.ones(len(left[0]))
-    return torch.stack([matched_similarity(rank(a), rank(b)) for a, b in zip(left, right, strict=True)]).mean(0)
+    return torch.stack([matched_similarity(rank(a), rank(b)) for a, b in zip(left, right, strict=True)]).mean(
+        0
+    )

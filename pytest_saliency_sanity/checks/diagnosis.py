@@ -28,7 +28,9 @@ _EDGES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def hint_of_failure(subject: Subject, first: Examination, stages: tuple[Stage, ...], gradient: Maps | None) -> str:
+def hint_of_failure(
+    subject: Subject, first: Examination, stages: tuple[Stage, ...], gradient: Maps | None
+) -> str:
     """What a failing explainer seems to be, in a sentence; most specific first.
 
     Args:
@@ -36,9 +38,7 @@ def hint_of_failure(subject: Subject, first: Examination, stages: tuple[Stage, .
     """
     survived = stages[-1].statistic if stages else 1.0
     if survived > 0.9:
-        return (
-            _noise(first) or _copy_or_edges(subject, first) or _stale(first, gradient) or _blind()
-        )
+        return _noise(first) or _copy_or_edges(subject, first) or _stale(first, gradient) or _blind()
     if stages and stages[-1].outcome != "fail":
         return _rewritten()
     return _edges(subject, first)[1] or _partly()
@@ -59,7 +59,7 @@ def hint_of_open_question(subject: Subject) -> str:
     images, draws = 2 * PROFILES["release"].images, 4 * PROFILES["release"].draws
     if subject.amounts.name == "release":
         return ""
-    return f"the profile 'release' goes up to {images} images and {draws} draws; {subject.images} images were at hand here"
+    return f"the profile 'release' goes up to {images} images and {draws} draws; here were {subject.images} images"
 
 
 def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None) -> str:
@@ -105,11 +105,17 @@ def _edges(subject: Subject, first: Examination) -> tuple[float, str]:
     if subject.inputs[0].ndim < 3:
         return 0.0, ""
     images = subject.inputs[0][first.index.to(subject.inputs[0].device)]
-    found = {name: abs(_similarity(first.maps[0], _map_of(filtered, subject, images))) for name, filtered in _EDGES.items()}
+    found = {
+        name: abs(_similarity(first.maps[0], _map_of(filtered, subject, images)))
+        for name, filtered in _EDGES.items()
+    }
     name = max(found, key=found.get)
     if found[name] < RESEMBLES:
         return 0.0, ""
-    return found[name], f"an edge detector: its rank correlation with {name} of the input, which knows no model, is {found[name]:.2f}"
+    return (
+        found[name],
+        f"an edge detector: its rank correlation with {name} of the input, which knows no model, is {found[name]:.2f}",
+    )
 
 
 def _stale(first: Examination, gradient: Maps | None) -> str:
@@ -136,7 +142,10 @@ def _rewritten() -> str:
 
 
 def _partly() -> str:
-    return "part of the map is a function of the image alone: look for a product or a sum with the image or a filter of it"
+    return (
+        "part of the map is a function of the image alone: look for a product or a sum with the image or "
+        "a filter of it"
+    )
 
 
 def _summed(subject: Subject, first: Examination) -> Tensor:

@@ -20,7 +20,7 @@ from pytest_saliency_sanity.verdict import Finding
 Maps = tuple[Tensor, ...]  # for each input of the model (n, *S): summed over the channels, with their sign
 
 
-class Stopped(Exception):  # noqa: N818 - it becomes a finding, not an error of ours
+class Stopped(Exception):
     """The measurement cannot go on: carries the finding that says why, and the explainer's exception."""
 
     def __init__(self, finding: Finding, cause: BaseException | None = None) -> None:
@@ -35,7 +35,7 @@ class Breach(Stopped):
         super().__init__(Finding(reason, "error", sentence), cause)
 
 
-class OutOfBudget(Exception):  # noqa: N818
+class OutOfBudget(Exception):
     """The check's seconds are used up."""
 
 
@@ -66,7 +66,12 @@ class Meter:
 
     def evidence(self, total_seconds: float) -> dict[str, Any]:
         """calls, images and seconds of the explainer alone, beside the seconds of everything done around them."""
-        return {"calls": self.calls, "images": self.images, "seconds": self.seconds, "total_seconds": total_seconds}
+        return {
+            "calls": self.calls,
+            "images": self.images,
+            "seconds": self.seconds,
+            "total_seconds": total_seconds,
+        }
 
 
 def explain(
@@ -125,7 +130,9 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
 
 def _check_untouched(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> None:
     for part, image in zip(subject.inputs, images, strict=True):
-        if image.shape != part[index.to(part.device)].shape or not torch.equal(image.detach(), part[index.to(part.device)]):
+        if image.shape != part[index.to(part.device)].shape or not torch.equal(
+            image.detach(), part[index.to(part.device)]
+        ):
             raise Breach("contract.inputs", "it changed the inputs that it was given, in place")
 
 
@@ -134,9 +141,13 @@ def _parts(returned: Any, count: int) -> tuple[Any, ...]:
         if len(returned) == count:
             return tuple(returned)
         needed = "one tensor" if count == 1 else f"a map for each of the {count} inputs of the model"
-        raise Breach("contract.type", f"it returned a {type(returned).__name__} of {len(returned)}; {needed} is needed")
+        raise Breach(
+            "contract.type", f"it returned a {type(returned).__name__} of {len(returned)}; {needed} is needed"
+        )
     if count > 1:
-        raise Breach("contract.type", f"it returned one {type(returned).__name__} for the {count} inputs of the model")
+        raise Breach(
+            "contract.type", f"it returned one {type(returned).__name__} for the {count} inputs of the model"
+        )
     return (returned,)
 
 
@@ -144,14 +155,18 @@ def _reduced(returned: Any, image: Tensor) -> Tensor:
     part = _as_maps(returned)
     n, space = len(image), tuple(image.shape[2:])
     if part.ndim == 0 or len(part) != n:
-        raise Breach("contract.count", f"it returned {_shape(part)} for {n} inputs; one map for each is needed")
+        raise Breach(
+            "contract.count", f"it returned {_shape(part)} for {n} inputs; one map for each is needed"
+        )
     if not space:
         fits, part = part.shape in {image.shape}, part
     else:
         fits = part.shape in {image.shape, (n, 1, *space), (n, *space)}
     if not fits:
         choices = ", ".join(str(shape) for shape in _choices(image))
-        raise Breach("contract.shape", f"it returned {_shape(part)} for inputs {_shape(image)}; choose from {choices}")
+        raise Breach(
+            "contract.shape", f"it returned {_shape(part)} for inputs {_shape(image)}; choose from {choices}"
+        )
     _check_finite(part)
     return part.sum(1) if space and part.ndim == image.ndim else part
 

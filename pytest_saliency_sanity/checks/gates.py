@@ -96,8 +96,8 @@ def sign_findings(samples: Mapping[str, Sample], threshold: float, alpha: float)
         )  # fmt: skip
         if contrast.lower > threshold:
             sentence = (
-                f"ignores the model but for the sign of its map: up to the sign {contrast.statistic:.2f} of the map survives "
-                f"at depth {name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+                f"ignores the model but for the sign of its map: up to the sign {contrast.statistic:.2f} of the map "
+                f"survives at depth {name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
             )
             return (Finding("sign_only", "fail", sentence),)
     return ()
@@ -112,7 +112,9 @@ def usable_findings(begun: Survey, chunks: int) -> tuple[Finding, ...]:
     total = sum(len(original.constant) for original in begun.originals[:chunks])
     if total - constant >= max(2, total * USABLE):
         return ()
-    sentence = f"{constant} of its {total} maps of the trained model are constant; too few are left to compare"
+    sentence = (
+        f"{constant} of its {total} maps of the trained model are constant; too few are left to compare"
+    )
     return (Finding("gate.constant_maps", "inconclusive", sentence),)
 
 

@@ -69,16 +69,23 @@ def looks(amounts: Profile, images: int, most_draws: int | None = None) -> tuple
     """
     n, k = amounts.images, amounts.draws
     wanted = [(EARLY, k), (n, k), (2 * n, 2 * k), (2 * n, 4 * k)]
-    sizes = list(dict.fromkeys((min(size, images), min(draws, most_draws or draws)) for size, draws in wanted))
+    sizes = list(
+        dict.fromkeys((min(size, images), min(draws, most_draws or draws)) for size, draws in wanted)
+    )
     enough = min(n, images)
     passing = sum(size >= enough for size, _ in sizes)
     return tuple(
-        Look(size, draws, size >= enough, ALPHA_FAIL / len(sizes), ALPHA_PASS / passing) for size, draws in sizes
+        Look(size, draws, size >= enough, ALPHA_FAIL / len(sizes), ALPHA_PASS / passing)
+        for size, draws in sizes
     )
 
 
 def judged(
-    samples: Mapping[str, Sample], measures: Sequence[Measure], limits: Thresholds, alpha_fail: float, alpha_pass: float
+    samples: Mapping[str, Sample],
+    measures: Sequence[Measure],
+    limits: Thresholds,
+    alpha_fail: float,
+    alpha_pass: float,
 ) -> tuple[Stage, ...]:
     """A stage for each measure; Holm's correction over those that are judged.
 
@@ -95,14 +102,16 @@ def judged(
     )
 
 
-def _contrast(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float):  # noqa: ANN202
+def _contrast(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float):
     return retained_fraction(
         sample.matched, sample.mismatched, sample.repeated,
         threshold=limits.fail_above, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
     )  # fmt: skip
 
 
-def _stage(measure: Measure, sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float) -> Stage:
+def _stage(
+    measure: Measure, sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float
+) -> Stage:
     contrast = _contrast(sample, limits, alpha_fail, alpha_pass)
     return Stage(
         name=measure.name,

@@ -29,7 +29,9 @@ CLAIM = Claim(
     measures="of the map survives when",
     columns=("depth", "re-initialized", "retained"),
 )
-SIGNED = 0.3  # retained fraction; `python -m tests.calibration.model_sensitivity` prints what it was chosen by
+SIGNED = (
+    0.3  # retained fraction; `python -m tests.calibration.model_sensitivity` prints what it was chosen by
+)
 ONE_SIDED = 0.8
 DEPTHS = ("head", "upper", "half", "all")
 EVERY = "every"
@@ -114,7 +116,11 @@ def check_model_sensitivity(
 
 
 def assert_model_sensitive(
-    explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None, **options: Any
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
 ) -> Verdict:
     """`check_model_sensitivity`, raising unless it passes.
 
@@ -134,7 +140,9 @@ def planned(blocks: Sequence[Block], depths: Sequence[str] | str) -> tuple[Measu
     """
     total = len(blocks)
     counts = {"head": 1, "upper": math.ceil(total / 3), "half": math.ceil(total / 2), "all": total}
-    named = {counts[name]: name for name in ("head", "half", "upper", "all") if depths == EVERY or name in depths}
+    named = {
+        counts[name]: name for name in ("head", "half", "upper", "all") if depths == EVERY or name in depths
+    }
     if depths == EVERY:
         named = {count: named.get(count, f"top {count}") for count in range(1, total + 1)}
     return tuple(_measure(named[count], count, blocks) for count in sorted(named))
@@ -158,14 +166,17 @@ def _measure(name: str, count: int, blocks: Sequence[Block]) -> Measure:
     )
 
 
-def _check_options(depths: Any, threshold: float, one_sided_threshold: float, similarities: Sequence[str]) -> None:
+def _check_options(
+    depths: Any, threshold: float, one_sided_threshold: float, similarities: Sequence[str]
+) -> None:
     if depths is not None and depths != EVERY:
         for depth in (depths,) if isinstance(depths, str) else depths:
             if depth not in DEPTHS:
                 raise ValueError(f"unknown depth {depth!r}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
         if depths in ("head", ["head"], ("head",)):
             raise ValueError(
-                f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, or take {EVERY!r}"
+                f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
+                f"or take {EVERY!r}"
             )
     for label, value in (("threshold", threshold), ("one_sided_threshold", one_sided_threshold)):
         if not 0 < value < 1:
@@ -176,7 +187,11 @@ def _check_options(depths: Any, threshold: float, one_sided_threshold: float, si
 
 
 def _verdict(
-    audit: Audit, cascade: Cascade, negation: float | None, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
+    audit: Audit,
+    cascade: Cascade,
+    negation: float | None,
+    findings: tuple[Finding, ...],
+    stages: tuple[Stage, ...],
 ) -> Verdict:
     plain = verdict_of(audit, "model_sensitivity", CLAIM, findings, stages)
     evidence = {

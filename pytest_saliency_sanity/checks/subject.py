@@ -110,7 +110,9 @@ def subject(
         everything = len(parts[0])
         parts = tuple(_like_model(part[order], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
-    targets = scores.argmax(1) if targets is None else _rows(targets, everything, scores.shape[1], order, "targets")
+    targets = (
+        scores.argmax(1) if targets is None else _rows(targets, everything, scores.shape[1], order, "targets")
+    )
     labels = None if labels is None else _labels(labels, everything, scores.shape[1], order)
     return Subject(
         explainer=explainer,
@@ -137,7 +139,7 @@ def name_of(explainer: Any) -> str:
     return getattr(explainer, "__name__", None) or type(explainer).__name__
 
 
-class evaluating:  # noqa: N801 - reads as a verb where it is used
+class evaluating:
     """Evaluation mode inside the block; every module's own mode afterwards."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -159,7 +161,9 @@ def _check_explainer(explainer: Any) -> None:
             f"explainer(model, inputs, targets), or an object of the class that can be called so"
         )
     if not callable(explainer):
-        raise TypeError(f"an explainer is called as explainer(model, inputs, targets); {explainer!r} is not callable")
+        raise TypeError(
+            f"an explainer is called as explainer(model, inputs, targets); {explainer!r} is not callable"
+        )
 
 
 def _check_model(model: Any) -> None:
@@ -173,7 +177,9 @@ def _images(
     if inputs is None:
         photographs, note = stand_ins.photographs(model, input_shape)
         return False, (photographs,), (note,)
-    packed = isinstance(inputs, (tuple, list)) and all(isinstance(part, (Tensor, np.ndarray)) for part in inputs)
+    packed = isinstance(inputs, (tuple, list)) and all(
+        isinstance(part, (Tensor, np.ndarray)) for part in inputs
+    )
     parts = tuple(_floating(part) for part in (inputs if packed else [inputs]))
     _check_images(parts)
     return packed, parts, ()
@@ -182,7 +188,9 @@ def _images(
 def _floating(part: Any) -> Tensor:
     tensor = torch.from_numpy(part) if isinstance(part, np.ndarray) else part
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"inputs must be a tensor (N, C, *S) or a tuple of tensors, not {type(part).__name__}")
+        raise TypeError(
+            f"inputs must be a tensor (N, C, *S) or a tuple of tensors, not {type(part).__name__}"
+        )
     if not tensor.is_floating_point():
         raise TypeError(
             f"inputs must be floating point, normalized as the model expects, not {tensor.dtype}; "
@@ -196,7 +204,9 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
         raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such")
     for part in parts:
         if part.ndim < 2:
-            raise ValueError(f"inputs must have the shape (N, C, *S), with N images; this one is {tuple(part.shape)}")
+            raise ValueError(
+                f"inputs must have the shape (N, C, *S), with N images; this one is {tuple(part.shape)}"
+            )
         if part[:1, :1].numel() * (part.shape[1] if part.ndim == 2 else 1) == 1:
             raise ValueError(
                 f"inputs of shape {tuple(part.shape)} have one value an image; a map of one value has nothing to rank"
@@ -205,12 +215,15 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
             raise ValueError(f"inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite")
     sizes = {len(part) for part in parts}
     if len(sizes) > 1:
-        raise ValueError(f"the inputs of the tuple hold {sorted(sizes)} images; each must hold the same number")
+        raise ValueError(
+            f"the inputs of the tuple hold {sorted(sizes)} images; each must hold the same number"
+        )
     if sizes == {0}:
         raise ValueError("inputs hold no images; at least 2 are needed, 16 are better")
     if sizes == {1}:
         raise ValueError(
-            f"inputs hold one image, shape {tuple(parts[0].shape)}; at least 2 are needed (a map has to differ between images), 16 are better"
+            f"inputs hold one image, shape {tuple(parts[0].shape)}; at least 2 are needed "
+            f"(a map has to differ between images), 16 are better"
         )
 
 
@@ -242,7 +255,9 @@ def _scores(model: nn.Module, images: Any, forward: Forward | None) -> Tensor:
         batches.append(logits(model, batch, lambda model, inputs, returned=returned: returned).float().cpu())
     scores = torch.cat(batches)
     if not scores.isfinite().all():
-        raise ValueError(f"the model's logits are not finite on {int((~scores.isfinite()).any(1).sum())} of the images")
+        raise ValueError(
+            f"the model's logits are not finite on {int((~scores.isfinite()).any(1).sum())} of the images"
+        )
     return scores
 
 
@@ -252,7 +267,9 @@ def _returned(model: nn.Module, batch: Any, forward: Forward | None) -> Any:
             return forward(model, batch)
         return model(*batch) if isinstance(batch, tuple) else model(batch)
     except Exception as error:
-        shapes = ", ".join(str(tuple(part.shape)) for part in (batch if isinstance(batch, tuple) else (batch,)))
+        shapes = ", ".join(
+            str(tuple(part.shape)) for part in (batch if isinstance(batch, tuple) else (batch,))
+        )
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"the model does not take inputs of shape {shapes}: {line}") from error
 
@@ -274,7 +291,9 @@ def _labels(labels: Any, images: int, classes: int, order: Tensor) -> Tensor:
         raise ValueError(f"labels has {len(rows)} entries for {images} images; give one for each")
     wrong = rows[(rows < 0) | (rows >= max(classes, 2))]
     if len(wrong):
-        raise ValueError(f"label {int(wrong[0])} is out of range; the model has the classes 0 to {max(classes, 2) - 1}")
+        raise ValueError(
+            f"label {int(wrong[0])} is out of range; the model has the classes 0 to {max(classes, 2) - 1}"
+        )
     return rows[order].long()
 
 

@@ -151,7 +151,9 @@ def _repeated(maps: Maps, again: Maps | None) -> np.ndarray:
     return _mean(matched_similarity(rank(a), rank(b)) for a, b in pairs).cpu().double().numpy()
 
 
-def fill(subject: Subject, meter: Meter, begun: Survey, key: tuple[str, int, int], targets: Tensor | None = None) -> None:
+def fill(
+    subject: Subject, meter: Meter, begun: Survey, key: tuple[str, int, int], targets: Tensor | None = None
+) -> None:
     """Explain one chunk as the model now stands, and keep how much of the original is left.
 
     Args:

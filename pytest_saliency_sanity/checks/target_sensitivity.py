@@ -30,7 +30,9 @@ CLAIM = Claim(
     measures="of the map survives when",
     columns=("stage", "explained instead", "retained"),
 )
-SIGNED = 0.3  # retained fraction; `python -m tests.calibration.target_sensitivity` prints what it was chosen by
+SIGNED = (
+    0.3  # retained fraction; `python -m tests.calibration.target_sensitivity` prints what it was chosen by
+)
 ONE_SIDED = 0.8
 
 
@@ -118,7 +120,11 @@ def check_target_sensitivity(
 
 
 def assert_target_sensitive(
-    explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None, **options: Any
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
 ) -> Verdict:
     """`check_target_sensitivity`, raising unless it passes.
 
@@ -151,7 +157,9 @@ def _other_targets(audited: Subject) -> OtherTargets:
     generator = np.random.default_rng([audited.seed, classes])
     shifts = generator.permuted(np.tile(np.arange(1, classes), (audited.images, 1)), axis=1)
     most = min(classes - 1, 4 * audited.amounts.draws)
-    return OtherTargets(tuple(_shifted(audited.targets, torch.from_numpy(shifts[:, k]), classes) for k in range(most)))
+    return OtherTargets(
+        tuple(_shifted(audited.targets, torch.from_numpy(shifts[:, k]), classes) for k in range(most))
+    )
 
 
 def _shifted(targets: Tensor, shift: Tensor, classes: int) -> Tensor:
@@ -174,7 +182,9 @@ def _measure(audited: Subject, others: OtherTargets) -> Measure:
 def _averaged(sample: Sample) -> Sample:
     """The mean over an image's other classes: which classes they were is not a factor that images share."""
     return replace(
-        sample, matched=sample.matched.mean(1, keepdims=True), mismatched=sample.mismatched.mean(1, keepdims=True)
+        sample,
+        matched=sample.matched.mean(1, keepdims=True),
+        mismatched=sample.mismatched.mean(1, keepdims=True),
     )
 
 

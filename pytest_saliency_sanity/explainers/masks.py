@@ -42,7 +42,8 @@ def occlusion(
     Zeiler and Fergus 2014, section 4.2; the arithmetic of captum's `Occlusion` with windows over all
     channels. The map is (N, 1, *S), positive where hiding the pixel lowers the score. `window` and `stride`
     count pixels, one number or one for each spatial dimension: by default a seventh of each side, rounded up
-    to an even number, and half the window, so that an image takes some 13 x 13 calls at any size. The last window of each dimension reaches the border, where it is cut off.
+    to an even number, and half the window, so that an image takes some 13 × 13 windows at any size. The last
+    window of each dimension reaches the border, where it is cut off.
     `baseline` is a number or a tensor that broadcasts to the inputs. `batch_size` bounds the images per
     call of the model. Of a tuple of inputs each tensor is occluded in turn, and gets its map.
 

@@ -147,7 +147,10 @@ def _enough(sample: np.ndarray, alpha: float) -> tuple[int, int] | None:
     more_images = by_row / n >= by_column / k
     for images_grow, draws_grow in ((more_images, not more_images), (True, k > 1)):
         for factor in _FACTORS:
-            rows, columns = math.ceil(n * factor) if images_grow else n, math.ceil(k * factor) if draws_grow else k
+            rows, columns = (
+                math.ceil(n * factor) if images_grow else n,
+                math.ceil(k * factor) if draws_grow else k,
+            )
             if max(rows, columns) > _MOST:
                 break
             variance = by_row / rows + by_column / columns + spread / (rows * columns)

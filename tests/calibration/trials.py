@@ -27,7 +27,11 @@ HONEST = (*SIGNED, "vargrad")
 NEITHER = ("deconvnet", "guided_gradcam")
 FAULTY = ("guided_backprop", *CONTROLS)
 MIXTURES = tuple(range(0, 101, 10))
-GROUPS = {"development": tuple(DEVELOPMENT), "evaluation": tuple(EVALUATION), "photographs": (photographs.NAME,)}
+GROUPS = {
+    "development": tuple(DEVELOPMENT),
+    "evaluation": tuple(EVALUATION),
+    "photographs": (photographs.NAME,),
+}
 CHEAPER = {  # options for images of 224×224, where the defaults take hours
     "integrated_gradients": {"steps": 8},
     "smoothgrad": {"samples": 8},
@@ -105,7 +109,9 @@ def _trial(
     )
 
 
-def run(check: Callable, names: Sequence[str], networks: Iterable[str], seeds: Iterable[int], jobs: int) -> list[Trial]:
+def run(
+    check: Callable, names: Sequence[str], networks: Iterable[str], seeds: Iterable[int], jobs: int
+) -> list[Trial]:
     """Trials on all networks and seeds, several at a time."""
     places = [(network, seed) for network in networks for seed in seeds]
     work = functools.partial(trials_of, check, names)
@@ -119,21 +125,28 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
     heads = ["explainer", "pass", "fail", "inconclusive", "error", "refused", *stages, "s"]
     rows = [heads, *([name, *_row([t for t in trials if t.explainer == name], stages)] for name in names)]
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(heads))]
-    return "\n".join("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
 
 
 def matrix(trials: Sequence[Trial], names: Sequence[str], networks: Sequence[str]) -> str:
-    """A Markdown table, explainers × networks: the outcomes over the seeds, and the mean retained at the first judged stage."""
+    """A Markdown table, explainers × networks: outcomes over the seeds, mean retained at the first judged stage."""
     lines = [f"| explainer | {' | '.join(networks)} |", f"| --- |{' --- |' * len(networks)}"]
     for name in names:
-        cells = (_cell([t for t in trials if t.explainer == name and t.network == network]) for network in networks)
+        cells = (
+            _cell([t for t in trials if t.explainer == name and t.network == network]) for network in networks
+        )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _cell(trials: Sequence[Trial]) -> str:
     outcomes = Counter(trial.outcome for trial in trials)
-    kinds = ", ".join(kind if len(outcomes) == 1 else f"{count} {kind}" for kind, count in outcomes.most_common())
+    kinds = ", ".join(
+        kind if len(outcomes) == 1 else f"{count} {kind}" for kind, count in outcomes.most_common()
+    )
     values = [trial.statistics[stage] for trial in trials for stage in _first_judged(trial)]
     return f"{kinds} {sum(values) / len(values):.2f}" if values else kinds
 
@@ -146,14 +159,20 @@ def _row(trials: Sequence[Trial], stages: Sequence[str]) -> list[str]:
     outcomes = Counter(trial.outcome for trial in trials)
     counts = [str(outcomes[kind]) for kind in ("pass", "fail", "inconclusive", "error", "refused")]
     seconds = f"{sum(trial.seconds for trial in trials) / max(len(trials), 1):.1f}"
-    return [*counts, *(_range([t.statistics[stage] for t in trials if stage in t.statistics]) for stage in stages), seconds]
+    return [
+        *counts,
+        *(_range([t.statistics[stage] for t in trials if stage in t.statistics]) for stage in stages),
+        seconds,
+    ]
 
 
 def _range(values: Sequence[float]) -> str:
     return f"{min(values):.2f} … {max(values):.2f}" if values else ""
 
 
-def errors(trials: Sequence[Trial], signed: Sequence[str], honest: Sequence[str], faulty: Sequence[str]) -> str:
+def errors(
+    trials: Sequence[Trial], signed: Sequence[str], honest: Sequence[str], faulty: Sequence[str]
+) -> str:
     """False alarms, misses and the rate of inconclusive verdicts of honest signed explainers, each named."""
     tried = [trial for trial in trials if trial.outcome != "refused"]
     alarms = [t for t in tried if t.explainer in honest and t.outcome in ("fail", "error")]
@@ -189,13 +208,22 @@ def arguments(description: str) -> argparse.Namespace:
     return given
 
 
-def report(check: Callable, signed: Sequence[str], honest: Sequence[str], faulty: Sequence[str], neither: Sequence[str]) -> None:
+def report(
+    check: Callable,
+    signed: Sequence[str],
+    honest: Sequence[str],
+    faulty: Sequence[str],
+    neither: Sequence[str],
+) -> None:
     """Run the trials that the command line asks for, and print the tables."""
     given = arguments(check.__doc__.splitlines()[0])
     names = given.explainers or [*honest, *neither, *faulty]
     mixtures = [] if given.explainers else [f"sobel {share} %" for share in MIXTURES]
     trials = run(check, [*names, *mixtures], given.networks, given.seeds, given.jobs)
-    print(f"{check.__name__}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; {IMAGES} images (16 photographs)\n")
+    print(
+        f"{check.__name__}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; "
+        f"{IMAGES} digits or 16 photographs\n"
+    )
     print(table(trials, names), "\n")
     print(matrix(trials, names, given.networks), "\n")
     print(errors(trials, signed, honest, faulty), "\n")
