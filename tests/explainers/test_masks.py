@@ -66,7 +66,7 @@ def test_a_window_of_one_pixel_gives_the_terms_of_a_linear_model():
     close(occlusion(model, x, [0, 2], window=1, stride=1, baseline=base), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("side", "window", "stride"), [(224, 28, 14), (28, 3, 1), (12, 2, 1), (8, 2, 1)])
+@pytest.mark.parametrize(("side", "window", "stride"), [(224, 32, 16), (28, 4, 2), (12, 2, 1), (8, 2, 1)])
 def test_defaults(side, window, stride):
     model, x = nn.Sequential(nn.Flatten(), nn.Linear(side, 2)), torch.randn(1, 1, side)
     close(occlusion(model, x, [0]), occlusion(model, x, [0], window=window, stride=stride))

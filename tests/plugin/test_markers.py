@@ -37,7 +37,8 @@ def test_selected_under_xdist(pytester: pytest.Pytester) -> None:
 
 def test_registered(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n@pytest.mark.saliency\ndef test_own(assert_contract): pass\n")
-    pytester.runpytest("--strict-markers", "-W", "error", "-m", "saliency").assert_outcomes(passed=1)
+    strict = ("--strict-markers", "-W", "error", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+    pytester.runpytest(*strict, "-m", "saliency").assert_outcomes(passed=1)
     pytester.runpytest("--markers").stdout.fnmatch_lines("@pytest.mark.saliency: audits saliency maps; *")
 
 

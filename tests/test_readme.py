@@ -1,0 +1,54 @@
+"""What the README promises is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest_saliency_sanity
+from pytest_saliency_sanity import explainers, settings
+from pytest_saliency_sanity.checks.model_sensitivity import ONE_SIDED, SIGNED
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_ci_runs_the_readmes_test_command():
+    commands = re.search(r"```console\n(.*?)```", README, re.S).group(1).splitlines()
+    assert len(commands) == 2
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(commands[1])
+
+
+def test_contributing_names_the_same_command():
+    command = re.search(r"```console\n.*\n(.*)\n```", README).group(1)
+    assert command in (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def test_the_names_exist():
+    for name in re.findall(r"`((?:assert|check)_\w+)`", README):
+        assert callable(getattr(pytest_saliency_sanity, name))
+    listed = re.search(r"`pytest_saliency_sanity.explainers` has (.*?);", README, re.S).group(1)
+    for name in re.findall(r"`(\w+)`", listed):
+        assert callable(getattr(explainers, name))
+
+
+def test_the_settings_are_all_there():
+    assert re.findall(r"^\| `--saliency-\S+.*?\| `(\w+)` \|", README, re.M) == [
+        "profile",
+        "seed",
+        "inconclusive",
+        "max_seconds",
+    ]
+    assert set(settings.SETTABLE) == {"profile", "seed", "inconclusive", "max_seconds"}
+    for profile in settings.PROFILES.values():
+        assert f"{profile.images} × {profile.draws}" in README.replace(" images × ", " × ").replace(" draws", "")
+
+
+def test_the_thresholds_are_the_codes():
+    assert f"`threshold={SIGNED}`" in README
+    assert f"only above {ONE_SIDED} (`one_sided_threshold=`)" in README
+
+
+def test_the_modules_that_it_names_can_be_run():
+    for module in set(re.findall(r"python -m (tests[\w.]+)", README)):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
