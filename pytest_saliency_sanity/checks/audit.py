@@ -85,7 +85,7 @@ class Audit:
     def limits(self) -> Thresholds:
         """The lines that hold for this explainer's kind of maps."""
         signed, one_sided = self.thresholds
-        return Thresholds(one_sided if self.begun.one_sided else signed, signed)
+        return Thresholds(max(one_sided, signed) if self.begun.one_sided else signed, signed)
 
     @property
     def gradient_maps(self) -> Maps | None:
@@ -98,9 +98,9 @@ def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
     try:
         audit.first = examine(audit.subject, audit.meter)
         early = (
-            constant_findings(audit.first)
+            gates.alike_findings(audit.subject)  # of a dead network the honest gradient is constant too
             or gates.accuracy_findings(audit.subject)
-            or gates.alike_findings(audit.subject)
+            or constant_findings(audit.first)
         )
         if early:
             return early, ()
@@ -127,6 +127,8 @@ def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
             doubts = _control_findings(audit, look, bool(turned))
             if not doubts:
                 return turned, stages
+        elif look.may_pass and _between(stages):
+            return (), stages
     return doubts, stages
 
 
@@ -194,7 +196,8 @@ def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage,
         audit, judged(samples, audit.measures, audit.limits, look.alpha_fail, look.alpha_pass)
     )
     judging = [measure.name for measure in audit.measures if measure.judged]
-    blind = gates.image_findings(samples[judging[0]], begun)
+    # At the shallowest depth, be it only shown: DeconvNet's one map for all images lasts longest there.
+    blind = gates.image_findings(next(iter(samples.values())), begun)
     if blind:  # a ratio of what is left to what could be left says nothing where nothing could be
         return blind, ()
     return gates.copies_findings(begun, judging), stages
@@ -209,7 +212,7 @@ def _turned(audit: Audit, look: Look, stages: tuple[Stage, ...]) -> tuple[Findin
         return ()
     samples = _samples(audit, audit.begun, chunks_for(audit.begun, look.images), look.draws)
     judging = {measure.name: samples[measure.name] for measure in audit.measures if measure.judged}
-    return gates.sign_findings(judging, audit.thresholds[1], look.alpha_fail)
+    return gates.sign_findings(judging, audit.begun, audit.thresholds[1], look.alpha_fail)
 
 
 def _samples(audit: Audit, begun: Survey, chunks: int, draws: int) -> dict[str, Sample]:
@@ -233,6 +236,14 @@ def _with_figures(audit: Audit, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 def _settled(stages: tuple[Stage, ...], look: Look) -> bool:
     outcomes = [stage.outcome for stage in stages if stage.judged]
     return "fail" in outcomes or (look.may_pass and set(outcomes) == {"pass"})
+
+
+def _between(stages: tuple[Stage, ...]) -> bool:
+    """Whether a judged stage lies between the lines for sure and none can fail: more looks settle nothing."""
+    judging = [stage for stage in stages if stage.judged]
+    return all(stage.upper < stage.fail_above for stage in judging) and any(
+        stage.lower > stage.pass_below for stage in judging
+    )
 
 
 def _known(audit: Audit) -> tuple[Stage, ...]:
@@ -288,7 +299,7 @@ def _gradient_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding,
     measures = [measure for measure in audit.measures if measure.judged]
     stages = judged(samples, measures, limits, ALPHA_FAIL, ALPHA_PASS)
     judging = {measure.name: samples[measure.name] for measure in measures if measure.name in samples}
-    if turned and gates.sign_findings(judging, audit.thresholds[1], ALPHA_FAIL):
+    if turned and gates.sign_findings(judging, begun, audit.thresholds[1], ALPHA_FAIL):
         return (_no_control("even the plain gradient's maps only turn around"),)
     worst = max(stages, key=lambda stage: stage.upper, default=None)
     if worst is not None and all(stage.outcome == "pass" for stage in stages):

@@ -33,6 +33,12 @@ def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
     chance = most_frequent(subject.labels, subject.classes)
     if binomtest(hits, subject.images, chance, alternative="greater").pvalue < CHANCE_LEVEL:
         return ()
+    if len(subject.labels.unique()) == 1:
+        sentence = (
+            f"all {subject.images} labels are {int(subject.labels[0])}: whoever always answers so is as accurate as "
+            f"the model ({hits} of {subject.images}); add images of other classes"
+        )
+        return (Finding("gate.accuracy", "inconclusive", sentence),)
     sentence = (
         f"the model predicts {hits} of {subject.images} labels, no better than chance ({chance:.2f}); its maps "
         f"cannot show whether they depend on what it learned"
@@ -67,7 +73,7 @@ def most_frequent(labels: Tensor, classes: int) -> float:
 
 
 def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:
-    """Of the shallowest judged depth: a map that is the same for every image, or one that cannot be repeated."""
+    """Of the shallowest depth: a map that is the same for every image, or one that cannot be repeated."""
     scale = float((sample.repeated[:, None] - sample.mismatched).mean())
     if begun.replay and scale < REPEATABLE:
         sentence = (
@@ -84,12 +90,23 @@ def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:
     return ()
 
 
-def sign_findings(samples: Mapping[str, Sample], threshold: float, alpha: float) -> tuple[Finding, ...]:
+def sign_findings(
+    samples: Mapping[str, Sample], begun: Survey, threshold: float, alpha: float
+) -> tuple[Finding, ...]:
     """A fail for maps that only turn around: edges times a logit have T = 1 or -1, and a mean near 0.
 
-    The absolute value of an honest explanation's T is .2 to .4, that of a turned map is 1.
+    The absolute value of an honest explanation's T is .2 to .4, that of a turned map is 1. Where the maps of all
+    images are one pattern and its negative, nothing is left to compare T with, and the pattern itself is named.
     """
+    shared = _shared_up_to_sign(begun)
     for name, sample in samples.items():
+        survived = float(np.abs(sample.matched).mean())
+        if min(shared, survived) >= 1 - SAME_FOR_ALL:
+            sentence = (
+                f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
+                f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at depth {name!r}"
+            )
+            return (Finding("input_independent", "fail", sentence),)
         contrast = retained_fraction(
             np.abs(sample.matched), sample.mismatched, sample.repeated,
             threshold=threshold, alpha_fail=alpha / len(samples), alpha_pass=alpha,
@@ -101,6 +118,13 @@ def sign_findings(samples: Mapping[str, Sample], threshold: float, alpha: float)
             )
             return (Finding("sign_only", "fail", sentence),)
     return ()
+
+
+def _shared_up_to_sign(begun: Survey) -> float:
+    """Mean absolute rank correlation of the trained model's maps of different images, of the first chunk."""
+    pairs = torch.stack([ranks.unit @ ranks.unit.T for ranks in begun.originals[0].ranks]).abs().mean(0)
+    n = len(pairs)
+    return float((pairs.sum() - pairs.diagonal().sum()) / (n * (n - 1)))
 
 
 def usable_findings(begun: Survey, chunks: int) -> tuple[Finding, ...]:

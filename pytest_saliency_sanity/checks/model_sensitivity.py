@@ -20,7 +20,7 @@ from pytest_saliency_sanity.checks.reporting import verdict_of
 from pytest_saliency_sanity.checks.subject import evaluating, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward, using_forward
-from pytest_saliency_sanity.perturbations import Block, find_blocks, replayed
+from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved, replayed
 from pytest_saliency_sanity.statistics import FIGURES
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -96,7 +96,8 @@ def check_model_sensitivity(
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     with evaluating(audited.model), using_forward(forward), replayed(audited.seed):
-        found = find_blocks(audited.model, audited.chosen(torch.arange(2)), forward=forward, names=blocks)
+        with preserved(audited.model):
+            found = find_blocks(audited.model, audited.chosen(torch.arange(2)), forward=forward, names=blocks)
         deadline = began + audited.amounts.max_seconds
         cascade = Cascade(found)
         audit = Audit(
@@ -170,10 +171,10 @@ def _check_options(
     depths: Any, threshold: float, one_sided_threshold: float, similarities: Sequence[str]
 ) -> None:
     if depths is not None and depths != EVERY:
-        for depth in (depths,) if isinstance(depths, str) else depths:
+        for depth in (depths,) if isinstance(depths, (str, int, float)) else depths:
             if depth not in DEPTHS:
                 raise ValueError(f"unknown depth {depth!r}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
-        if depths in ("head", ["head"], ("head",)):
+        if set((depths,) if isinstance(depths, str) else depths) <= {"head"}:
             raise ValueError(
                 f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
                 f"or take {EVERY!r}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import reprlib
 from collections.abc import Callable
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import stand_ins
 from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
-from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.perturbations import preserved, replayed
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def subject(
     _check_model(model)
     given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
     limit = 2 * given.amounts.images if limit is None else limit
-    with evaluating(model), using_forward(forward), torch.no_grad(), replayed(given.seed):
+    with _given_back(model), evaluating(model), using_forward(forward), torch.no_grad(), replayed(given.seed):
         packed, parts, notes = _images(model, inputs, input_shape)
         order = _order(len(parts[0]), limit, given.seed)
         everything = len(parts[0])
@@ -154,6 +156,12 @@ class evaluating:
             module.training = training
 
 
+def _given_back(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
+    """A forward pass may count its calls; lazy modules have no values to give back before the first one."""
+    tensors = (*model.parameters(), *model.buffers())
+    return contextlib.nullcontext() if any(map(is_lazy, tensors)) else preserved(model)
+
+
 def _check_explainer(explainer: Any) -> None:
     if isinstance(explainer, type):
         raise TypeError(
@@ -186,6 +194,8 @@ def _images(
 
 
 def _floating(part: Any) -> Tensor:
+    if isinstance(part, np.ndarray):  # torch takes neither negative strides nor foreign bytes
+        part = np.ascontiguousarray(part, part.dtype.newbyteorder("="))
     tensor = torch.from_numpy(part) if isinstance(part, np.ndarray) else part
     if not isinstance(tensor, Tensor):
         raise TypeError(
@@ -220,6 +230,11 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
         )
     if sizes == {0}:
         raise ValueError("inputs hold no images; at least 2 are needed, 16 are better")
+    if sizes == {1} and len({part.shape for part in parts}) == 1 < len(parts):
+        raise ValueError(
+            f"inputs are {len(parts)} tensors of shape {tuple(parts[0].shape)}, which reads as one image for a "
+            f"model of {len(parts)} inputs; if they are {len(parts)} images, pass torch.stack(inputs)"
+        )
     if sizes == {1}:
         raise ValueError(
             f"inputs hold one image, shape {tuple(parts[0].shape)}; at least 2 are needed "

@@ -44,7 +44,9 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
         one_sided: compare over the union of the supports instead of the whole frame. Maps that are never
             positive are turned over first.
     """
-    flat = _upright(maps.flatten(1)) if one_sided else maps.flatten(1)
+    flat = maps.flatten(1)
+    flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
+    flat = _upright(flat) if one_sided else flat
     constant = is_constant(flat)
     ranks = _average_ranks(flat)
     ranks[constant] = (flat.shape[1] + 1) / 2

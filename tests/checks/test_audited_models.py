@@ -87,18 +87,34 @@ def shared_storage() -> nn.Module:
     return model
 
 
+class Counting(nn.Module):
+    """Its forward pass has side effects, in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.seen = cnn(), []
+        self.register_buffer("calls", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        self.seen.append(len(x))
+        return self.network(x)
+
+
 def compiled() -> nn.Module:
     return torch.compile(cnn(), backend="eager")
 
 
 KINDS = {
     "half": lambda: cnn().half(),
+    "bfloat16": lambda: cnn().bfloat16(),
     "double": lambda: cnn().double(),
     "frozen": lambda: cnn().requires_grad_(False),
     "data parallel": lambda: nn.DataParallel(cnn()),
     "shared storage": shared_storage,
     "compiled": compiled,
     "BatchNorm": norm_cnn,
+    "counting its calls": Counting,
 }
 
 

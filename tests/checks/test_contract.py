@@ -93,6 +93,18 @@ def test_changes_of_the_model_are_found_undone_and_reported(aspect: str) -> None
     assert verdict.summary == f"mine broke the contract: it changed the model's {aspect} ({names}); undone"
 
 
+def test_buffers_that_the_model_itself_moves_are_not_the_explainers() -> None:
+    model = norm_cnn()
+    model.register_buffer("calls", torch.zeros(()))
+    model.register_forward_hook(lambda module, args, output: module.calls.add_(1) and None)
+    assert check_contract(gradient, model, images()).outcome == "pass"
+    assert model.calls == 0
+    verdict = check_contract(after(lambda model: model[1].running_mean.add_(1)), model, images(), name="mine")
+    assert (
+        verdict.summary == "mine broke the contract: it changed the model's buffers (1.running_mean); undone"
+    )
+
+
 def test_batch_statistics_that_move_are_found() -> None:
     """A forward pass in training mode, and the mode put back: the running statistics are not "
     "what they were."""
@@ -218,6 +230,23 @@ def test_maps_that_depend_on_the_rest_of_the_batch(change: Callable[[Tensor], Te
         r"an image's map is \d+% away \(relative distance\) from its map in a batch of 8",
         verdict.summary,
     )
+
+
+def seeding(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    torch.manual_seed(0)
+    return smoothgrad(model, inputs, targets, samples=4)
+
+
+def with_a_generator(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    noise = np.random.default_rng(0).standard_normal((4, *inputs.shape))
+    points = (inputs + 0.1 * torch.from_numpy(part).to(inputs.dtype) for part in noise)
+    return sum(gradient(model, point, targets) for point in points)
+
+
+@pytest.mark.parametrize("explainer", [seeding, with_a_generator])
+def test_noise_of_an_own_seed_is_no_dependence_on_other_images(explainer: Explainer) -> None:
+    """In another place of the batch it is other noise, whatever the other images are."""
+    assert kept(check_contract(explainer, cnn(), images()))
 
 
 def test_the_mean_score_scales_maps_by_the_batch() -> None:

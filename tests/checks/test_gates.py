@@ -16,6 +16,7 @@ from pytest_saliency_sanity import (
     check_model_sensitivity,
 )
 from pytest_saliency_sanity.explainers import (
+    constant,
     gradient,
     guided_backprop,
     sobel,
@@ -40,6 +41,27 @@ def test_labels_at_chance() -> None:
     )
     with pytest.raises(SanityCheckInconclusive):
         assert_model_sensitive(gradient, train("plain_cnn"), held_out_digits().images[:32], labels=labels)
+
+
+def test_labels_of_one_class() -> None:
+    digits = held_out_digits()
+    threes = digits.images[digits.labels == 3][:16]
+    verdict = check_model_sensitivity(gradient, train("plain_cnn"), threes, labels=[3] * 16)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.accuracy")
+    assert re.fullmatch(
+        r"gradient: inconclusive: all 16 labels are 3: whoever always answers so is as accurate as the model "
+        r"\(1\d of 16\); add images of other classes",
+        verdict.summary,
+    )
+
+
+def test_a_dead_network_is_not_the_explainers_fault() -> None:
+    """No ReLU of it passes anything: the honest gradient is zero everywhere."""
+    network = cnn()
+    network[2].bias.data.fill_(-1e6)
+    for explainer in (gradient, constant):
+        verdict = check_model_sensitivity(explainer, network, images(16), labels=[0, 1, 2, 3] * 4)
+        assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.images")
 
 
 def test_without_labels_it_is_said() -> None:

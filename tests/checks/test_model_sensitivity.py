@@ -163,6 +163,24 @@ def test_edges_times_a_score_fail(network: str) -> None:
     )
 
 
+def pattern_times_score(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """One pattern for all images; only its sign comes from the model."""
+    with torch.no_grad():
+        scores = model(inputs).gather(1, targets[:, None])
+    pattern = torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(1))
+    return pattern * scores[..., None, None]
+
+
+@pytest.mark.parametrize("network", ("functional_cnn", *NETWORKS))
+def test_a_pattern_times_a_score_fails(network: str) -> None:
+    verdict = checked(pattern_times_score, network)
+    assert (verdict.outcome, verdict.reason) == ("fail", "input_independent")
+    assert verdict.summary.startswith(
+        "pattern_times_score depends on neither image nor model but for the sign of its map: up to the sign, "
+        "maps of different images have a rank correlation of 1.00, and 1.00 survives at depth 'upper'"
+    )
+
+
 def binary_edges(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """An edge mask of zeros and ones, as Canny's: over the union of the supports it has no correlation."""
     edges = sobel(model, inputs, targets)
@@ -329,6 +347,15 @@ def test_maps_of_one_sign_are_held_against_another_line() -> None:
     if verdict.outcome == "inconclusive":
         assert verdict.hint.startswith("a signed map would tell more:")
         assert "; below 0.30 passes, above 0.80 fails); " in verdict.summary
+
+
+def test_between_the_lines_no_look_is_wasted() -> None:
+    def absolute_product(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return (inputs * gradient(model, inputs, targets)).abs()
+
+    verdict = checked(absolute_product)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "bound")
+    assert max(stage.images for stage in verdict.stages) == 16
 
 
 def test_a_pretended_guided_method_is_told_from_a_guided_one() -> None:

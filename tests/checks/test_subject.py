@@ -123,6 +123,12 @@ IMAGES = {
         "pass inputs.float() / 255",
     ),
     "nan": (images() * torch.nan, ValueError, "inputs hold 1152 values that are NaN or infinite"),
+    "a list of images": (
+        list(images(4)),
+        ValueError,
+        "inputs are 4 tensors of shape (1, 12, 12), which reads as one image for a model of 4 inputs; "
+        "if they are 4 images, pass torch.stack(inputs)",
+    ),
     "a vector": (
         torch.rand(12),
         ValueError,
@@ -198,7 +204,15 @@ def test_one_tensor_for_a_model_of_two_inputs() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [images(4).numpy(), images(4).double(), images(4).half(), images(4).requires_grad_(), [images(4)]],
+    [
+        images(4).numpy(),
+        images(4).numpy()[::-1],
+        images(4).numpy().astype(">f4"),
+        images(4).double(),
+        images(4).half(),
+        images(4).requires_grad_(),
+        [images(4)],
+    ],
 )
 def test_images_that_are_fine(given: Any) -> None:
     assert check_contract(gradient, cnn(), given).outcome == "pass"
@@ -329,7 +343,13 @@ def test_an_unknown_depth(depths: Any) -> None:
         check_model_sensitivity(gradient, cnn(), images(), depths=depths)
 
 
-@pytest.mark.parametrize("depths", [["head"], "head"])
+def test_a_depth_that_is_a_number() -> None:
+    text = "unknown depth 3; choose from head, upper, half, all, or 'every'"
+    with pytest.raises(ValueError, match=sentence(text)):
+        check_model_sensitivity(gradient, cnn(), images(), depths=3)
+
+
+@pytest.mark.parametrize("depths", [["head"], "head", ()])
 def test_the_head_alone_decides_nothing(depths: Any) -> None:
     text = "the head is shown and does not decide; add one of upper, half, all to depths, or take 'every'"
     with pytest.raises(ValueError, match=sentence(text)):
