@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -135,7 +136,10 @@ def overridden(settings: Settings, **given: Any) -> Settings:
     Raises:
         SettingsError: for an unknown name or an impossible value.
     """
-    return replace(settings, **{name: value for name, value in known(given).items() if value is not None})
+    changed = {name: value for name, value in known(given).items() if value is not None}
+    if isinstance(changed.get("seed"), Integral) and not isinstance(changed["seed"], bool):
+        changed["seed"] = int(changed["seed"])  # numpy's integers print another name into the random streams
+    return replace(settings, **changed)
 
 
 def known(table: Mapping[str, Any], origin: str = "settings") -> dict[str, Any]:
@@ -151,7 +155,7 @@ def known(table: Mapping[str, Any], origin: str = "settings") -> dict[str, Any]:
 
 
 def _check_seed(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
         raise SettingsError(f"{name} must be an integer of at least 0, not {value!r}")
 
 

@@ -41,7 +41,9 @@ def test_the_settings_are_all_there():
     ]
     assert set(settings.SETTABLE) == {"profile", "seed", "inconclusive", "max_seconds"}
     for profile in settings.PROFILES.values():
-        assert f"{profile.images} × {profile.draws}" in README.replace(" images × ", " × ").replace(" draws", "")
+        assert f"{profile.images} × {profile.draws}" in README.replace(" images × ", " × ").replace(
+            " draws", ""
+        )
 
 
 def test_the_thresholds_are_the_codes():

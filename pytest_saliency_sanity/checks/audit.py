@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,18 @@ from pytest_saliency_sanity.checks.looks import (
     looks,
 )
 from pytest_saliency_sanity.checks.subject import Subject
-from pytest_saliency_sanity.checks.survey import Sample, Survey, chunks_for, explain_originals, fill, survey
+from pytest_saliency_sanity.checks.survey import (
+    LINEAR,
+    SIZE,
+    Sample,
+    Survey,
+    chunks_for,
+    explain_originals,
+    fill,
+    retained,
+    survey,
+)
+from pytest_saliency_sanity.checks.suspicions import Suspect, suspicions
 from pytest_saliency_sanity.explainers import controls, gradient
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import replayed
@@ -84,8 +96,12 @@ class Audit:
     @property
     def limits(self) -> Thresholds:
         """The lines that hold for this explainer's kind of maps."""
+        return self.limits_of(self.begun)
+
+    def limits_of(self, begun: Survey) -> Thresholds:
+        """The lines that hold for the maps of a survey: the explainer's, or a control's."""
         signed, one_sided = self.thresholds
-        return Thresholds(max(one_sided, signed) if self.begun.one_sided else signed, signed)
+        return Thresholds(max(one_sided, signed) if begun.one_sided else signed, signed)
 
     @property
     def gradient_maps(self) -> Maps | None:
@@ -122,14 +138,19 @@ def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         findings, stages = _judged(audit, look)
         if findings:
             return findings, stages
-        turned = _turned(audit, look, stages)
-        if turned or _settled(stages, look):
-            doubts = _control_findings(audit, look, bool(turned))
+        failed = any(stage.outcome == "fail" for stage in stages if stage.judged)
+        suspected = () if failed else _suspicions(audit, audit.begun, look, look.alpha_fail)
+        if failed or _convicting(suspected) or _acquitted(stages, look):
+            doubts = _control_findings(audit, look, suspected)
             if not doubts:
-                return turned, stages
+                return suspected, stages
         elif look.may_pass and _between(stages):
             return (), stages
     return doubts, stages
+
+
+def _convicting(suspected: tuple[Finding, ...]) -> bool:
+    return any(finding.outcome == "fail" for finding in suspected)
 
 
 def grow(audit: Audit, begun: Survey, subject: Subject, meter: Meter, look: Look) -> None:
@@ -203,16 +224,19 @@ def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage,
     return gates.copies_findings(begun, judging), stages
 
 
-def _turned(audit: Audit, look: Look, stages: tuple[Stage, ...]) -> tuple[Finding, ...]:
-    """A fail for maps that only change their sign, where the signed stages see no more than changing maps.
-
-    It stands only if the plain gradient's do not: behind a bottleneck of one unit they turn around as well.
-    """
-    if audit.sign_counts or audit.begun.one_sided or any(stage.outcome == "fail" for stage in stages):
-        return ()
-    samples = _samples(audit, audit.begun, chunks_for(audit.begun, look.images), look.draws)
-    judging = {measure.name: samples[measure.name] for measure in audit.measures if measure.judged}
-    return gates.sign_findings(judging, audit.begun, audit.thresholds[1], look.alpha_fail)
+def _suspicions(audit: Audit, begun: Survey, look: Look, alpha: float) -> tuple[Finding, ...]:
+    """What speaks against maps whose ranks change."""
+    chunks = chunks_for(begun, look.images)
+    judging = [measure.name for measure in audit.measures if measure.judged]
+    suspect = Suspect(
+        begun=begun,
+        samples=lambda kind: {name: begun.sample(name, chunks, look.draws, kind) for name in judging},
+        reduced=audit.reduced,
+        limits=audit.limits_of(begun),
+        alpha=alpha,
+        signs=not audit.sign_counts,
+    )
+    return suspicions(suspect)
 
 
 def _samples(audit: Audit, begun: Survey, chunks: int, draws: int) -> dict[str, Sample]:
@@ -225,17 +249,19 @@ def _samples(audit: Audit, begun: Survey, chunks: int, draws: int) -> dict[str, 
 
 
 def _with_figures(audit: Audit, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
-    if not audit.similarities:
-        return stages
-    return tuple(
-        replace(stage, evidence={**stage.evidence, "similarities": audit.begun.figures(stage.name)})
-        for stage in stages
-    )
+    """The stages with what other similarities than the deciding one retain."""
+    return tuple(replace(stage, evidence={**stage.evidence, **_others(audit, stage)}) for stage in stages)
 
 
-def _settled(stages: tuple[Stage, ...], look: Look) -> bool:
-    outcomes = [stage.outcome for stage in stages if stage.judged]
-    return "fail" in outcomes or (look.may_pass and set(outcomes) == {"pass"})
+def _others(audit: Audit, stage: Stage) -> dict[str, Any]:
+    draws = min(stage.draws, _SHOWN_DRAWS) if audit.most_draws is None else 1
+    by_value = {kind: retained(audit.begun.sample(stage.name, 1, draws, kind)) for kind in (LINEAR, SIZE)}
+    figures = {"similarities": audit.begun.figures(stage.name)} if audit.similarities else {}
+    return {"retained_by_value": by_value, **figures}
+
+
+def _acquitted(stages: tuple[Stage, ...], look: Look) -> bool:
+    return look.may_pass and {stage.outcome for stage in stages if stage.judged} == {"pass"}
 
 
 def _between(stages: tuple[Stage, ...]) -> bool:
@@ -273,20 +299,20 @@ def _budget_finding(audit: Audit) -> Finding:
     return Finding("budget", "inconclusive", sentence)
 
 
-def _control_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding, ...]:
+def _control_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """The plain gradient has to pass, and Sobel to fail, on this model and these images, at this look.
 
     Args:
-        turned: the explainer's maps only turn around: those of the plain gradient must not.
+        suspected: what speaks against the explainer's maps must not speak against the plain gradient's.
     """
     start = time.monotonic()
     try:
-        return _gradient_findings(audit, look, turned) or _sobel_findings(audit.subject)
+        return _gradient_findings(audit, look, suspected) or _sobel_findings(audit.subject)
     finally:
         audit.control_seconds += time.monotonic() - start
 
 
-def _gradient_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding, ...]:
+def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
     subject = audit.subject.by(gradient, "gradient")
     try:
         begun = _control_survey(audit, subject)
@@ -298,9 +324,8 @@ def _gradient_findings(audit: Audit, look: Look, turned: bool) -> tuple[Finding,
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
     measures = [measure for measure in audit.measures if measure.judged]
     stages = judged(samples, measures, limits, ALPHA_FAIL, ALPHA_PASS)
-    judging = {measure.name: samples[measure.name] for measure in measures if measure.name in samples}
-    if turned and gates.sign_findings(judging, begun, audit.thresholds[1], ALPHA_FAIL):
-        return (_no_control("even the plain gradient's maps only turn around"),)
+    if suspected and _suspicions(audit, begun, look, ALPHA_FAIL):
+        return (_no_control(f"the same speaks against the plain gradient: it {suspected[0].sentence}"),)
     worst = max(stages, key=lambda stage: stage.upper, default=None)
     if worst is not None and all(stage.outcome == "pass" for stage in stages):
         return ()

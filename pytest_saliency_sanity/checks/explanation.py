@@ -173,7 +173,8 @@ def _reduced(returned: Any, image: Tensor) -> Tensor:
 
 def _choices(image: Tensor) -> tuple[tuple[int, ...], ...]:
     n, space = len(image), tuple(image.shape[2:])
-    return (tuple(image.shape), (n, 1, *space), (n, *space)) if space else (tuple(image.shape),)
+    choices = (tuple(image.shape), (n, 1, *space), (n, *space)) if space else (tuple(image.shape),)
+    return tuple(dict.fromkeys(choices))
 
 
 def _as_maps(returned: Any) -> Tensor:

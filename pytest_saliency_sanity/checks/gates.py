@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
 
-import numpy as np
 import torch
 from scipy.stats import binomtest
 from torch import Tensor
@@ -14,7 +12,6 @@ from torch import Tensor
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
 from pytest_saliency_sanity.perturbations.randomization import STILL
-from pytest_saliency_sanity.statistics import retained_fraction
 from pytest_saliency_sanity.verdict import Finding
 
 CHANCE_LEVEL = 0.05  # the model must beat chance at this level
@@ -88,43 +85,6 @@ def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:
         )
         return (Finding("input_independent", "fail", sentence),)
     return ()
-
-
-def sign_findings(
-    samples: Mapping[str, Sample], begun: Survey, threshold: float, alpha: float
-) -> tuple[Finding, ...]:
-    """A fail for maps that only turn around: edges times a logit have T = 1 or -1, and a mean near 0.
-
-    The absolute value of an honest explanation's T is .2 to .4, that of a turned map is 1. Where the maps of all
-    images are one pattern and its negative, nothing is left to compare T with, and the pattern itself is named.
-    """
-    shared = _shared_up_to_sign(begun)
-    for name, sample in samples.items():
-        survived = float(np.abs(sample.matched).mean())
-        if min(shared, survived) >= 1 - SAME_FOR_ALL:
-            sentence = (
-                f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
-                f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at depth {name!r}"
-            )
-            return (Finding("input_independent", "fail", sentence),)
-        contrast = retained_fraction(
-            np.abs(sample.matched), sample.mismatched, sample.repeated,
-            threshold=threshold, alpha_fail=alpha / len(samples), alpha_pass=alpha,
-        )  # fmt: skip
-        if contrast.lower > threshold:
-            sentence = (
-                f"ignores the model but for the sign of its map: up to the sign {contrast.statistic:.2f} of the map "
-                f"survives at depth {name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
-            )
-            return (Finding("sign_only", "fail", sentence),)
-    return ()
-
-
-def _shared_up_to_sign(begun: Survey) -> float:
-    """Mean absolute rank correlation of the trained model's maps of different images, of the first chunk."""
-    pairs = torch.stack([ranks.unit @ ranks.unit.T for ranks in begun.originals[0].ranks]).abs().mean(0)
-    n = len(pairs)
-    return float((pairs.sum() - pairs.diagonal().sum()) / (n * (n - 1)))
 
 
 def usable_findings(begun: Survey, chunks: int) -> tuple[Finding, ...]:

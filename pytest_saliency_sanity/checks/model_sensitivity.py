@@ -16,12 +16,12 @@ from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
+from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
 from pytest_saliency_sanity.checks.subject import evaluating, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward, using_forward
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved, replayed
-from pytest_saliency_sanity.statistics import FIGURES
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -89,7 +89,9 @@ def check_model_sensitivity(
 
     Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3; the target is held fixed.
     """
-    _check_options(depths, threshold, one_sided_threshold, similarities)
+    _check_depths(depths)
+    check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
+    similarities = figure_names(similarities)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
@@ -102,14 +104,14 @@ def check_model_sensitivity(
         cascade = Cascade(found)
         audit = Audit(
             subject=audited,
-            measures=planned(found, depths or ("head", *audited.amounts.depths)),
+            measures=planned(found, depths or ("head", *audited.amounts.depths), blocks is None),
             perturbation=cascade,
             sign_counts=False,
             thresholds=(threshold, one_sided_threshold),
             began=began,
             meter=Meter(deadline),
             control_meter=Meter(deadline),
-            similarities=tuple(similarities),
+            similarities=similarities,
         )
         findings, stages = run(audit)
         negation = head_negation(audit, found) if stages else None
@@ -133,11 +135,14 @@ def assert_model_sensitive(
     return raise_unless_passed(check_model_sensitivity(explainer, model, inputs, targets, **options))
 
 
-def planned(blocks: Sequence[Block], depths: Sequence[str] | str) -> tuple[Measure, ...]:
+def planned(blocks: Sequence[Block], depths: Sequence[str] | str, whole: bool = True) -> tuple[Measure, ...]:
     """The depths to measure, shallow to deep: of several names for the same depth one that is judged is kept.
 
     The upper depth is the upper third, half and all are what they say; the head is shown, and is judged only
     where it is the upper third (networks of up to three blocks).
+
+    Args:
+        whole: whether the blocks are all of the network, and not some that the user named.
     """
     total = len(blocks)
     counts = {"head": 1, "upper": math.ceil(total / 3), "half": math.ceil(total / 2), "all": total}
@@ -146,17 +151,19 @@ def planned(blocks: Sequence[Block], depths: Sequence[str] | str) -> tuple[Measu
     }
     if depths == EVERY:
         named = {count: named.get(count, f"top {count}") for count in range(1, total + 1)}
-    return tuple(_measure(named[count], count, blocks) for count in sorted(named))
+    return tuple(_measure(named[count], count, blocks, whole) for count in sorted(named))
 
 
-def _measure(name: str, count: int, blocks: Sequence[Block]) -> Measure:
+def _measure(name: str, count: int, blocks: Sequence[Block], whole: bool) -> Measure:
     names = [block.name for block in blocks[::-1][:count]]
     listed = names[0] if count == 1 else f"{names[0]} … {names[-1]}"
     sentences = {
         "head": f"the head ({listed}) is re-initialized",
         "upper": f"the upper third ({listed}) is re-initialized",
         "half": f"the upper half ({listed}) is re-initialized",
-        "all": "all weights are re-initialized",
+        "all": "all weights are re-initialized"
+        if whole
+        else f"all named blocks ({listed}) are re-initialized",
     }
     return Measure(
         name=name,
@@ -167,9 +174,7 @@ def _measure(name: str, count: int, blocks: Sequence[Block]) -> Measure:
     )
 
 
-def _check_options(
-    depths: Any, threshold: float, one_sided_threshold: float, similarities: Sequence[str]
-) -> None:
+def _check_depths(depths: Any) -> None:
     if depths is not None and depths != EVERY:
         for depth in (depths,) if isinstance(depths, (str, int, float)) else depths:
             if depth not in DEPTHS:
@@ -179,12 +184,6 @@ def _check_options(
                 f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
                 f"or take {EVERY!r}"
             )
-    for label, value in (("threshold", threshold), ("one_sided_threshold", one_sided_threshold)):
-        if not 0 < value < 1:
-            raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
-    for figure in similarities:
-        if figure not in FIGURES:
-            raise ValueError(f"unknown similarity {figure!r}; choose from {', '.join(FIGURES)}")
 
 
 def _verdict(

@@ -28,8 +28,15 @@ from pytest_saliency_sanity.statistics import (
     is_one_sided,
     matched_similarity,
     mismatched_similarity,
+    pearson,
     rank,
 )
+
+RANK, LINEAR, SIZE = (
+    "rank",
+    "linear",
+    "size",
+)  # Spearman; Pearson of the maps; Pearson of their absolute values
 
 
 @dataclass(frozen=True)
@@ -65,11 +72,15 @@ class Survey:
     originals: list[Original] = field(default_factory=list)
     cells: dict[tuple[str, int, int], Cell] = field(default_factory=dict)
 
-    def sample(self, depth: str, chunks: int, draws: int) -> Sample:
+    def sample(self, depth: str, chunks: int, draws: int, kind: str = RANK) -> Sample:
         """The rectangle of the first `chunks` × `draws`, less the images whose original is constant."""
-        rows = [[self.cells[depth, chunk, draw] for draw in range(draws)] for chunk in range(chunks)]
-        matched = np.concatenate([np.stack([cell.matched for cell in row], 1) for row in rows])
-        mismatched = np.concatenate([np.stack([cell.mismatched for cell in row], 1) for row in rows])
+        rows = [
+            [self.cells[depth, chunk, draw].similarities[kind] for draw in range(draws)]
+            for chunk in range(chunks)
+        ]
+        matched, mismatched = (
+            np.concatenate([np.stack([cell[part] for cell in row], 1) for row in rows]) for part in (0, 1)
+        )
         repeated = np.concatenate([original.repeated for original in self.originals[:chunks]])
         usable = ~np.concatenate([original.constant for original in self.originals[:chunks]])
         return Sample(matched[usable], mismatched[usable], repeated[usable])
@@ -118,10 +129,15 @@ class Original:
 
 @dataclass(frozen=True)
 class Cell:
-    """One chunk under one draw at one depth: (n,) T, (n,) X, the share of constant maps, the paper's figures."""
+    """One chunk under one draw at one depth.
 
-    matched: np.ndarray
-    mismatched: np.ndarray
+    Attributes:
+        similarities: for each kind (n,) T and (n,) X.
+        constant: the share of constant maps.
+        figures: the paper's, where asked for.
+    """
+
+    similarities: dict[str, tuple[np.ndarray, np.ndarray]]
     constant: float
     figures: dict[str, float]
 
@@ -173,6 +189,12 @@ def chunks_for(begun: Survey, images: int) -> int:
     return int(min(np.searchsorted(sizes, images) + 1, len(sizes)))
 
 
+def retained(sample: Sample) -> float:
+    """The retained fraction of a sample, without bounds; NaN where nothing could be retained."""
+    scale = float((sample.repeated[:, None] - sample.mismatched).mean()) if len(sample.repeated) else 0.0
+    return float((sample.matched - sample.mismatched).mean()) / scale if scale > 0 else math.nan
+
+
 def _chunks(subject: Subject, size: int) -> tuple[Tensor, ...]:
     """All images in chunks of `size`; a single image left over joins the chunk before it."""
     parts = list(torch.arange(subject.images).split(max(size, 2)))
@@ -194,11 +216,20 @@ def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
     pairs = list(zip(original.ranks, ranks, strict=True))
     return Cell(
-        matched=_mean(matched_similarity(a, b) for a, b in pairs).cpu().double().numpy(),
-        mismatched=_mean(mismatched_similarity(a, b) for a, b in pairs).cpu().double().numpy(),
+        similarities={
+            RANK: _over_inputs((matched_similarity(a, b), mismatched_similarity(a, b)) for a, b in pairs),
+            LINEAR: _over_inputs(pearson(a.linear, b.linear) for a, b in pairs),
+            SIZE: _over_inputs(pearson(a.size, b.size) for a, b in pairs),
+        },
         constant=float(torch.stack([is_constant(part) for part in maps]).all(0).float().mean()),
         figures={name: _figure(name, original.maps, maps) for name in begun.similarities},
     )
+
+
+def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) T and (n,) X, each the mean over the inputs of the model."""
+    matched, mismatched = zip(*parts, strict=True)
+    return tuple(_mean(values).cpu().double().numpy() for values in (matched, mismatched))
 
 
 def _figure(name: str, left: Maps, right: Maps) -> float:

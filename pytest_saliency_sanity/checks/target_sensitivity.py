@@ -17,6 +17,7 @@ from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
+from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
 from pytest_saliency_sanity.checks.subject import Subject, evaluating, subject
 from pytest_saliency_sanity.checks.survey import Sample
@@ -34,6 +35,9 @@ SIGNED = (
     0.3  # retained fraction; `python -m tests.calibration.target_sensitivity` prints what it was chosen by
 )
 ONE_SIDED = 0.8
+_MANY = (
+    4  # classes from which a map that only turns around is suspect; two gradients of two logits do just that
+)
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def check_target_sensitivity(
 
     Source: Sixt, Granz and Landgraf, When Explanations Lie, ICML 2020, section 5 ("random logit").
     """
-    _check_thresholds(threshold, one_sided_threshold)
+    check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
+    similarities = figure_names(similarities)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
@@ -109,11 +114,12 @@ def check_target_sensitivity(
         perturbation=others,
         reduced=_averaged,
         most_draws=len(others.rows),
+        sign_counts=audited.classes < _MANY,
         thresholds=(threshold, one_sided_threshold),
         began=began,
         meter=Meter(deadline),
         control_meter=Meter(deadline),
-        similarities=tuple(similarities),
+        similarities=similarities,
     )
     with evaluating(audited.model), using_forward(forward):
         return concluded(_verdict(audit, *run(audit)))
@@ -134,12 +140,6 @@ def assert_target_sensitive(
     """
     __tracebackhide__ = True
     return raise_unless_passed(check_target_sensitivity(explainer, model, inputs, targets, **options))
-
-
-def _check_thresholds(threshold: float, one_sided_threshold: float) -> None:
-    for label, value in (("threshold", threshold), ("one_sided_threshold", one_sided_threshold)):
-        if not 0 < value < 1:
-            raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
 
 
 def _other_targets(audited: Subject) -> OtherTargets:

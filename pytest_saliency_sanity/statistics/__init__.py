@@ -11,6 +11,7 @@ from pytest_saliency_sanity.statistics.similarity import (
     is_one_sided,
     matched_similarity,
     mismatched_similarity,
+    pearson,
     rank,
 )
 
@@ -24,6 +25,7 @@ __all__ = [
     "is_one_sided",
     "matched_similarity",
     "mismatched_similarity",
+    "pearson",
     "rank",
     "retained_fraction",
 ]

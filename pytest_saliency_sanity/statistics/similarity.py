@@ -28,12 +28,16 @@ class Ranks:
             signed maps.
         constant: (n,) True for a map of one value.
         unit: (n, P) ranks less their mean, scaled to length 1; zero for a constant map.
+        linear: (n, P) the values themselves less their mean, scaled to length 1.
+        size: (n, P) the absolute values less their mean, scaled to length 1.
     """
 
     ranks: Tensor
     floor: Tensor | None
     constant: Tensor
     unit: Tensor
+    linear: Tensor
+    size: Tensor
 
 
 def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
@@ -51,7 +55,8 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
     ranks = _average_ranks(flat)
     ranks[constant] = (flat.shape[1] + 1) / 2
     floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
-    return Ranks(ranks, floor, constant, _unit(ranks))
+    scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
+    return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
 
 
 def matched_similarity(left: Ranks, right: Ranks) -> Tensor:
@@ -68,11 +73,17 @@ def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
     """(n,) mean similarity of map i on the left with the maps j != i on the right: what any two maps share."""
     n = len(left.ranks)
     if left.floor is None:
-        pairs = left.unit @ right.unit.T
-        return (pairs.sum(1) - pairs.diagonal()) / (n - 1)
+        return pearson(left.unit, right.unit)[1]
     # A union of supports is another one for every pair: a few partners an image are enough for a mean.
     shifts = [_over_union(left, _rolled(right, shift)) for shift in range(1, min(n, _PARTNERS + 1))]
     return torch.stack(shifts).mean(0)
+
+
+def pearson(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """(n,) correlation of unit rows i and i, and (n,) mean correlation of row i with the rows j != i."""
+    pairs = left @ right.T
+    matched = pairs.diagonal()
+    return matched, (pairs.sum(1) - matched) / (len(pairs) - 1)
 
 
 def is_constant(maps: Tensor) -> Tensor:
@@ -216,7 +227,9 @@ def _unit(values: Tensor) -> Tensor:
 
 def _rolled(ranks: Ranks, shift: int) -> Ranks:
     floor = None if ranks.floor is None else ranks.floor.roll(shift, 0)
-    return Ranks(ranks.ranks.roll(shift, 0), floor, ranks.constant.roll(shift, 0), ranks.unit)
+    return Ranks(
+        ranks.ranks.roll(shift, 0), floor, ranks.constant.roll(shift, 0), ranks.unit, ranks.linear, ranks.size
+    )
 
 
 def _over_union(left: Ranks, right: Ranks) -> Tensor:

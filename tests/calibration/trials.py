@@ -18,6 +18,7 @@ from pytest_saliency_sanity import explainers
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
 from tests.calibration import photographs
+from tests.calibration.planted import PLANTED
 from tests.digits import held_out_digits
 from tests.networks import DEVELOPMENT, EVALUATION, train
 
@@ -25,7 +26,7 @@ IMAGES = 32
 SIGNED = ("gradient", "input_x_gradient", "integrated_gradients", "smoothgrad", "gradcam", "occlusion")
 HONEST = (*SIGNED, "vargrad")
 NEITHER = ("deconvnet", "guided_gradcam")
-FAULTY = ("guided_backprop", *CONTROLS)
+FAULTY = ("guided_backprop", *CONTROLS, *PLANTED)
 MIXTURES = tuple(range(0, 101, 10))
 GROUPS = {
     "development": tuple(DEVELOPMENT),
@@ -48,6 +49,7 @@ class Trial:
         network, seed, explainer: what was checked; the seed trains the network, picks the images and seeds the check.
         outcome, reason: the verdict's; "refused" where the method does not exist for the network.
         statistics: the stages' retained fractions, by name.
+        by_value: the same by Pearson's correlation at the first judged stage: of the values, of their sizes.
         seconds: of the whole check.
     """
 
@@ -57,6 +59,7 @@ class Trial:
     outcome: str
     reason: str
     statistics: Mapping[str, float]
+    by_value: Mapping[str, float]
     images: int
     seconds: float
 
@@ -66,6 +69,8 @@ def named(explainer: str) -> Callable[..., object]:
     if explainer.endswith(" %"):
         share = int(explainer.split()[1]) / 100
         return functools.partial(gradient_sobel_mixture, sobel=share)
+    if explainer in PLANTED:
+        return PLANTED[explainer]
     if explainer in CONTROLS:
         return CONTROLS[explainer]()
     return getattr(explainers, explainer)
@@ -104,6 +109,7 @@ def _trial(
         "refused" if refused else verdict.outcome,
         verdict.reason,
         {stage.name: stage.statistic for stage in verdict.stages},
+        verdict.judged[0].evidence["retained_by_value"] if verdict.judged else {},
         max((stage.images for stage in verdict.stages), default=0),
         time.perf_counter() - start,
     )
@@ -124,7 +130,11 @@ def table(trials: Sequence[Trial], names: Sequence[str]) -> str:
     stages = list(dict.fromkeys(stage for trial in trials for stage in trial.statistics))
     heads = ["explainer", "pass", "fail", "inconclusive", "error", "refused", *stages, "s"]
     rows = [heads, *([name, *_row([t for t in trials if t.explainer == name], stages)] for name in names)]
-    widths = [max(len(str(row[column])) for row in rows) for column in range(len(heads))]
+    return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
@@ -153,6 +163,22 @@ def _cell(trials: Sequence[Trial]) -> str:
 
 def _first_judged(trial: Trial) -> list[str]:
     return [stage for stage in trial.statistics if stage != "head"][:1]
+
+
+def spread(trials: Sequence[Trial], names: Sequence[str]) -> str:
+    """A row an explainer: outcomes, and the ranges of what is retained by rank, by value and by size."""
+    rows = [("explainer", "outcomes", "by rank", "by value", "by absolute value")]
+    for name in names:
+        own = [trial for trial in trials if trial.explainer == name]
+        outcomes = ", ".join(
+            f"{count} {kind}" for kind, count in Counter(t.outcome for t in own).most_common()
+        )
+        by_rank = [t.statistics[stage] for t in own for stage in _first_judged(t)]
+        by_value = [
+            [t.by_value[kind] for t in own if t.by_value.get(kind) is not None] for kind in ("linear", "size")
+        ]
+        rows.append((name, outcomes, *(_range(values) for values in (by_rank, *by_value))))
+    return _aligned(rows)
 
 
 def _row(trials: Sequence[Trial], stages: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from pytest_saliency_sanity import (
     settings,
 )
 from pytest_saliency_sanity.checks.subject import evaluating, name_of, subject
-from pytest_saliency_sanity.explainers import deconvnet, gradient, guided_backprop, smoothgrad
+from pytest_saliency_sanity.explainers import deconvnet, gradient, guided_backprop, smoothgrad, sobel
 from tests.checks.models import Wrapped, cnn, images, seeded, tabular, two_branches
 
 CHECKS = [check_contract, check_model_sensitivity, check_target_sensitivity]
@@ -467,3 +467,27 @@ def test_settings_of_the_running_test_hold() -> None:
 def test_a_lazy_model_is_made_by_the_first_images() -> None:
     model = seeded(lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)))
     assert check_contract(gradient, model, images()).outcome == "pass"
+
+
+def test_options_that_are_nearly_right() -> None:
+    """A numpy seed and one name instead of a list of names are taken for what they mean."""
+    model, inputs = cnn(), images(8)
+    plain, same = (check_model_sensitivity(gradient, model, inputs, seed=seed) for seed in (3, np.int64(3)))
+    assert plain.interval == same.interval and type(same.seed) is int
+    verdict = check_model_sensitivity(gradient, model, inputs, similarities="abs_spearman")
+    assert set(verdict.stages[0].evidence["similarities"]) == {"abs_spearman"}
+
+
+@pytest.mark.parametrize("check", [check_model_sensitivity, check_target_sensitivity])
+def test_options_that_are_wrong_in_type(check) -> None:
+    with pytest.raises(ValueError, match=r"^threshold must lie between 0 and 1, not 'a'$"):
+        check(gradient, cnn(), images(8), threshold="a")
+    with pytest.raises(
+        ValueError, match=r"^unknown similarity 'ssmi'; choose from spearman, abs_spearman, ssim, hog_"
+    ):
+        check(gradient, cnn(), images(8), similarities="ssmi")
+
+
+def test_named_blocks_are_not_called_all_weights() -> None:
+    verdict = check_model_sensitivity(sobel, cnn(), images(8), blocks=["0"])
+    assert "when all named blocks (0) are re-initialized" in verdict.summary

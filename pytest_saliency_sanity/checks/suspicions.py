@@ -1,0 +1,132 @@
+"""Maps whose ranks change though the map does not: turned around, edges over a faint rest, edges with other signs.
+
+Ranks see no amplitude and a mean of signed correlations sees no sign, so a map can be made whose ranks change and
+whose picture stays. Each suspicion has a statistic of its own, and stands only where the plain gradient, on the
+same model and images, gives no reason for it. `python -m tests.calibration.suspicions` prints how far honest
+explainers and such maps lie apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from pytest_saliency_sanity.checks.gates import SAME_FOR_ALL
+from pytest_saliency_sanity.checks.looks import Thresholds
+from pytest_saliency_sanity.checks.survey import LINEAR, RANK, SIZE, Sample, Survey
+from pytest_saliency_sanity.statistics import retained_fraction
+from pytest_saliency_sanity.statistics.contrast import Contrast
+from pytest_saliency_sanity.verdict import Finding
+
+TURNED = 0.8  # of |T|; an honest explanation retains .2 to .4, a map that only turns around 1
+SAME_SIZE = 0.9  # of the Pearson correlation of absolute values; see the table named above
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A survey at one look.
+
+    Attributes:
+        begun: the survey.
+        samples: by kind of similarity, the samples of the judged measures before any reduction.
+        reduced: what is done to a sample before it is judged.
+        limits: of the retained fraction.
+        alpha: this look's share of the error rate.
+        signs: whether a map that changes nothing but its signs is suspect.
+    """
+
+    begun: Survey
+    samples: Callable[[str], Mapping[str, Sample]]
+    reduced: Callable[[Sample], Sample]
+    limits: Thresholds
+    alpha: float
+    signs: bool
+
+
+def suspicions(suspect: Suspect) -> tuple[Finding, ...]:
+    """The first suspicion that the sample supports; fails, but for the last kind, which is inconclusive."""
+    if not suspect.signs or suspect.begun.one_sided:
+        return _loud(suspect)
+    return _one_pattern(suspect) or _turned(suspect) or _loud(suspect) or _same_size(suspect)
+
+
+def _one_pattern(suspect: Suspect) -> tuple[Finding, ...]:
+    """One pattern and its negative, whatever the image: nothing is left to compare with."""
+    shared = _shared_up_to_sign(suspect.begun)
+    for name, sample in suspect.samples(RANK).items():
+        survived = float(np.abs(sample.matched).mean())
+        if min(shared, survived) >= 1 - SAME_FOR_ALL:
+            sentence = (
+                f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
+                f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at {name!r}"
+            )
+            return (Finding("input_independent", "fail", sentence),)
+    return ()
+
+
+def _turned(suspect: Suspect) -> tuple[Finding, ...]:
+    """Edges times a logit have T = 1 or -1, and a mean near 0."""
+    samples = {
+        name: replace(sample, matched=np.abs(sample.matched))
+        for name, sample in suspect.samples(RANK).items()
+    }
+    found = _above(suspect, samples, TURNED)
+    if found is None:
+        return ()
+    name, contrast = found
+    sentence = (
+        f"changes nothing but the sign of its map: up to the sign {contrast.statistic:.2f} of the map survives at "
+        f"{name!r} (99 % lower bound {contrast.lower:.2f} > {TURNED:.2f})"
+    )
+    return (Finding("sign_only", "fail", sentence),)
+
+
+def _loud(suspect: Suspect) -> tuple[Finding, ...]:
+    """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
+    threshold = suspect.limits.fail_above
+    found = _above(suspect, suspect.samples(LINEAR), threshold)
+    if found is None:
+        return ()
+    name, contrast = found
+    sentence = (
+        f"keeps its map where it is strong: measured by values instead of ranks (Pearson), {contrast.statistic:.2f} of "
+        f"it survives at {name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+    )
+    return (Finding("amplitude", "fail", sentence),)
+
+
+def _same_size(suspect: Suspect) -> tuple[Finding, ...]:
+    """Edges with signs that change: their absolute values stay. An input with few bright pixels does the same."""
+    found = _above(suspect, suspect.samples(SIZE), SAME_SIZE)
+    if found is None:
+        return ()
+    name, contrast = found
+    sentence = (
+        f"only the signs of its map change: {contrast.statistic:.2f} of its absolute values survives at {name!r} "
+        f"(Pearson, 99 % lower bound {contrast.lower:.2f} > {SAME_SIZE:.2f}); either the size of the map does not "
+        f"come from the model, or a few pixels of the input outweigh all others"
+    )
+    return (Finding("gate.size", "inconclusive", sentence),)
+
+
+def _above(suspect: Suspect, samples: Mapping[str, Sample], threshold: float) -> tuple[str, Contrast] | None:
+    """The first measure at which more than `threshold` is retained, with its contrast."""
+    for name, sample in samples.items():
+        judged = suspect.reduced(sample)
+        contrast = retained_fraction(
+            judged.matched, judged.mismatched, judged.repeated,
+            threshold=threshold, alpha_fail=suspect.alpha / len(samples), alpha_pass=suspect.alpha,
+        )  # fmt: skip
+        if contrast.lower > threshold:
+            return name, contrast
+    return None
+
+
+def _shared_up_to_sign(begun: Survey) -> float:
+    """Mean absolute rank correlation of the trained model's maps of different images, of the first chunk."""
+    pairs = torch.stack([ranks.unit @ ranks.unit.T for ranks in begun.originals[0].ranks]).abs().mean(0)
+    n = len(pairs)
+    return float((pairs.sum() - pairs.diagonal().sum()) / (n * (n - 1)))
