@@ -8,6 +8,7 @@ Spearman of absolute values, SSIM, Pearson of HOG) are reported when asked for a
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -53,7 +54,8 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
     flat = _upright(flat) if one_sided else flat
     constant = is_constant(flat)
     ranks = _average_ranks(flat)
-    ranks[constant] = (flat.shape[1] + 1) / 2
+    if constant.any():  # up to rounding: its ranks are rounding's
+        ranks[constant] = (flat.shape[1] + 1) / 2
     floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
     scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
     return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
@@ -193,16 +195,26 @@ def _rank_type(length: int) -> torch.dtype:
 def _ranked_by_numpy(flat: np.ndarray) -> np.ndarray:
     """Average ranks of each row. On one thread, since ranking is most of a check's own cost and cores are shared."""
     ordered, order = _sorted(flat)
-    starts = np.ones(flat.shape, dtype=bool)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=starts[:, 1:])
-    first = np.flatnonzero(starts)
-    sizes = np.diff(first, append=flat.size)
     dtype = np.float32 if _rank_type(flat.shape[1]) == torch.float32 else np.float64
-    places = np.repeat((first % flat.shape[1] + (sizes + 1) / 2).astype(dtype), sizes).reshape(flat.shape)
-    ranks = np.empty_like(places)
-    for row, where, values in zip(ranks, order, places, strict=True):
-        row[where] = values
+    ranks = np.empty(flat.shape, dtype)
+    plain = np.arange(1, flat.shape[1] + 1, dtype=dtype)
+    for row, where, values in zip(ranks, order, ordered, strict=True):
+        row[where] = _shared_places(plain, values)
     return ranks
+
+
+def _shared_places(plain: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    """The places 1, 2, …, where each run of equal values has the mean of its places: (first + last) / 2."""
+    repeats = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1  # places (from 0) that equal the one before
+    if not len(repeats):
+        return plain
+    begins = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)  # where in `repeats` a run begins
+    sizes = np.diff(begins, append=len(repeats)) + 1
+    first = repeats[begins] - 1
+    members = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
+    places = plain.copy()
+    places[members] = np.repeat(first + (sizes + 1) / 2, sizes)
+    return places
 
 
 def _sorted(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,9 +227,13 @@ def _sorted(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         order = np.argsort(flat, axis=1)
         return np.take_along_axis(flat, order, 1), order
     bits = (flat + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0, which it ties with
-    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32 | np.arange(flat.shape[1])
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
+    keys <<= 32
+    keys |= np.arange(flat.shape[1])
     keys.sort(axis=1)
-    return keys >> 32, keys & 0xFFFFFFFF
+    halves = keys.view(np.uint32).reshape(*keys.shape, 2)
+    place, value = (1, 0) if sys.byteorder == "big" else (0, 1)
+    return halves[..., value], halves[..., place]
 
 
 def _unit(values: Tensor) -> Tensor:
