@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from pytest_saliency_sanity import settings
 
 pytest_plugins = ["pytester"]
+
+# Before anything imports torch: several test processes with several threads each fight over the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(autouse=True)

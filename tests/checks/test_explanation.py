@@ -55,14 +55,12 @@ RETURNED = {
     "side": (
         lambda maps: maps[..., :-1],
         "contract.shape",
-        "it returned (8, 1, 12, 11) for inputs (8, 1, 12, 12); choose from (8, 1, 12, 12), (8, 1, "
-        "12, 12), (8, 12, 12)",
+        "it returned (8, 1, 12, 11) for inputs (8, 1, 12, 12); choose from (8, 1, 12, 12), (8, 12, 12)",
     ),
     "flat": (
         lambda maps: maps.flatten(1),
         "contract.shape",
-        "it returned (8, 144) for inputs (8, 1, 12, 12); choose from (8, 1, 12, 12), (8, 1, 12, "
-        "12), (8, 12, 12)",
+        "it returned (8, 144) for inputs (8, 1, 12, 12); choose from (8, 1, 12, 12), (8, 12, 12)",
     ),
     "one map": (lambda maps: maps.mean(0), "contract.count", "it returned (1, 12, 12) for 8 "
         "inputs; one map for each is needed"),
