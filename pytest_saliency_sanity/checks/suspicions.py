@@ -73,13 +73,14 @@ def _turned(suspect: Suspect) -> tuple[Finding, ...]:
         name: replace(sample, matched=np.abs(sample.matched))
         for name, sample in suspect.samples(RANK).items()
     }
-    found = _above(suspect, samples, TURNED)
+    threshold = max(TURNED, suspect.limits.fail_above)
+    found = _above(suspect, samples, threshold)
     if found is None:
         return ()
     name, contrast = found
     sentence = (
         f"changes nothing but the sign of its map: up to the sign {contrast.statistic:.2f} of the map survives at "
-        f"{name!r} (99 % lower bound {contrast.lower:.2f} > {TURNED:.2f})"
+        f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
     )
     return (Finding("sign_only", "fail", sentence),)
 
@@ -100,13 +101,14 @@ def _loud(suspect: Suspect) -> tuple[Finding, ...]:
 
 def _same_size(suspect: Suspect) -> tuple[Finding, ...]:
     """Edges with signs that change: their absolute values stay. An input with few bright pixels does the same."""
-    found = _above(suspect, suspect.samples(SIZE), SAME_SIZE)
+    threshold = max(SAME_SIZE, suspect.limits.fail_above)
+    found = _above(suspect, suspect.samples(SIZE), threshold)
     if found is None:
         return ()
     name, contrast = found
     sentence = (
         f"only the signs of its map change: {contrast.statistic:.2f} of its absolute values survives at {name!r} "
-        f"(Pearson, 99 % lower bound {contrast.lower:.2f} > {SAME_SIZE:.2f}); either the size of the map does not "
+        f"(Pearson, 99 % lower bound {contrast.lower:.2f} > {threshold:.2f}); either the size of the map does not "
         f"come from the model, or a few pixels of the input outweigh all others"
     )
     return (Finding("gate.size", "inconclusive", sentence),)

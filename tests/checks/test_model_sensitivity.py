@@ -314,8 +314,8 @@ def test_a_pass_reads_like_this() -> None:
 
 def test_an_undecided_verdict_says_what_would_settle_it() -> None:
     """What is retained lies next to the line."""
-    line = checked(guided_backprop, "plain_cnn", profile="smoke").judged[0].statistic + 0.02
-    verdict = checked(guided_backprop, "plain_cnn", name="mixture", profile="smoke", threshold=line)
+    line = checked(guided_backprop, "mlp", profile="smoke").judged[0].statistic + 0.02
+    verdict = checked(guided_backprop, "mlp", name="mixture", profile="smoke", threshold=line)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "bound")
     assert re.fullmatch(
         r"mixture: inconclusive whether it ignores the model: 0\.\d\d of the map survives when "
