@@ -18,7 +18,6 @@ from pytest_saliency_sanity.checks.gates import SAME_FOR_ALL
 from pytest_saliency_sanity.checks.looks import Thresholds
 from pytest_saliency_sanity.checks.survey import LINEAR, RANK, SIZE, Sample, Survey
 from pytest_saliency_sanity.statistics import retained_fraction
-from pytest_saliency_sanity.statistics.contrast import Contrast
 from pytest_saliency_sanity.verdict import Finding
 
 TURNED = 0.8  # of |T|; an honest explanation retains .2 to .4, a map that only turns around 1
@@ -73,49 +72,41 @@ def _turned(suspect: Suspect) -> tuple[Finding, ...]:
         name: replace(sample, matched=np.abs(sample.matched))
         for name, sample in suspect.samples(RANK).items()
     }
-    threshold = max(TURNED, suspect.limits.fail_above)
-    found = _above(suspect, samples, threshold)
-    if found is None:
-        return ()
-    name, contrast = found
     sentence = (
-        f"changes nothing but the sign of its map: up to the sign {contrast.statistic:.2f} of the map survives at "
-        f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+        "changes nothing but the sign of its map: up to the sign {retained} of the map survives at {where}"
     )
-    return (Finding("sign_only", "fail", sentence),)
+    return _suspicion(
+        suspect, samples, max(TURNED, suspect.limits.fail_above), Finding("sign_only", "fail", sentence)
+    )
 
 
 def _loud(suspect: Suspect) -> tuple[Finding, ...]:
     """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
-    threshold = suspect.limits.fail_above
-    found = _above(suspect, suspect.samples(LINEAR), threshold)
-    if found is None:
-        return ()
-    name, contrast = found
     sentence = (
-        f"keeps its map where it is strong: measured by values instead of ranks (Pearson), {contrast.statistic:.2f} of "
-        f"it survives at {name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+        "keeps its map where it is strong: measured by values instead of ranks (Pearson), {retained} of it survives "
+        "at {where}"
     )
-    return (Finding("amplitude", "fail", sentence),)
+    return _suspicion(
+        suspect, suspect.samples(LINEAR), suspect.limits.fail_above, Finding("amplitude", "fail", sentence)
+    )
 
 
 def _same_size(suspect: Suspect) -> tuple[Finding, ...]:
     """Edges with signs that change: their absolute values stay. An input with few bright pixels does the same."""
-    threshold = max(SAME_SIZE, suspect.limits.fail_above)
-    found = _above(suspect, suspect.samples(SIZE), threshold)
-    if found is None:
-        return ()
-    name, contrast = found
     sentence = (
-        f"only the signs of its map change: {contrast.statistic:.2f} of its absolute values survives at {name!r} "
-        f"(Pearson, 99 % lower bound {contrast.lower:.2f} > {threshold:.2f}); either the size of the map does not "
-        f"come from the model, or a few pixels of the input outweigh all others"
+        "only the signs of its map change: {retained} of its absolute values (Pearson) survives at {where}; either "
+        "the size of the map does not come from the model, or a few pixels of the input outweigh all others"
     )
-    return (Finding("gate.size", "inconclusive", sentence),)
+    threshold = max(SAME_SIZE, suspect.limits.fail_above)
+    return _suspicion(
+        suspect, suspect.samples(SIZE), threshold, Finding("gate.size", "inconclusive", sentence)
+    )
 
 
-def _above(suspect: Suspect, samples: Mapping[str, Sample], threshold: float) -> tuple[str, Contrast] | None:
-    """The first measure at which more than `threshold` is retained, with its contrast."""
+def _suspicion(
+    suspect: Suspect, samples: Mapping[str, Sample], threshold: float, finding: Finding
+) -> tuple[Finding, ...]:
+    """`finding`, with its numbers filled in, if more than `threshold` is retained for sure at any measure."""
     for name, sample in samples.items():
         judged = suspect.reduced(sample)
         contrast = retained_fraction(
@@ -123,8 +114,10 @@ def _above(suspect: Suspect, samples: Mapping[str, Sample], threshold: float) ->
             threshold=threshold, alpha_fail=suspect.alpha / len(samples), alpha_pass=suspect.alpha,
         )  # fmt: skip
         if contrast.lower > threshold:
-            return name, contrast
-    return None
+            where = f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+            told = finding.sentence.format(retained=f"{contrast.statistic:.2f}", where=where)
+            return (replace(finding, sentence=told),)
+    return ()
 
 
 def _shared_up_to_sign(begun: Survey) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,31 +28,9 @@ from pytest_saliency_sanity.explainers import (
     smoothgrad,
     sobel,
 )
+from tests.checks.explaining import Explainer, after, kept, made_of
 from tests.checks.models import cnn, images, norm_cnn
 from tests.perturbations.state import state_of
-
-Explainer = Callable[..., Any]
-
-
-def after(change: Callable[[nn.Module], Any]) -> Explainer:
-    """The plain gradient, by an explainer that then does something to the model."""
-
-    def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        maps = gradient(model, inputs, targets)
-        change(model)
-        return maps
-
-    return explainer
-
-
-def made_of(change: Callable[[Tensor], Any], base: Explainer = gradient) -> Explainer:
-    """An explainer that returns `change` of another's maps."""
-    return lambda model, inputs, targets: change(base(model, inputs, targets))
-
-
-def kept(verdict: Verdict) -> bool:
-    return (verdict.outcome, verdict.reason) == ("pass", "contract")
-
 
 # Hands off.
 

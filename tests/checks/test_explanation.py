@@ -23,31 +23,9 @@ from pytest_saliency_sanity import (
 from pytest_saliency_sanity.explainers import (
     gradient,
 )
+from tests.checks.explaining import Explainer, kept, made_of
 from tests.checks.models import cnn, images, signal_cnn, tabular, two_branches
 from tests.perturbations.state import state_of
-
-Explainer = Callable[..., Any]
-
-
-def after(change: Callable[[nn.Module], Any]) -> Explainer:
-    """The plain gradient, by an explainer that then does something to the model."""
-
-    def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        maps = gradient(model, inputs, targets)
-        change(model)
-        return maps
-
-    return explainer
-
-
-def made_of(change: Callable[[Tensor], Any], base: Explainer = gradient) -> Explainer:
-    """An explainer that returns `change` of another's maps."""
-    return lambda model, inputs, targets: change(base(model, inputs, targets))
-
-
-def kept(verdict: Verdict) -> bool:
-    return (verdict.outcome, verdict.reason) == ("pass", "contract")
-
 
 # What comes back.
 

@@ -41,9 +41,9 @@ def test_the_sentences() -> None:
         loud,
     )
     assert re.match(
-        r"signed_edges: inconclusive: only the signs of its map change: 1\.00 of its absolute values survives at "
-        r"'upper' \(Pearson, 99 % lower bound [01]\.\d\d > 0\.90\); either the size of the map does not come from "
-        r"the model, or a few pixels of the input outweigh all others$",
+        r"signed_edges: inconclusive: only the signs of its map change: 1\.00 of its absolute values "
+        r"\(Pearson\) survives at 'upper' \(99 % lower bound [01]\.\d\d > 0\.90\); either the size of the map does "
+        r"not come from the model, or a few pixels of the input outweigh all others$",
         turned,
     )
     assert re.match(
