@@ -27,7 +27,8 @@ class Cascade:
 
     Attributes:
         blocks: in execution order.
-        copies: what re-initialization did to the model, by the judged measure's name; it fills with the first draw.
+        copies: what re-initialization did to the model at the shallowest and the deepest judged measure, by its
+            name; it fills with the first draw.
     """
 
     blocks: tuple[Block, ...]
@@ -40,14 +41,26 @@ class Cascade:
         """Within the context, an iterator over `measures` that re-initializes the model as far as each asks."""
         by_count = {measure.blocks: measure for measure in measures}
         with cascading(
-            subject.model, self.blocks, seed=subject.seed, draw=draw, depths=sorted(by_count)
+            subject.model,
+            self.blocks,
+            seed=subject.seed,
+            draw=draw,
+            depths=sorted(by_count),
+            snapshot=subject.snapshot,
         ) as steps:
-            yield ((self._looked_at(subject, step, by_count[step.index]), None) for step in steps)
+            ends = _ends(measures) if draw == 0 else ()
+            yield ((self._looked_at(subject, step, by_count[step.index], ends), None) for step in steps)
 
-    def _looked_at(self, subject: Subject, step: Step, measure: Measure) -> Measure:
-        if measure.judged and measure.name not in self.copies:
+    def _looked_at(self, subject: Subject, step: Step, measure: Measure, ends: Sequence[Measure]) -> Measure:
+        if measure in ends and measure.name not in self.copies:
             self.copies[measure.name] = _examined_copy(subject, step, measure)
         return measure
+
+
+def _ends(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The shallowest and the deepest judged measure: a forward pass at each is part of the check's own cost."""
+    judged = sorted((measure for measure in measures if measure.judged), key=lambda measure: measure.blocks)
+    return (judged[0], judged[-1]) if judged else ()
 
 
 def _examined_copy(subject: Subject, step: Step, measure: Measure) -> dict[str, Any]:
@@ -73,7 +86,7 @@ def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
     subject, original = audit.subject, audit.begun.originals[0]
     index = audit.begun.chunks[0]
     try:
-        with negated_head(subject.model, blocks):
+        with negated_head(subject.model, blocks, snapshot=subject.snapshot):
             few = _few(subject)
             trained, now = subject.scores[few], predicted(subject, few)
             if (trained + now).norm() > _NEGATED * trained.norm():
@@ -89,6 +102,6 @@ def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
 
 
 def _few(subject: Subject) -> Tensor:
-    """Two to eight images, by their size: a forward pass for each depth is part of the check's own cost."""
+    """Two to eight images, by their size."""
     size = sum(part[0].numel() for part in subject.inputs)
     return torch.arange(min(max(2, min(8, _PIXELS // size)), subject.images))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, explain, stream_of
-from pytest_saliency_sanity.checks.subject import Subject, evaluating, subject
+from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import Snapshot, changes, preserved, replayed
@@ -84,8 +84,8 @@ def check_contract(
     began, meter = time.monotonic(), Meter()
     findings, exception, evidence = _kept(), None, {}
     try:
-        with evaluating(audited.model):
-            examination = examine(audited, meter)
+        with held(audited) as kept:
+            examination = examine(kept, meter)
         findings = constant_findings(examination) or findings
         evidence = described(examination)
     except Breach as breach:
@@ -126,7 +126,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     """
     index = torch.arange(min(_FIRST, audited.images))
     stream = stream_of(audited.seed, "images", 0)
-    with preserved(audited.model) as snapshot:
+    with preserved(audited.model, audited.snapshot) as snapshot:
         maps = explain(audited, meter, index, stream, watch_inputs=True)
         _check_unchanged(snapshot, audited)
         free = explain(audited, meter, index, stream_of(audited.seed, "free", 0))

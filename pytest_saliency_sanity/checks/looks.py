@@ -15,7 +15,7 @@ from pytest_saliency_sanity.verdict import Stage
 
 ALPHA_FAIL = 0.01  # chance of failing an explainer of which no more than the threshold survives
 ALPHA_PASS = 0.05  # chance of passing one of which more survives
-EARLY = 8  # images of the early look
+EARLY = (8, 3)  # images and draws of the early look
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,12 @@ def looks(amounts: Profile, images: int, most_draws: int | None = None) -> tuple
         most_draws: more cannot be had; None means any number can.
     """
     n, k = amounts.images, amounts.draws
-    wanted = [(EARLY, k), (n, k), (2 * n, 2 * k), (2 * n, 4 * k)]
+    enough = min(n, images)
+    early = [(EARLY[0], min(EARLY[1], k))] if enough > EARLY[0] else []
+    wanted = [*early, (n, k), (2 * n, 2 * k), (2 * n, 4 * k)]
     sizes = list(
         dict.fromkeys((min(size, images), min(draws, most_draws or draws)) for size, draws in wanted)
     )
-    enough = min(n, images)
     passing = sum(size >= enough for size, _ in sizes)
     return tuple(
         Look(size, draws, size >= enough, ALPHA_FAIL / len(sizes), ALPHA_PASS / passing)

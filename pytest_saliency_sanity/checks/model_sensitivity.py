@@ -18,10 +18,10 @@ from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
-from pytest_saliency_sanity.checks.subject import evaluating, subject
+from pytest_saliency_sanity.checks.subject import held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
-from pytest_saliency_sanity.outputs import Forward, using_forward
-from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved, replayed
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -97,8 +97,8 @@ def check_model_sensitivity(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
-    with evaluating(audited.model), using_forward(forward), replayed(audited.seed):
-        with preserved(audited.model):
+    with held(audited) as audited:
+        with preserved(audited.model, audited.snapshot):
             found = find_blocks(audited.model, audited.chosen(torch.arange(2)), forward=forward, names=blocks)
         deadline = began + audited.amounts.max_seconds
         cascade = Cascade(found)

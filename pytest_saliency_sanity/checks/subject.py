@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import stand_ins
 from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
-from pytest_saliency_sanity.perturbations import preserved, replayed
+from pytest_saliency_sanity.perturbations import Snapshot, preserved, replayed
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Subject:
         amounts: the profile that holds.
         notes: what a reader of the verdict must know about these arguments.
         stand_ins: whether the images are photographs that stand in for the user's.
+        snapshot: of the model, while it is `held`.
     """
 
     explainer: Callable[..., Any]
@@ -53,6 +54,7 @@ class Subject:
     amounts: settings.Profile
     notes: tuple[str, ...] = ()
     stand_ins: bool = False
+    snapshot: Snapshot | None = None
 
     @property
     def model_name(self) -> str:
@@ -71,7 +73,7 @@ class Subject:
 
     def chosen(self, index: Tensor) -> Any:
         """Fresh clones of the images at `index`, as the model takes them."""
-        parts = tuple(part[index.to(part.device)].clone() for part in self.inputs)
+        parts = tuple(part.index_select(0, index.to(part.device)) for part in self.inputs)
         return parts if self.packed else parts[0]
 
     def by(self, explainer: Callable[..., Any], name: str) -> Subject:
@@ -131,6 +133,21 @@ def subject(
         notes=(*notes, *_mode_note(model)),
         stand_ins=inputs is None,
     )
+
+
+@contextlib.contextmanager
+def held(audited: Subject) -> Iterator[Subject]:
+    """Within this context the model is in evaluation mode and every step of a check may change it and the streams.
+
+    Yields the subject with the one snapshot that all steps go back to.
+    """
+    with (
+        evaluating(audited.model),
+        using_forward(audited.forward),
+        replayed(audited.seed),
+        preserved(audited.model) as snapshot,
+    ):
+        yield replace(audited, snapshot=snapshot)
 
 
 def name_of(explainer: Any) -> str:

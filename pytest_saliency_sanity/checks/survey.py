@@ -24,7 +24,6 @@ from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.statistics import (
     Ranks,
     figure,
-    is_constant,
     is_one_sided,
     matched_similarity,
     mismatched_similarity,
@@ -154,7 +153,7 @@ def explain_originals(subject: Subject, meter: Meter, begun: Survey, chunks: int
     """Explain the trained network's images up to `chunks`."""
     for chunk in range(len(begun.originals), chunks):
         index, stream = begun.chunks[chunk], stream_of(subject.seed, "images", chunk)
-        with preserved(subject.model):
+        with preserved(subject.model, subject.snapshot):
             maps = explain(subject, meter, index, stream)
             again = explain(subject, meter, index, stream) if begun.replay else None
         begun.originals.append(_original(begun, maps, _repeated(maps, again)))
@@ -221,7 +220,7 @@ def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
             LINEAR: _over_inputs(pearson(a.linear, b.linear) for a, b in pairs),
             SIZE: _over_inputs(pearson(a.size, b.size) for a, b in pairs),
         },
-        constant=float(torch.stack([is_constant(part) for part in maps]).all(0).float().mean()),
+        constant=float(torch.stack([part.constant for part in ranks]).all(0).float().mean()),
         figures={name: _figure(name, original.maps, maps) for name in begun.similarities},
     )
 

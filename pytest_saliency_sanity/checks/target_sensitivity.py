@@ -19,10 +19,10 @@ from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
-from pytest_saliency_sanity.checks.subject import Subject, evaluating, subject
+from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.checks.survey import Sample
 from pytest_saliency_sanity.errors import raise_unless_passed
-from pytest_saliency_sanity.outputs import Forward, using_forward
+from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -55,7 +55,7 @@ class OtherTargets:
         self, subject: Subject, measures: Sequence[Measure], draw: int
     ) -> Iterator[Iterable[tuple[Measure, Tensor | None]]]:
         """Within the context, the measure with the targets of this draw; the model is only kept safe."""
-        with preserved(subject.model):
+        with preserved(subject.model, subject.snapshot):
             yield ((measure, self.rows[draw]) for measure in measures)
 
 
@@ -108,20 +108,20 @@ def check_target_sensitivity(
     )  # fmt: skip
     others = _other_targets(audited)
     deadline = began + audited.amounts.max_seconds
-    audit = Audit(
-        subject=audited,
-        measures=(_measure(audited, others),),
-        perturbation=others,
-        reduced=_averaged,
-        most_draws=len(others.rows),
-        sign_counts=audited.classes < _MANY,
-        thresholds=(threshold, one_sided_threshold),
-        began=began,
-        meter=Meter(deadline),
-        control_meter=Meter(deadline),
-        similarities=similarities,
-    )
-    with evaluating(audited.model), using_forward(forward):
+    with held(audited) as audited:
+        audit = Audit(
+            subject=audited,
+            measures=(_measure(audited, others),),
+            perturbation=others,
+            reduced=_averaged,
+            most_draws=len(others.rows),
+            sign_counts=audited.classes < _MANY,
+            thresholds=(threshold, one_sided_threshold),
+            began=began,
+            meter=Meter(deadline),
+            control_meter=Meter(deadline),
+            similarities=similarities,
+        )
         return concluded(_verdict(audit, *run(audit)))
 
 

@@ -4,7 +4,7 @@ The rule, for a model whose parameters are re-initialized:
 
 - a weight with a fan (Linear, Bilinear, convolutions, transposed ones, attention and recurrent layers):
   uniform with mean 0 and variance 2 / fan_in (He et al. 2015, equation 10), so that activations neither
-  vanish nor explode; uniform, as torch's own initializers are, since that is drawn in half the normal's time;
+  vanish nor explode; uniform, as torch's own initializers are, since that is quickly drawn;
 - scale and shift of batch, layer, group and RMS normalization: N(1, .1²) and N(0, .1²). A batch
   normalization's running mean is set to 0, its running variance to 1, the statistics of He weights with
   inputs of unit variance; trained scales have no meaning beside them. Drawn around trained values instead,
@@ -143,9 +143,10 @@ def _fill(new: Tensor, layer: nn.Module, name: str, value: Tensor, generator: to
 
 
 def _fill_uniform(new: Tensor, bound: float, seed: int) -> None:
-    # numpy draws single-precision numbers in about half of torch's time, and large layers are most of a draw.
-    np.random.Generator(np.random.PCG64(seed)).random(out=new.view(-1).numpy(), dtype=np.float32)
-    new.mul_(2 * bound).sub_(bound)
+    # 65,536 levels, four from each raw number: a fifth of the time of torch's uniform_, and large layers are
+    # most of a draw.
+    raw = np.random.PCG64(seed).random_raw(math.ceil(new.numel() / 4)).view(np.int16)[: new.numel()]
+    torch.mul(torch.from_numpy(raw).view_as(new), bound / 2**15, out=new)
 
 
 def _distribution(layer: nn.Module, name: str, value: Tensor) -> tuple[float, float]:

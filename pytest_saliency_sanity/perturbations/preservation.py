@@ -65,7 +65,7 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def preserved(model: nn.Module) -> Iterator[Snapshot]:
+def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Iterator[Snapshot]:
     """Within this context `model` may be changed at will; on leaving, however that happens, it is as before.
 
     Given back: the bits of parameters and buffers, the same objects in the same slots (also where `.data`,
@@ -74,10 +74,23 @@ def preserved(model: nn.Module) -> Iterator[Snapshot]:
     numpy and `random`. Within the context every `.grad` is None. Signals that arrive while the model is being
     given back are delivered afterwards. Hooks registered for all modules at once are out of reach.
 
-    Memory: one copy of each storage. Yields the Snapshot, which `changes` compares with the present state.
+    Memory: one copy of each storage, or none where `snapshot` is given: that of an enclosing `preserved` of the
+    same model, to whose state it goes back. Yields the Snapshot, which `changes` compares with the present state.
     Raises TypeError for what is not an nn.Module, ValueError for lazy (uninitialized), meta, sparse and
     sharded tensors, which cannot be copied and put back.
     """
+    if snapshot is None:
+        with _given_back(model) as own:
+            yield own
+        return
+    try:
+        yield snapshot
+    finally:
+        _uninterrupted(lambda: _restore(snapshot, within=True))
+
+
+@contextlib.contextmanager
+def _given_back(model: nn.Module) -> Iterator[Snapshot]:
     check_preservable(model)
     snapshot = _snapshot(model)
     try:
@@ -157,13 +170,16 @@ def _stash_gradients(snapshot: Snapshot) -> None:
 # Giving back.
 
 
-def _restore(snapshot: Snapshot) -> None:
+def _restore(snapshot: Snapshot, within: bool = False) -> None:
+    """`within` the context that took the snapshot no `.grad` comes back: it is the caller's."""
     for module in snapshot.modules:
         _restore_module(module)
     for storage, copy in snapshot.storages.values():
         _restore_storage(storage, copy)
     for tensor in snapshot.tensors.values():
         _restore_tensor(tensor)
+    if within:
+        _stash_gradients(snapshot)
     snapshot.random.restore()
 
 

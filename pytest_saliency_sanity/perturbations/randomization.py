@@ -69,11 +69,13 @@ def cascading(
     draw: int = 0,
     depths: Sequence[int] | None = None,
     forward: Forward | None = None,
+    snapshot: Snapshot | None = None,
 ) -> Iterator[Iterator[Step]]:
     """Re-initialize from the top block down, cumulatively: yields an iterator that does it as it advances.
 
     `blocks` are those of `find_blocks`, or the inputs to find them with. `depths` are the numbers of blocks,
     1 to all, to stop at; None stops at each. Equal (seed, draw, name) give equal weights, whatever `depths`.
+    `snapshot` is as in `preserved`.
 
         with cascading(model, blocks, depths=(1, 4, 10)) as steps:
             for step in steps:
@@ -83,7 +85,8 @@ def cascading(
     outside 1..len(blocks), and what `check_randomizable` raises.
     """
     blocks = _blocks(model, blocks, forward)
-    with _stepping(model, blocks, tuple(reversed(blocks)), seed, draw, depths, cumulative=True) as steps:
+    order = tuple(reversed(blocks))
+    with _stepping(model, blocks, order, seed, draw, depths, cumulative=True, snapshot=snapshot) as steps:
         yield steps
 
 
@@ -135,18 +138,21 @@ def randomized(
 
 
 @contextlib.contextmanager
-def negated_head(model: nn.Module, blocks: Sequence[Block]) -> Iterator[tuple[str, ...]]:
+def negated_head(
+    model: nn.Module, blocks: Sequence[Block], *, snapshot: Snapshot | None = None
+) -> Iterator[tuple[str, ...]]:
     """Within this context the last linear layer, weight and bias, is negated; yields the names negated.
 
     The last layer weight of the top block, in order of use, and the parameters used after it (its bias)
     change their sign. Where that layer ends the network the logits turn around exactly, f -> -f; where more
     follows (a norm, a ReLU), or its weight is tied, they do not: the caller has to compare the logits.
+    `snapshot` is as in `preserved`.
     """
     blocks = _blocks(model, blocks, None)
     check_randomizable(model)
     network = unwrapped(model)
     names = _head(network, blocks[-1])
-    with preserved(model):
+    with preserved(model, snapshot):
         for name in names:
             tensor_at(network, name).data.neg_()
             refresh_spectral_norm(owner(network, name)[0])  # else its sigma changes sign as well
@@ -189,10 +195,11 @@ def _stepping(
     depths: Sequence[int] | None,
     *,
     cumulative: bool,
+    snapshot: Snapshot | None = None,
 ) -> Iterator[Iterator[Step]]:
     check_randomizable(model)
     stops = _stops(depths, len(order))
-    with preserved(model) as trained:
+    with preserved(model, snapshot) as trained:
         walk = _cumulative if cumulative else _one_at_a_time
         steps = walk(Step(0, len(order), (), (), unwrapped(model), blocks, trained), order, stops, seed, draw)
         try:
@@ -271,7 +278,7 @@ def _is_layer_weight(network: nn.Module, name: str) -> bool:
 
 def _changed_parameters(step: Step) -> tuple[int, int, int, int]:
     tensors = [tensor_at(step.network, name) for block in step.used for name in block.parameters]
-    changed = [int((tensor.data != step.trained.value(tensor)).sum()) for tensor in tensors]
+    changed = [int((tensor.data != step.trained.value(tensor)).count_nonzero()) for tensor in tensors]
     sizes = [tensor.numel() for tensor in tensors]
     return sum(count > 0 for count in changed), len(tensors), sum(changed), sum(sizes)
 

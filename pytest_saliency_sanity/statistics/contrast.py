@@ -181,7 +181,7 @@ def _crossing(survived: np.ndarray, scale: np.ndarray, alpha: float, side: int) 
         return mean + side * stdtrit(freedom, 1 - alpha) * math.sqrt(variance)
 
     rho = _ratio(survived, scale)
-    return side * math.inf if math.isnan(rho) else _bisected(bound, rho, side)
+    return side * math.inf if math.isnan(rho) else _beside(bound, rho, side)
 
 
 def _ratio(survived: np.ndarray, scale: np.ndarray) -> float:
@@ -189,15 +189,16 @@ def _ratio(survived: np.ndarray, scale: np.ndarray) -> float:
     return float(survived.mean() / scale.mean()) if scale.mean() > 0 else math.nan
 
 
-def _bisected(bound: Callable[[float], float], center: float, side: int) -> float:
+def _beside(bound: Callable[[float], float], center: float, side: int) -> float:
     """The sign change of `bound` on the given side of rho: its value falls as theta grows."""
-    near, far = center, side * _WIDEST
-    if abs(center) >= _WIDEST or side * bound(far) > 0:
+    from scipy.optimize import brentq
+
+    end = side * _WIDEST
+    if abs(center) >= _WIDEST or side * bound(end) > 0:
         return side * math.inf
-    for _ in range(50):
-        middle = (near + far) / 2
-        near, far = (middle, far) if side * bound(middle) > 0 else (near, middle)
-    return (near + far) / 2
+    if side * bound(center) <= 0:  # no spread at all: the interval is rho itself
+        return center
+    return brentq(bound, center, end, xtol=1e-12)
 
 
 def _tail(mean: float, variance: float, freedom: float) -> float:

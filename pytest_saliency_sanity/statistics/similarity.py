@@ -8,7 +8,6 @@ Spearman of absolute values, SSIM, Pearson of HOG) are reported when asked for a
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -180,60 +179,48 @@ def _upright(flat: Tensor) -> Tensor:
 
 
 def _average_ranks(flat: Tensor) -> Tensor:
-    if flat.device.type == "cpu":
-        return torch.from_numpy(_ranked_by_numpy(flat.numpy()))
-    ordered, order = flat.sort(dim=1)
-    first = torch.searchsorted(ordered, ordered)
-    places = (first + torch.searchsorted(ordered, ordered, right=True) + 1) / 2
-    return torch.empty_like(places).scatter_(1, order, places).to(_rank_type(flat.shape[1]))
-
-
-def _rank_type(length: int) -> torch.dtype:
-    return torch.float32 if length < 2**23 else torch.float64
-
-
-def _ranked_by_numpy(flat: np.ndarray) -> np.ndarray:
-    """Average ranks of each row. On one thread, since ranking is most of a check's own cost and cores are shared."""
     ordered, order = _sorted(flat)
-    dtype = np.float32 if _rank_type(flat.shape[1]) == torch.float32 else np.float64
-    ranks = np.empty(flat.shape, dtype)
-    plain = np.arange(1, flat.shape[1] + 1, dtype=dtype)
-    for row, where, values in zip(ranks, order, ordered, strict=True):
-        row[where] = _shared_places(plain, values)
-    return ranks
+    places = _places(ordered)
+    return torch.empty_like(places).scatter_(1, order, places)
 
 
-def _shared_places(plain: np.ndarray, ordered: np.ndarray) -> np.ndarray:
-    """The places 1, 2, …, where each run of equal values has the mean of its places: (first + last) / 2."""
+def _places(ordered: Tensor) -> Tensor:
+    """The places 1, 2, … of each row, where each run of equal values has the mean of its places."""
+    dtype = torch.float32 if ordered.shape[1] < 2**23 else torch.float64
+    if ordered.device.type != "cpu":
+        first = torch.searchsorted(ordered, ordered)
+        return ((first + torch.searchsorted(ordered, ordered, right=True) + 1) / 2).to(dtype)
+    places = torch.arange(1, ordered.shape[1] + 1, dtype=dtype).repeat(len(ordered), 1)
+    for row, values in zip(places.numpy(), ordered.numpy(), strict=True):
+        _share_places(row, values)
+    return places
+
+
+def _share_places(places: np.ndarray, ordered: np.ndarray) -> None:
+    """Give each run of equal values the mean of its places: (first + last) / 2."""
     repeats = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1  # places (from 0) that equal the one before
     if not len(repeats):
-        return plain
+        return
     begins = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)  # where in `repeats` a run begins
     sizes = np.diff(begins, append=len(repeats)) + 1
     first = repeats[begins] - 1
     members = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-    places = plain.copy()
     places[members] = np.repeat(first + (sizes + 1) / 2, sizes)
-    return places
 
 
-def _sorted(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
     """Each row in ascending order (as values, or as integers that order alike), and the places it came from.
 
-    A single-precision value and its place fit into one integer, and numpy sorts those faster than it finds the
-    order of floats (`python -m tests.benchmarks.ranks`).
+    On the CPU a single-precision value and its place are packed into one integer, and numpy sorts those several
+    times faster than torch or numpy find the order of floats (`python -m tests.benchmarks.ranks`).
     """
-    if flat.dtype != np.float32:
-        order = np.argsort(flat, axis=1)
-        return np.take_along_axis(flat, order, 1), order
-    bits = (flat + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0, which it ties with
-    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
-    keys <<= 32
-    keys |= np.arange(flat.shape[1])
-    keys.sort(axis=1)
-    halves = keys.view(np.uint32).reshape(*keys.shape, 2)
-    place, value = (1, 0) if sys.byteorder == "big" else (0, 1)
-    return halves[..., value], halves[..., place]
+    if flat.device.type != "cpu" or flat.dtype != torch.float32:
+        return flat.sort(dim=1)
+    bits = (flat + 0.0).view(torch.int32)  # -0.0 becomes 0.0, which it ties with
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(torch.int64)
+    keys = keys.mul_(2**32).add_(torch.arange(flat.shape[1]))
+    keys.numpy().sort(axis=1)
+    return (keys >> 32).to(torch.int32), keys.bitwise_and_(0xFFFFFFFF)
 
 
 def _unit(values: Tensor) -> Tensor:
@@ -266,7 +253,8 @@ def _over_union(left: Ranks, right: Ranks) -> Tensor:
 
 
 def _identical(left: Ranks, right: Ranks) -> Tensor:
-    return (left.ranks == right.ranks).all(1)
+    same = (left.ranks[:, :8] == right.ranks[:, :8]).all(1)  # of maps that differ, nearly all differ there
+    return same & (left.ranks == right.ranks).all(1) if same.any() else same
 
 
 def _within(ranks: Ranks, outside: Tensor) -> Tensor:

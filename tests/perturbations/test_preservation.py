@@ -339,3 +339,37 @@ def test_a_model_of_inference_tensors_is_left_alone():
         model(torch.ones(1, 2))
         assert changes(snapshot) == {}
     assert state_of(model) == before
+
+
+# Within another one.
+
+
+def test_a_snapshot_of_an_enclosing_context_is_gone_back_to() -> None:
+    model = nn.Linear(3, 2)
+    model.weight.grad = torch.ones(2, 3)
+    grad, before = model.weight.grad, model.weight.detach().clone()
+    with preserved(model) as snapshot:
+        for _ in range(2):
+            with preserved(model, snapshot) as same:
+                assert same is snapshot
+                model.weight.data.zero_()
+                model(torch.ones(1, 3)).sum().backward()
+                model.eval()
+                torch.rand(1)
+            assert torch.equal(model.weight, before)
+            assert model.training
+            assert model.weight.grad is None  # the caller's own comes back with the outer context
+            assert torch.equal(torch.get_rng_state(), snapshot.random.torch_cpu)
+    assert model.weight.grad is grad
+    assert torch.equal(grad, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_it_is_gone_back_to_after_an_exception_too(error: type[BaseException]) -> None:
+    model = nn.Linear(3, 2)
+    before = model.weight.detach().clone()
+    with preserved(model) as snapshot:
+        with pytest.raises(error), preserved(model, snapshot):
+            model.weight.data.zero_()
+            raise error
+        assert torch.equal(model.weight, before)
