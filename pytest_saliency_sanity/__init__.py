@@ -17,10 +17,13 @@ _HOMES = {
     "SettingsError": "settings",
     "Stage": "verdict",
     "Verdict": "verdict",
+    "TrueAndPermuted": "twins.networks",
     "assert_contract": "checks.contract",
+    "assert_data_sensitive": "checks.data_sensitivity",
     "assert_model_sensitive": "checks.model_sensitivity",
     "assert_target_sensitive": "checks.target_sensitivity",
     "check_contract": "checks.contract",
+    "check_data_sensitivity": "checks.data_sensitivity",
     "check_model_sensitivity": "checks.model_sensitivity",
     "check_target_sensitivity": "checks.target_sensitivity",
 }

@@ -8,12 +8,14 @@ defaults hold and nothing is recorded.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 from weakref import WeakSet
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Settings:
         profile: a key of `PROFILES`.
         inconclusive: "fail" or "skip"; None means what the profile says.
         max_seconds: budget of one check in seconds; None means what the profile says.
+        cache: directory of trained networks; None means that none is kept on disk.
+        progress: where the progress of training is shown; None means nowhere.
         replay: what repeats the running test (a pytest command without the seed), "" outside pytest.
         record: called with every verdict; None outside pytest.
     """
@@ -70,6 +74,8 @@ class Settings:
     profile: str = "ci"
     inconclusive: str | None = None
     max_seconds: float | None = None
+    cache: str | Path | None = None
+    progress: TextIO | None = field(default_factory=lambda: sys.stderr)
     replay: str = ""
     record: Callable[[Verdict], None] | None = None
 
@@ -88,7 +94,7 @@ class Settings:
         )
 
 
-SETTABLE = ("seed", "profile", "inconclusive", "max_seconds")
+SETTABLE = ("seed", "profile", "inconclusive", "max_seconds", "cache")
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
 _OF_TESTS: list[Settings] = []
 _ENDED: WeakSet[Callable[[Verdict], None]] = WeakSet()
@@ -175,9 +181,17 @@ def _check_max_seconds(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be a number of seconds above 0, not {value!r}")
 
 
+def _check_cache(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, (str, Path)) or not str(value)):
+        raise SettingsError(f"{name} must be a directory, not {value!r}")
+    if value is not None and Path(value).exists() and not Path(value).is_dir():
+        raise SettingsError(f"{name} must be a directory; {str(value)!r} is a file")
+
+
 _CHECKS = {
     "seed": _check_seed,
     "profile": _check_profile,
     "inconclusive": _check_inconclusive,
     "max_seconds": _check_max_seconds,
+    "cache": _check_cache,
 }

@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TIERS = (
     ("verdict", "rendering", "errors", "settings", "outputs", "case"),
     ("explainers", "perturbations", "statistics"),
+    ("twins",),
     ("checks", "report"),
     ("suite", "strategies"),
     ("plugin",),

@@ -38,8 +38,9 @@ def test_the_settings_are_all_there():
         "seed",
         "inconclusive",
         "max_seconds",
+        "cache",
     ]
-    assert set(settings.SETTABLE) == {"profile", "seed", "inconclusive", "max_seconds"}
+    assert set(settings.SETTABLE) == {"profile", "seed", "inconclusive", "max_seconds", "cache"}
     for profile in settings.PROFILES.values():
         assert f"{profile.images} × {profile.draws}" in README.replace(" images × ", " × ").replace(
             " draws", ""

@@ -65,11 +65,16 @@ def test_overridden_leaves_out_none() -> None:
         ({"inconclusive": "pass"}, "inconclusive must be one of fail, skip, not 'pass'"),
         ({"max_seconds": 0}, "max_seconds must be a number of seconds above 0, not 0"),
         ({"max_seconds": float("inf")}, "max_seconds must be a number of seconds above 0, not inf"),
+        ({"cache": ""}, "cache must be a directory, not ''"),
+        ({"cache": __file__}, f"cache must be a directory; {__file__!r} is a file"),
         ({"max_seconds": "9"}, "max_seconds must be a number of seconds above 0, not '9'"),
-        ({"sed": 1}, "settings: unknown key 'sed'; choose from seed, profile, inconclusive, max_seconds"),
+        (
+            {"sed": 1},
+            "settings: unknown key 'sed'; choose from seed, profile, inconclusive, max_seconds, cache",
+        ),
         (
             {"replay": ""},
-            "settings: unknown key 'replay'; choose from seed, profile, inconclusive, max_seconds",
+            "settings: unknown key 'replay'; choose from seed, profile, inconclusive, max_seconds, cache",
         ),
     ],
 )

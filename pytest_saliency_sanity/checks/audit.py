@@ -36,14 +36,12 @@ from pytest_saliency_sanity.checks.survey import (
     survey,
 )
 from pytest_saliency_sanity.checks.suspicions import Suspect, suspicions
-from pytest_saliency_sanity.explainers import controls, gradient
+from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import replayed
-from pytest_saliency_sanity.statistics import mismatched_similarity, rank
 from pytest_saliency_sanity.verdict import Finding, Stage
 
 _SHOWN_DRAWS = 5  # draws of a depth that is shown and not judged
-_EDGES_ON = 8  # images that Sobel is tried on
 _CONTROLS = gates.ControlSurveys()
 
 
@@ -309,7 +307,7 @@ def _control_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) 
     """
     start = time.monotonic()
     try:
-        return _gradient_findings(audit, look, suspected) or _sobel_findings(audit.subject)
+        return _gradient_findings(audit, look, suspected) or gates.edge_findings(audit.subject)
     finally:
         audit.control_seconds += time.monotonic() - start
 
@@ -327,9 +325,9 @@ def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...])
                 break
     except Stopped as stopped:
         reason = stopped.finding.sentence.rstrip(".")
-        return (_no_control(f"the plain gradient cannot be taken here: {reason}"),)
+        return (gates.no_control(f"the plain gradient cannot be taken here: {reason}"),)
     if suspected and _suspicions(audit, begun, look, ALPHA_FAIL):
-        return (_no_control(f"the same speaks against the plain gradient: it {suspected[0].sentence}"),)
+        return (gates.no_control(f"the same speaks against the plain gradient: it {suspected[0].sentence}"),)
     return doubts
 
 
@@ -352,7 +350,7 @@ def _gradient_doubts(audit: Audit, begun: Survey, look: Look) -> tuple[tuple[Fin
         if worst
         else "is constant"
     )
-    return (_no_control(f"even the plain gradient {found}, and should pass"),), "fail" in outcomes
+    return (gates.no_control(f"even the plain gradient {found}, and should pass"),), "fail" in outcomes
 
 
 def _control_survey(audit: Audit, subject: Subject) -> Survey:
@@ -362,29 +360,6 @@ def _control_survey(audit: Audit, subject: Subject) -> Survey:
         found = _CONTROLS.keep(key, survey(subject, examine(subject, audit.control_meter)))
     audit.control = found
     return found
-
-
-def _sobel_findings(subject: Subject) -> tuple[Finding, ...]:
-    """Sobel's maps know no model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
-    if subject.inputs[0].ndim < 3:
-        return ()
-    index = torch.arange(min(_EDGES_ON, subject.images))
-    images = subject.inputs[0][index.to(subject.inputs[0].device)]
-    edges = rank(
-        controls.sobel(subject.model, images, subject.targets[index.to(subject.targets.device)]).flatten(1)
-    )
-    shared = float(mismatched_similarity(edges, edges).mean())
-    if edges.constant.all() or 1 - shared <= gates.SAME_FOR_ALL:
-        return (_no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)
-    return ()
-
-
-def _no_control(what: str) -> Finding:
-    return Finding(
-        "gate.controls",
-        "inconclusive",
-        f"{what}; this model on these images cannot show whether an explainer depends on it",
-    )
 
 
 def predicted(subject: Subject, index: Tensor) -> Tensor:

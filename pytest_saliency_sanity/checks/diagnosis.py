@@ -54,6 +54,13 @@ def hint_of_class_blindness(subject: Subject, first: Examination, survived: floa
     )
 
 
+def hint_of_data_blindness(subject: Subject, first: Examination, survived: float) -> str:
+    """What an explainer seems to be whose maps are those of a network that memorized permuted labels."""
+    if survived > 0.9:
+        return _noise(first) or _copy_or_edges(subject, first) or _same_for_all_networks()
+    return _edges(subject, first)[1] or _partly()
+
+
 def hint_of_open_question(subject: Subject) -> str:
     """How to get the images and draws that an open question asks for."""
     images, draws = 2 * PROFILES["release"].images, 4 * PROFILES["release"].draws
@@ -131,6 +138,13 @@ def _blind() -> str:
     return (
         "the map stays when all weights are re-initialized: it is a function of the image alone, or the explainer "
         "holds a copy of the model (deepcopy, export, a layer bound to another object) or keeps its maps"
+    )
+
+
+def _same_for_all_networks() -> str:
+    return (
+        "the map is the same whatever the network was trained on: it is a function of the image alone, or the "
+        "explainer holds the first network that it saw, or keeps its maps"
     )
 
 

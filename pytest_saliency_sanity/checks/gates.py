@@ -11,7 +11,9 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
+from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.perturbations.randomization import STILL
+from pytest_saliency_sanity.statistics import mismatched_similarity, rank
 from pytest_saliency_sanity.verdict import Finding
 
 CHANCE_LEVEL = 0.05  # the model must beat chance at this level
@@ -19,6 +21,7 @@ SAME_FOR_ALL = 0.1  # N - X at or below this: the map does not depend on the ima
 REPEATABLE = 0.2  # N - X below this, for an explainer that cannot be replayed: nothing can be seen
 USABLE = 0.25  # share of the images whose map on the trained model must not be constant
 MOSTLY_CONSTANT = 0.75  # share of constant maps on re-initialized networks above which nothing can be seen
+_EDGES_ON = 8  # images that Sobel is tried on
 _KEPT = 8  # control surveys kept, the oldest dropped first
 
 
@@ -113,6 +116,29 @@ def copies_findings(begun: Survey, depths: list[str]) -> tuple[Finding, ...]:
             )
             return (Finding("gate.constant_copies", "inconclusive", sentence),)
     return ()
+
+
+def edge_findings(subject: Subject) -> tuple[Finding, ...]:
+    """Sobel's maps know no model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
+    if subject.inputs[0].ndim < 3:
+        return ()
+    index = torch.arange(min(_EDGES_ON, subject.images))
+    images = subject.inputs[0][index.to(subject.inputs[0].device)]
+    targets = subject.targets[index.to(subject.targets.device)]
+    edges = rank(controls.sobel(subject.model, images, targets).flatten(1))
+    shared = float(mismatched_similarity(edges, edges).mean())
+    if edges.constant.all() or 1 - shared <= SAME_FOR_ALL:
+        return (no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)
+    return ()
+
+
+def no_control(what: str) -> Finding:
+    """The finding that a control explainer has not done what it has to."""
+    return Finding(
+        "gate.controls",
+        "inconclusive",
+        f"{what}; this model on these images cannot show whether an explainer depends on it",
+    )
 
 
 class ControlSurveys:

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.audit import Audit
-from pytest_saliency_sanity.checks.contract import described
+from pytest_saliency_sanity.checks.contract import Examination, described
+from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.checks.survey import Survey
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 WEAK_AGREEMENT = 0.5  # free runs that agree less are worth a note
 
 
+class Course(Protocol):
+    """What reporting has to know of a check's run; see `Audit`."""
+
+    subject: Subject
+    first: Examination | None
+    thresholds: tuple[float, float]
+    began: float
+    meter: Meter
+    control_meter: Meter
+    control_seconds: float
+    exception: BaseException | None
+
+    @property
+    def begun(self) -> Survey | None: ...
+
+
 def verdict_of(
-    audit: Audit, check: str, claim: Claim, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
+    audit: Course, check: str, claim: Claim, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
 ) -> Verdict:
     """The verdict of an audit, with its notes and the evidence that every check has."""
     return Verdict(
@@ -32,11 +50,11 @@ def verdict_of(
     )
 
 
-def _notes(audit: Audit) -> tuple[str, ...]:
+def _notes(audit: Course) -> tuple[str, ...]:
     return (*audit.subject.notes, *_one_sided_note(audit), *_noise_note(audit))
 
 
-def _one_sided_note(audit: Audit) -> tuple[str, ...]:
+def _one_sided_note(audit: Course) -> tuple[str, ...]:
     if audit.begun is None or not audit.begun.one_sided:
         return ()
     return (
@@ -45,14 +63,14 @@ def _one_sided_note(audit: Audit) -> tuple[str, ...]:
     )
 
 
-def _noise_note(audit: Audit) -> tuple[str, ...]:
+def _noise_note(audit: Course) -> tuple[str, ...]:
     if audit.first is None or audit.first.deterministic or float(audit.first.free.mean()) > WEAK_AGREEMENT:
         return ()
     agreement = float(audit.first.free.mean())
     return (f"two runs on different random streams agree only {agreement:.2f}; raise the number of samples",)
 
 
-def _evidence(audit: Audit) -> dict[str, Any]:
+def _evidence(audit: Course) -> dict[str, Any]:
     return {
         "profile": audit.subject.amounts.name,
         "images": audit.subject.images,

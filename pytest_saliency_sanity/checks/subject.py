@@ -135,6 +135,13 @@ def subject(
     )
 
 
+def scored(audited: Subject, model: nn.Module) -> Tensor:
+    """(N, K) logits of the subject's images by another network, on the CPU."""
+    with preserved(model), evaluating(model), torch.no_grad(), replayed(audited.seed):
+        parts = tuple(_like_model(part, model) for part in audited.inputs)
+        return _scores(model, parts if audited.packed else parts[0], audited.forward)
+
+
 @contextlib.contextmanager
 def held(audited: Subject) -> Iterator[Subject]:
     """Within this context the model is in evaluation mode and every step of a check may change it and the streams.

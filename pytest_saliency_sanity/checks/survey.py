@@ -45,7 +45,7 @@ class Sample:
     Attributes:
         matched: (n, K) T.
         mismatched: (n, K) X.
-        repeated: (n,) N.
+        repeated: (n,) N, or (n, K) where it differs between draws.
     """
 
     matched: np.ndarray
@@ -190,7 +190,8 @@ def chunks_for(begun: Survey, images: int) -> int:
 
 def retained(sample: Sample) -> float:
     """The retained fraction of a sample, without bounds; NaN where nothing could be retained."""
-    scale = float((sample.repeated[:, None] - sample.mismatched).mean()) if len(sample.repeated) else 0.0
+    repeated = sample.repeated.reshape(len(sample.matched), -1)
+    scale = float((repeated - sample.mismatched).mean()) if len(repeated) else 0.0
     return float((sample.matched - sample.mismatched).mean()) / scale if scale > 0 else math.nan
 
 
@@ -213,16 +214,21 @@ def _original(begun: Survey, maps: Maps, repeated: np.ndarray) -> Original:
 
 def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
-    pairs = list(zip(original.ranks, ranks, strict=True))
     return Cell(
-        similarities={
-            RANK: _over_inputs((matched_similarity(a, b), mismatched_similarity(a, b)) for a, b in pairs),
-            LINEAR: _over_inputs(pearson(a.linear, b.linear) for a, b in pairs),
-            SIZE: _over_inputs(pearson(a.size, b.size) for a, b in pairs),
-        },
+        similarities=compared(original.ranks, ranks),
         constant=float(torch.stack([part.constant for part in ranks]).all(0).float().mean()),
-        figures={name: _figure(name, original.maps, maps) for name in begun.similarities},
+        figures={name: paper_figure(name, original.maps, maps) for name in begun.similarities},
     )
+
+
+def compared(left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each kind of similarity (n,) T and (n,) X of two networks' maps of one chunk."""
+    pairs = list(zip(left, right, strict=True))
+    return {
+        RANK: _over_inputs((matched_similarity(a, b), mismatched_similarity(a, b)) for a, b in pairs),
+        LINEAR: _over_inputs(pearson(a.linear, b.linear) for a, b in pairs),
+        SIZE: _over_inputs(pearson(a.size, b.size) for a, b in pairs),
+    }
 
 
 def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +237,8 @@ def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np
     return tuple(_mean(values).cpu().double().numpy() for values in (matched, mismatched))
 
 
-def _figure(name: str, left: Maps, right: Maps) -> float:
+def paper_figure(name: str, left: Maps, right: Maps) -> float:
+    """One of the paper's figures, averaged over the images and the inputs of the model."""
     return _mean_number(figure(name, a, b).nanmean().item() for a, b in zip(left, right, strict=True))
 
 

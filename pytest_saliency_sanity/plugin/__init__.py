@@ -10,6 +10,7 @@ import pytest
 from pytest_saliency_sanity.plugin import fixtures, options, recording
 from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
     assert_contract,
+    assert_data_sensitive,
     assert_model_sensitive,
     assert_target_sensitive,
     saliency_case,
@@ -25,6 +26,9 @@ from pytest_saliency_sanity.plugin.reporter import Reporter
 from pytest_saliency_sanity.settings import Settings
 
 _MARKER = "saliency: audits saliency maps; set on every test that uses a fixture of pytest-saliency-sanity"
+_TRAINING_MARKER = (
+    "saliency_training: trains networks, which takes time; set on every test that uses assert_data_sensitive"
+)
 _SETTINGS = pytest.StashKey[Settings]()
 
 
@@ -34,14 +38,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", _TRAINING_MARKER)
     config.stash[_SETTINGS] = options.resolved(config)
     if not hasattr(config, "workerinput"):  # an xdist worker sends its reports to the controller
+        options.clear_cache(config, config.stash[_SETTINGS].cache)
         config.pluginmanager.register(Reporter(), "saliency_sanity_reporter")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     if not fixtures.NAMES.isdisjoint(getattr(item, "fixturenames", ())):
         item.add_marker("saliency")
+    if not fixtures.TRAINING.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker("saliency_training")
 
 
 @pytest.hookimpl(wrapper=True)

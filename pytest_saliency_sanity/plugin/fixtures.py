@@ -21,11 +21,13 @@ Assertion = Callable[..., Any]
 # Every assertion that has a fixture, and its check: the assertion takes what the check's signature names.
 ASSERTIONS: Mapping[str, str] = {
     "assert_contract": "check_contract",
+    "assert_data_sensitive": "check_data_sensitivity",
     "assert_model_sensitive": "check_model_sensitivity",
     "assert_target_sensitive": "check_target_sensitivity",
 }
 CASE_FIELDS = tuple(field.name for field in fields(Case))
 NAMES = frozenset(["saliency_case", *ASSERTIONS, *(f"saliency_{name}" for name in CASE_FIELDS)])
+TRAINING = frozenset(["assert_data_sensitive"])
 _OF_THE_INPUTS = ("targets", "labels", "regions")
 
 
@@ -83,6 +85,12 @@ def saliency_case(request: pytest.FixtureRequest) -> Case:
 def assert_contract(saliency_case: Case) -> Assertion:
     """assert_contract(explainer, model=None, inputs=None, ...): the explainer keeps its contract."""
     return _filled("assert_contract", saliency_case)
+
+
+@pytest.fixture
+def assert_data_sensitive(saliency_case: Case) -> Assertion:
+    """assert_data_sensitive(explainer, make_model=None, train_set=None, inputs=None, ...): other data, another map."""
+    return _filled("assert_data_sensitive", saliency_case)
 
 
 @pytest.fixture

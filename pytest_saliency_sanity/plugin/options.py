@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.plugin import progress
 from pytest_saliency_sanity.settings import INCONCLUSIVE, PROFILES, Settings, SettingsError
 
 _TABLE = "saliency_sanity"
@@ -18,7 +21,9 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "profile": str,
     "inconclusive": str,
     "max_seconds": float,
+    "cache": str,
 }
+_CLEAR = "--saliency-cache-clear"
 
 
 def add(parser: pytest.Parser) -> None:
@@ -41,6 +46,13 @@ def add(parser: pytest.Parser) -> None:
         help="budget of one check; past it the verdict is inconclusive (default: the profile's)",
     )
 
+    group.addoption(
+        flag("cache"),
+        metavar="DIR",
+        help="where trained networks are kept (default: in pytest's cache directory)",
+    )
+    group.addoption(_CLEAR, action="store_true", help="remove the trained networks before the run")
+
 
 def flag(name: str) -> str:
     """The command-line flag of a setting: "max_seconds" is --saliency-max-seconds."""
@@ -53,8 +65,26 @@ def resolved(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: for an unknown key, an impossible value or a file that is not TOML.
     """
-    in_file = _with_file(Settings(), config.rootpath / "pyproject.toml")
+    defaults = Settings(cache=_within_pytest_cache(config), progress=progress.stream(config))
+    in_file = _with_file(defaults, config.rootpath / "pyproject.toml")
+    in_file = replace(in_file, cache=in_file.cache and config.rootpath / in_file.cache)
     return _with_flags(in_file, {name: config.getoption(flag(name)) for name in settings.SETTABLE})
+
+
+def clear_cache(config: pytest.Config, directory: str | Path | None) -> None:
+    """Remove the trained networks, if the user asks for it."""
+    if config.getoption(_CLEAR) and directory is not None:
+        from pytest_saliency_sanity.twins import store  # imports torch
+
+        store.clear(Path(directory))
+
+
+def _within_pytest_cache(config: pytest.Config) -> Path | None:
+    """Beside what pytest's own `cache.mkdir` makes, so that --cache-clear removes it too."""
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return None
+    place = os.path.expanduser(os.path.expandvars(config.getini("cache_dir")))
+    return config.rootpath / place / "d" / "saliency"
 
 
 def _with_file(defaults: Settings, path: Path) -> Settings:

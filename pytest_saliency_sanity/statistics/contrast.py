@@ -56,12 +56,12 @@ def retained_fraction(
     Args:
         matched: (n, K) T, similarity of the map under draw k with the original of the same image.
         mismatched: (n, K) X, similarity with the originals of other images.
-        repeated: (n,) N, similarity of the original with its repetition.
+        repeated: (n,) or (n, K) N, similarity of the original with its repetition.
         threshold: theta of the p-value.
         alpha_fail: one-sided level of the lower bound.
         alpha_pass: one-sided level of the upper bound.
     """
-    survived, scale = matched - mismatched, repeated[:, None] - mismatched
+    survived, scale = _parts(matched, mismatched, repeated)
     mean, variance, freedom = two_way_mean(survived - threshold * scale)
     return Contrast(
         statistic=_ratio(survived, scale),
@@ -71,6 +71,13 @@ def retained_fraction(
         images=matched.shape[0],
         draws=matched.shape[1],
     )
+
+
+def _parts(
+    matched: np.ndarray, mismatched: np.ndarray, repeated: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """T - X, and N - X."""
+    return matched - mismatched, repeated.reshape(len(matched), -1) - mismatched
 
 
 def two_way_mean(sample: np.ndarray) -> tuple[float, float, float]:
@@ -133,7 +140,7 @@ def settled_by(
     Of the two only the one that varies more grows, unless that alone cannot settle it. None when rho lies
     where no amount settles it: between two thresholds, at one, or so close that thousands would be needed.
     """
-    survived, scale = matched - mismatched, repeated[:, None] - mismatched
+    survived, scale = _parts(matched, mismatched, repeated)
     rho = _ratio(survived, scale)
     if math.isnan(rho) or pass_below <= rho <= fail_above:
         return None

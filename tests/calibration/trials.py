@@ -76,7 +76,9 @@ def named(explainer: str) -> Callable[..., object]:
     return getattr(explainers, explainer)
 
 
-def trials_of(check: Callable, names: Sequence[str], place: tuple[str, int]) -> list[Trial]:
+def trials_of(
+    check: Callable, names: Sequence[str], setting: Callable, place: tuple[str, int]
+) -> list[Trial]:
     """All explainers on one network of one seed."""
     torch.set_num_threads(1)
     model, images, labels = setting(*place)
@@ -85,13 +87,18 @@ def trials_of(check: Callable, names: Sequence[str], place: tuple[str, int]) -> 
     return trials
 
 
-def setting(network: str, seed: int) -> tuple[nn.Module, Tensor, Tensor]:
+def trained(network: str, seed: int) -> tuple[nn.Module, Tensor, Tensor]:
     """A trained network, and images with labels that it was not trained on."""
     if network == photographs.NAME:
         return photographs.classifier(), *photographs.photographs(16, seed)
+    return train(network, seed), *held_out(seed)
+
+
+def held_out(seed: int) -> tuple[Tensor, Tensor]:
+    """Digits with labels that no network was trained on."""
     digits = held_out_digits()
     chosen = torch.randperm(len(digits.labels), generator=torch.Generator().manual_seed(seed))[:IMAGES]
-    return train(network, seed), digits.images[chosen], digits.labels[chosen]
+    return digits.images[chosen], digits.labels[chosen]
 
 
 def _trial(
@@ -116,11 +123,16 @@ def _trial(
 
 
 def run(
-    check: Callable, names: Sequence[str], networks: Iterable[str], seeds: Iterable[int], jobs: int
+    check: Callable,
+    names: Sequence[str],
+    networks: Iterable[str],
+    seeds: Iterable[int],
+    jobs: int,
+    setting: Callable = trained,
 ) -> list[Trial]:
-    """Trials on all networks and seeds, several at a time."""
+    """Trials on all networks and seeds, several at a time; `setting(network, seed)` is what is checked."""
     places = [(network, seed) for network in networks for seed in seeds]
-    work = functools.partial(trials_of, check, names)
+    work = functools.partial(trials_of, check, names, setting)
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         return [trial for trials in pool.imap_unordered(work, places) for trial in trials]
 
@@ -240,12 +252,13 @@ def report(
     honest: Sequence[str],
     faulty: Sequence[str],
     neither: Sequence[str],
+    setting: Callable = trained,
 ) -> None:
     """Run the trials that the command line asks for, and print the tables."""
     given = arguments(check.__doc__.splitlines()[0])
     names = given.explainers or [*honest, *neither, *faulty]
     mixtures = [] if given.explainers else [f"sobel {share} %" for share in MIXTURES]
-    trials = run(check, [*names, *mixtures], given.networks, given.seeds, given.jobs)
+    trials = run(check, [*names, *mixtures], given.networks, given.seeds, given.jobs, setting)
     print(
         f"{check.__name__}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; "
         f"{IMAGES} digits or 16 photographs\n"

@@ -1,0 +1,309 @@
+"""Data randomization (Adebayo et al. 2018, section 4): does the map depend on what the network was trained on?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.checks.comparison import Comparison, run
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.diagnosis import hint_of_data_blindness
+from pytest_saliency_sanity.checks.explanation import Meter, stream_of
+from pytest_saliency_sanity.checks.memorization import (
+    distinct,
+    memorization_findings,
+)
+from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
+from pytest_saliency_sanity.checks.reporting import verdict_of
+from pytest_saliency_sanity.checks.subject import subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.perturbations.label_permutation import permuted
+from pytest_saliency_sanity.twins import store
+from pytest_saliency_sanity.twins.datasets import TrainingSet, training_set
+from pytest_saliency_sanity.twins.networks import (
+    Network,
+    NotTrained,
+    Recipe,
+    Train,
+    TrueAndPermuted,
+    network,
+)
+from pytest_saliency_sanity.twins.training import Options
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="ignores the training data",
+    measures="of the agreement between two trained networks is left when",
+    columns=("trained on", "rank correlation of two networks' maps", "retained"),
+)
+SIGNED = 0.5  # retained fraction; `python -m tests.calibration.data_sensitivity` prints what it was chosen by
+ONE_SIDED = 0.8
+TWINS = {"smoke": 2, "ci": 2, "release": 5}
+
+
+def check_data_sensitivity(
+    explainer: Callable[..., Any],
+    make_model: Callable[[], torch.nn.Module] | None = None,
+    train_set: Any = None,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    labels: Any = None,
+    train: Train | None = None,
+    models: TrueAndPermuted | None = None,
+    twins: int | None = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    max_epochs: int | None = None,
+    cache: str | Path | None = None,
+    key: str | None = None,
+    forward: Forward | None = None,
+    threshold: float = SIGNED,
+    one_sided_threshold: float = ONE_SIDED,
+    similarities: Sequence[str] = (),
+) -> Verdict:
+    """Whether the maps of an explainer differ between networks trained on true and on permuted labels.
+
+    Networks of different seeds differ anyway, so the agreement of two networks trained on the true labels is the
+    measure of what is left when one of them has memorized permuted labels instead.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
+        make_model: () -> an untrained network; called once for each network that is made.
+        train_set: a pair (inputs, labels) of tensors, or a map-style dataset of (input, label).
+        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2: what is explained; best not in the train_set.
+        targets: (N,) int64 or (N, K) weights; None means the prediction of the first network of the true labels.
+        labels: (N,) int64, the truth of `inputs`; with it, the networks' accuracy on them is checked.
+        train: train(model, dataset, seed) -> the trained model; None means `twins.training.fit`.
+        models: networks that are already trained, instead of make_model and train_set.
+        twins: networks of each kind; None means the profile's: 2, or 5 in "release". From 5 on the verdict is about
+            networks in general, below it is about these networks.
+        name: the explainer's name in messages.
+        seed: of the permutations, the networks, the random streams; None means the run's.
+        profile: "smoke" (which trains nothing), "ci" or "release"; None means the run's.
+        max_seconds: budget of training and explanations; past it the verdict is inconclusive.
+        max_epochs: of the training; past it the verdict is inconclusive unless the labels are memorized.
+        cache: directory of trained networks; None means the run's (in pytest, its cache directory).
+        key: identifies the train_set in the cache instead of its content.
+        forward: forward(model, inputs) -> logits, for models that return something else.
+        threshold: retained fraction above which a signed map fails and below which it passes.
+        one_sided_threshold: retained fraction above which a map of one sign fails.
+        similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
+
+    Returns:
+        The verdict, with one stage; `evidence["similarities"]` holds the table of true–true, true–permuted and
+        permuted–permuted.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 4; the reference to a second
+    network of the true labels is ours.
+    """
+    check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
+    similarities = figure_names(similarities)
+    began = time.monotonic()
+    given = settings.overridden(
+        settings.current(), seed=seed, profile=profile, max_seconds=max_seconds, cache=cache
+    )
+    _check_inputs(inputs)
+    count = _count(twins, given.profile)
+    recipe = None if models else _recipe(make_model, train, forward, given, began, max_epochs)
+    data = None if models else training_set(_present(train_set, "train_set"), key)
+    try:
+        networks = _handed_over(models) if models else _made(recipe, data, count, given.seed)
+    except (NotTrained, store.Busy) as error:
+        return concluded(_unmade(explainer, make_model, name, given, _excuse(error)))
+    audited = subject(
+        explainer, networks[0].model, inputs, targets, labels=labels, name=name, seed=given.seed,
+        profile=given.profile, max_seconds=max_seconds, forward=forward,
+    )  # fmt: skip
+    deadline = began + audited.amounts.max_seconds
+    comparison = Comparison(
+        subject=audited,
+        networks=networks,
+        thresholds=(threshold, one_sided_threshold),
+        began=began,
+        meter=Meter(deadline),
+        control_meter=Meter(deadline),
+        similarities=similarities,
+    )
+    findings, stages = run(comparison)
+    return concluded(_verdict(comparison, findings, stages))
+
+
+def assert_data_sensitive(
+    explainer: Callable[..., Any],
+    make_model: Callable[[], torch.nn.Module] | None = None,
+    train_set: Any = None,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
+) -> Verdict:
+    """`check_data_sensitivity`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(
+        check_data_sensitivity(explainer, make_model, train_set, inputs, targets, **options)
+    )
+
+
+# The networks.
+
+
+def _check_inputs(inputs: Any) -> None:
+    if inputs is None:
+        raise ValueError(
+            "data sensitivity needs inputs= like those of the train_set (in pytest: the fixture saliency_inputs); "
+            "stand-in photographs would show networks what they have never seen"
+        )
+
+
+def _count(twins: int | None, profile: str) -> int:
+    if twins is None:
+        return TWINS[profile]
+    if isinstance(twins, bool) or not isinstance(twins, int) or twins < 2:
+        raise ValueError(f"twins must be an integer of at least 2, networks of each kind, not {twins!r}")
+    return twins
+
+
+def _present(value: Any, name: str) -> Any:
+    if value is None:
+        raise TypeError(
+            f"there is no {name}: pass one, or define the fixture saliency_{name} in conftest.py; or pass networks "
+            f"that are already trained as models=TrueAndPermuted(true=[…], permuted=[…])"
+        )
+    return value
+
+
+def _recipe(
+    make_model: Any,
+    train: Train | None,
+    forward: Forward | None,
+    given: settings.Settings,
+    began: float,
+    max_epochs: int | None,
+) -> Recipe:
+    for name, value in (("make_model", _present(make_model, "make_model")), ("train", train)):
+        if value is not None and (not callable(value) or isinstance(value, torch.nn.Module)):
+            raise TypeError(f"{name} must be a function, not {value!r}")
+    if max_epochs is not None and (
+        isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1
+    ):
+        raise ValueError(f"max_epochs must be an integer of at least 1, not {max_epochs!r}")
+    return Recipe(
+        make_model=make_model,
+        train=train,
+        options=Options() if max_epochs is None else Options(max_epochs=max_epochs),
+        forward=forward,
+        cache=None if given.cache is None else Path(given.cache),
+        deadline=began + given.amounts.max_seconds,
+        stream=given.progress,
+        may_train=given.profile != "smoke",
+    )
+
+
+def _made(recipe: Recipe, data: TrainingSet, count: int, seed: int) -> tuple[Network, ...]:
+    """The networks of the true labels, then those of permuted ones; these are made first, for they take longest.
+
+    The first one that does not memorize ends it: it comes alone.
+    """
+    made: dict[str, list[Network]] = {"permuted": [], "true": []}
+    for labels, networks in made.items():
+        for number in range(count):
+            own = stream_of(seed, labels, number)
+            samples = data if labels == "true" else data.with_labels(permuted(data.labels, own).labels)
+            title = f"{labels} labels, network {number + 1} of {count}"
+            networks.append(network(recipe, samples, labels, own, title))
+            if memorization_findings(networks[-1], 0):
+                return (networks[-1],)
+    return (*made["true"], *made["permuted"])
+
+
+def _handed_over(models: Any) -> tuple[Network, ...]:
+    if not isinstance(models, TrueAndPermuted):
+        raise TypeError(f"models must be TrueAndPermuted(true=[…], permuted=[…]), not {models!r}")
+    for labels in ("true", "permuted"):
+        distinct(tuple(getattr(models, labels)), labels)
+    kinds = [(labels, model) for labels in ("true", "permuted") for model in getattr(models, labels)]
+    return tuple(Network(model, labels) for labels, model in kinds)
+
+
+def _excuse(error: Exception) -> Finding:
+    if isinstance(error, NotTrained):
+        sentence = (
+            f"the profile smoke trains nothing, and not all networks are cached ({error}); ci trains them"
+        )
+        return Finding("smoke", "inconclusive", sentence)
+    return Finding("budget", "inconclusive", str(error))
+
+
+def _unmade(
+    explainer: Any, make_model: Any, name: str | None, given: settings.Settings, finding: Finding
+) -> Verdict:
+    from pytest_saliency_sanity.checks.subject import name_of
+
+    return Verdict(
+        check="data_sensitivity",
+        explainer=name or name_of(explainer),
+        model=name_of(make_model),
+        claim=CLAIM,
+        seed=given.seed,
+        findings=(finding,),
+    )
+
+
+# The verdict.
+
+
+def _verdict(comparison: Comparison, findings: tuple[Finding, ...], stages: tuple[Stage, ...]) -> Verdict:
+    plain = verdict_of(comparison, "data_sensitivity", CLAIM, findings, stages)
+    return replace(
+        plain,
+        hint=_hint(comparison, plain),
+        notes=(*plain.notes, *_notes(comparison)),
+        caveats=(*_scope(comparison), *plain.caveats),
+        evidence={**plain.evidence, **_evidence(comparison)},
+    )
+
+
+def _scope(comparison: Comparison) -> tuple[str, ...]:
+    if comparison.found is None or comparison.found.crossed:
+        return ()
+    return (f"for these {len(comparison.networks)} networks",)
+
+
+def _notes(comparison: Comparison) -> tuple[str, ...]:
+    if all(trained.accuracy is None for trained in comparison.networks):
+        return ("the networks were handed over: nobody checked that they have memorized permuted labels",)
+    return ()
+
+
+def _hint(comparison: Comparison, verdict: Verdict) -> str:
+    if verdict.outcome != "fail" or verdict.findings:
+        return ""
+    return hint_of_data_blindness(comparison.subject, comparison.first, verdict.stages[0].statistic)
+
+
+def _evidence(comparison: Comparison) -> dict[str, Any]:
+    networks = [
+        {**trained.facts(), "accuracy_on_inputs": reached}
+        for trained, reached in zip(comparison.networks, comparison.accuracies, strict=False)
+    ]
+    found = comparison.found
+    figures = {name: found.figure(name) for name in comparison.similarities} if found else {}
+    table = {"similarities": {"signed_spearman": found.table(), **figures}} if found else {}
+    return {"networks": networks or [trained.facts() for trained in comparison.networks], **table}

@@ -1,0 +1,93 @@
+"""What has to hold of the networks before their maps are compared: memorized, at chance, better than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.subject import Subject, scored
+from pytest_saliency_sanity.twins.networks import Network
+from pytest_saliency_sanity.verdict import Finding
+
+MEMORIZED = 0.95  # accuracy on the training set from which labels count as learned
+DEVIATIONS = 3  # standard errors above chance that a network of permuted labels may have on other images
+_WHY = {
+    "epochs": "after {epochs} epochs",
+    "seconds": "when the budget of {budget:g} s ended, in epoch {epochs}",
+    "not finite": "because its loss was not finite, at four learning rates; normalize the inputs, or pass train=",
+    "trainer": "by train=",
+}
+
+
+def memorization_findings(network: Network, budget: float) -> tuple[Finding, ...]:
+    """Inconclusive when a network has not learned its labels; it says how far it got."""
+    if network.accuracy is None or network.accuracy >= MEMORIZED:
+        return ()
+    how = _WHY.get(network.ended, "").format(epochs=network.epochs, budget=budget)
+    reason = "gate.memorization" if network.labels == "permuted" else "gate.training"
+    advice = {
+        "seconds": "raise max_seconds",
+        "epochs": "the network may be too small to memorize so many samples: take fewer, a larger network, or "
+        "raise max_epochs",
+    }.get(network.ended, "")
+    sentence = (
+        f"the network of seed {network.seed} reached {network.accuracy:.2f} of its {network.labels} training labels "
+        f"{how} ({MEMORIZED:g} is needed){f'; {advice}' if advice else ''}"
+    )
+    return (Finding(reason, "inconclusive", sentence),)
+
+
+def generalization_findings(subject: Subject, networks: Sequence[Network]) -> tuple[Finding, ...]:
+    """With labels of the explained images: true networks beat chance, those of permuted labels do not."""
+    if subject.labels is None:
+        return ()
+    for network in networks:
+        audited = replace(subject, model=network.model, scores=scored(subject, network.model))
+        found = (
+            gates.accuracy_findings(audited) if network.labels == "true" else _leak_findings(audited, network)
+        )
+        if found:
+            return found
+    return ()
+
+
+def hits(subject: Subject, network: Network) -> float | None:
+    """The network's accuracy on the explained images; None without their labels."""
+    if subject.labels is None:
+        return None
+    audited = replace(subject, model=network.model, scores=scored(subject, network.model))
+    return float((gates.predictions(audited) == subject.labels).float().mean())
+
+
+def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
+    reached = float((gates.predictions(audited) == audited.labels).float().mean())
+    chance = gates.most_frequent(audited.labels, audited.classes)
+    most = chance + DEVIATIONS * (chance * (1 - chance) / audited.images) ** 0.5
+    if reached <= most:
+        return ()
+    sentence = (
+        f"the network of seed {network.seed}, trained on permuted labels, predicts {reached:.2f} of the labels of "
+        f"these images, more than chance ({chance:.2f}, at most {most:.2f} in {audited.images} images): it has "
+        f"learned something of the truth"
+    )
+    return (Finding("gate.permutation", "inconclusive", sentence),)
+
+
+def distinct(networks: Sequence[torch.nn.Module], name: str) -> None:
+    """Check networks that were handed over.
+
+    Raises:
+        TypeError, ValueError: when they are no networks, too few, or the same object twice.
+    """
+    for network in networks:
+        if not isinstance(network, torch.nn.Module):
+            raise TypeError(
+                f"models.{name} must hold torch.nn.Modules, not {type(network).__name__}: {network!r}"
+            )
+    if len(networks) < 2:
+        raise ValueError(f"models.{name} holds {len(networks)} networks; at least 2 are needed")
+    if len({id(network) for network in networks}) < len(networks):
+        raise ValueError(f"models.{name} holds the same network twice; two different seeds are needed")
