@@ -21,9 +21,11 @@ from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.checks.survey import (
     RANK,
     Sample,
+    Similarities,
     Survey,
     compared,
     explain_originals,
+    of_kind,
     paper_figure,
     survey,
 )
@@ -31,7 +33,6 @@ from pytest_saliency_sanity.checks.survey import (
 CROSSED = 5  # networks of each kind from which the verdict is about networks in general
 
 Pair = tuple[int, int]
-Values = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Agreement:
 
     surveys: tuple[Survey, ...]
     true: int
-    pairs: Mapping[Pair, Values]
+    pairs: Mapping[Pair, Similarities]
 
     @property
     def crossed(self) -> bool:
@@ -78,7 +79,11 @@ class Agreement:
         """Mean similarity of the maps of two networks, by their labels, and of different images."""
         true, any_true, permuted, any_permuted = self._means(kind, range(len(self.surveys)))[:, self.usable]
         others = [pair for pair in self.pairs if pair[0] >= self.true]
-        among = np.mean([self.pairs[pair][kind][0][self.usable] for pair in others]) if others else np.nan
+        among = (
+            np.mean([of_kind(self.pairs[pair], kind)[0][self.usable] for pair in others])
+            if others
+            else np.nan
+        )
         return {
             "true–true": float(true.mean()),
             "true–permuted": float(permuted.mean()),
@@ -108,7 +113,7 @@ class Agreement:
         kinds: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {"true–true": [], "true–permuted": []}
         for (a, b), values in self.pairs.items():
             if {a, b} <= chosen and _labels(a, b, self.true) in kinds:
-                kinds[_labels(a, b, self.true)].append(values[kind])
+                kinds[_labels(a, b, self.true)].append(of_kind(values, kind))
         return np.concatenate([np.mean(kinds[labels], axis=0) for labels in ("true–true", "true–permuted")])
 
 
@@ -143,7 +148,7 @@ def _again(begun: Survey) -> Survey:
     return Survey(begun.chunks, begun.one_sided, begun.replay, begun.similarities)
 
 
-def _compared(left: Survey, right: Survey) -> Values:
+def _compared(left: Survey, right: Survey) -> Similarities:
     """Of each image; what different images share is taken both ways."""
     chunks = [
         (compared(a.ranks, b.ranks), compared(b.ranks, a.ranks))

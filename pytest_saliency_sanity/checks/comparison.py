@@ -168,7 +168,7 @@ def _scale_findings(found: Agreement) -> tuple[Finding, ...]:
 
 
 def _suspected(comparison: Comparison, found: Agreement) -> tuple[Finding, ...]:
-    """A few strong pixels that stay, over a faint rest that changes."""
+    """What speaks against maps whose ranks change: strong edges over a faint rest, nothing but another sign."""
     begun = found.surveys[0]
     suspect = Suspect(
         begun=begun,
@@ -176,7 +176,7 @@ def _suspected(comparison: Comparison, found: Agreement) -> tuple[Finding, ...]:
         reduced=lambda sample: sample,
         limits=comparison.limits_of(begun),
         alpha=ALPHA_FAIL,
-        signs=False,
+        signs=True,
     )
     return suspicions(suspect)
 

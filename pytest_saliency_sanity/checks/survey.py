@@ -31,11 +31,12 @@ from pytest_saliency_sanity.statistics import (
     rank,
 )
 
-RANK, LINEAR, SIZE = (
-    "rank",
-    "linear",
-    "size",
-)  # Spearman; Pearson of the maps; Pearson of their absolute values
+RANK = "rank"  # Spearman
+SIGNLESS = "signless"  # its absolute value: a map that turns around has not changed
+LINEAR = "linear"  # Pearson of the maps
+SIZE = "size"  # Pearson of their absolute values
+
+Similarities = dict[str, tuple[np.ndarray, np.ndarray]]  # (n,) matched and (n,) mismatched of each kind
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Survey:
     def sample(self, depth: str, chunks: int, draws: int, kind: str = RANK) -> Sample:
         """The rectangle of the first `chunks` × `draws`, less the images whose original is constant."""
         rows = [
-            [self.cells[depth, chunk, draw].similarities[kind] for draw in range(draws)]
+            [of_kind(self.cells[depth, chunk, draw].similarities, kind) for draw in range(draws)]
             for chunk in range(chunks)
         ]
         matched, mismatched = (
@@ -136,7 +137,7 @@ class Cell:
         figures: the paper's, where asked for.
     """
 
-    similarities: dict[str, tuple[np.ndarray, np.ndarray]]
+    similarities: Similarities
     constant: float
     figures: dict[str, float]
 
@@ -221,7 +222,7 @@ def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
     )
 
 
-def compared(left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def compared(left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> Similarities:
     """For each kind of similarity (n,) T and (n,) X of two networks' maps of one chunk."""
     pairs = list(zip(left, right, strict=True))
     return {
@@ -229,6 +230,14 @@ def compared(left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> dict[str, tup
         LINEAR: _over_inputs(pearson(a.linear, b.linear) for a, b in pairs),
         SIZE: _over_inputs(pearson(a.size, b.size) for a, b in pairs),
     }
+
+
+def of_kind(similarities: Similarities, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) T and (n,) X of one kind; "signless" is made from "rank"."""
+    if kind != SIGNLESS:
+        return similarities[kind]
+    matched, mismatched = similarities[RANK]
+    return np.abs(matched), mismatched
 
 
 def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:

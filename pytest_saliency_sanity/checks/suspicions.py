@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 
 from pytest_saliency_sanity.checks.gates import SAME_FOR_ALL
 from pytest_saliency_sanity.checks.looks import Thresholds
-from pytest_saliency_sanity.checks.survey import LINEAR, RANK, SIZE, Sample, Survey
+from pytest_saliency_sanity.checks.survey import LINEAR, SIGNLESS, SIZE, Sample, Survey
 from pytest_saliency_sanity.statistics import retained_fraction
 from pytest_saliency_sanity.verdict import Finding
 
@@ -55,8 +54,8 @@ def suspicions(suspect: Suspect) -> tuple[Finding, ...]:
 def _one_pattern(suspect: Suspect) -> tuple[Finding, ...]:
     """One pattern and its negative, whatever the image: nothing is left to compare with."""
     shared = _shared_up_to_sign(suspect.begun)
-    for name, sample in suspect.samples(RANK).items():
-        survived = float(np.abs(sample.matched).mean())
+    for name, sample in suspect.samples(SIGNLESS).items():
+        survived = float(sample.matched.mean())
         if min(shared, survived) >= 1 - SAME_FOR_ALL:
             sentence = (
                 f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
@@ -68,15 +67,14 @@ def _one_pattern(suspect: Suspect) -> tuple[Finding, ...]:
 
 def _turned(suspect: Suspect) -> tuple[Finding, ...]:
     """Edges times a logit have T = 1 or -1, and a mean near 0."""
-    samples = {
-        name: replace(sample, matched=np.abs(sample.matched))
-        for name, sample in suspect.samples(RANK).items()
-    }
     sentence = (
         "changes nothing but the sign of its map: up to the sign {retained} of the map survives at {where}"
     )
     return _suspicion(
-        suspect, samples, max(TURNED, suspect.limits.fail_above), Finding("sign_only", "fail", sentence)
+        suspect,
+        suspect.samples(SIGNLESS),
+        max(TURNED, suspect.limits.fail_above),
+        Finding("sign_only", "fail", sentence),
     )
 
 
