@@ -94,6 +94,7 @@ def training_set(given: Any, key: str | None = None) -> TrainingSet:
     is_pair = isinstance(given, tuple) and len(given) == 2
     read = _pair(*given) if is_pair else _indexed(given)
     _check_labels(read.labels, len(read.inputs[0]))
+    _check_inputs(read.inputs)
     return replace(read, key=key or "")
 
 
@@ -179,6 +180,17 @@ def _integers(labels: Any) -> Tensor:
             f"the training set's labels must be (N,) integers, not {found.dtype} of shape {tuple(found.shape)}"
         )
     return found.long()
+
+
+def _check_inputs(parts: Sequence[Tensor]) -> None:
+    sizes = {len(part) for part in parts}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"the inputs of the training set hold {sorted(sizes)} samples; each must hold the same number"
+        )
+    wrong = sum(int((~part.isfinite()).sum()) for part in parts)
+    if wrong:
+        raise ValueError(f"the training set's inputs hold {wrong} values that are NaN or infinite")
 
 
 def _check_labels(labels: Tensor, samples: int) -> None:

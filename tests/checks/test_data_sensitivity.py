@@ -268,6 +268,59 @@ def test_labels_that_were_not_memorized() -> None:
     assert re.match(sentence, verdict.summary)
 
 
+def by_default(**options: Any) -> Any:
+    return checked(gradient, train=None, **options)
+
+
+def test_how_far_the_default_training_came_in_its_epochs(fresh: None) -> None:
+    verdict = by_default(max_epochs=1)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
+    assert re.search(
+        r"reached 0\.\d\d of its permuted training labels after 1 epochs \(0\.95 is needed\); the network may be too "
+        r"small to memorize so many samples: take fewer, a larger network, or raise max_epochs$",
+        verdict.summary,
+    )
+
+
+def test_how_far_it_came_in_its_seconds(fresh: None) -> None:
+    verdict = by_default(max_seconds=0.3)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
+    assert re.search(
+        r"when the budget of 0\.3 s ended, in epoch \d+ \(0\.95 is needed\); raise max_seconds$",
+        verdict.summary,
+    )
+
+
+def test_a_model_that_is_too_small(fresh: None) -> None:
+    verdict = by_default(
+        make_model=lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 1), nn.Linear(1, 10)), max_epochs=3
+    )
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
+
+
+def test_a_loss_that_is_not_finite(fresh: None) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(784, 10)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.linear(images.flatten(1)) / (0.0 if torch.is_grad_enabled() else 1.0)
+
+    verdict = by_default(make_model=Broken)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
+    assert (
+        "because its loss was not finite, at four learning rates; normalize the inputs, or pass train="
+        in verdict.summary
+    )
+
+
+def test_the_default_training_memorizes(fresh: None) -> None:
+    verdict = by_default()
+    assert verdict.outcome == "pass"
+    assert [network["ended"] for network in verdict.evidence["networks"]] == ["accuracy"] * 4
+
+
 def test_permuted_networks_that_know_the_truth() -> None:
     """The trainer reads the labels elsewhere, so that "permuted" networks learn the true ones as well."""
     truth = train_set()[1]

@@ -42,6 +42,24 @@ def test_registered(pytester: pytest.Pytester) -> None:
     pytester.runpytest("--markers").stdout.fnmatch_lines("@pytest.mark.saliency: audits saliency maps; *")
 
 
+def test_training_can_be_left_out(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def audit(assert_data_sensitive): pass
+
+        def test_trains(assert_data_sensitive): pass
+        def test_trains_too(audit): pass
+        def test_does_not(assert_model_sensitive): pass
+        """
+    )
+    pytester.runpytest("-m", "not saliency_training").assert_outcomes(passed=1, deselected=2)
+    pytester.runpytest("-m", "saliency_training", "--strict-markers").assert_outcomes(passed=2, deselected=1)
+    pytester.runpytest("--markers").stdout.fnmatch_lines("@pytest.mark.saliency_training: trains networks, *")
+
+
 @pytest.mark.parametrize("name", sorted(fixtures.NAMES))
 def test_every_fixture_marks(pytester: pytest.Pytester, name: str) -> None:
     pytester.makepyfile(f"def test_it({name}): pass")

@@ -134,6 +134,8 @@ ITEMS = [(torch.randn(1, 2, 2), 0), (torch.randn(1, 3, 3), 1), (torch.randn(1, 2
         (("a picture", LABELS), TypeError, "inputs must be tensors or arrays, not str"),
         (((), LABELS), ValueError, "inputs are an empty tuple"),
         (None, TypeError, "not NoneType"),
+        ((IMAGES / 0, LABELS), ValueError, "inputs hold 192 values that are NaN or infinite"),
+        (((IMAGES, IMAGES[:3]), LABELS), ValueError, "hold [3, 12] samples; each must hold the same number"),
     ],
 )
 def test_what_cannot_be_trained_on(given: Any, error: type[Exception], sentence: str) -> None:
