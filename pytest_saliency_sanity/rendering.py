@@ -61,16 +61,13 @@ def _found(verdict: Verdict) -> str:
 
 
 def _failed(verdict: Verdict, stage: Stage) -> str:
-    return (
-        f"{verdict.explainer} {verdict.claim.fails}: {_measured(verdict, stage)} "
-        f"(99 % lower bound {stage.lower:.2f} > {stage.fail_above:.2f})"
-    )
+    return f"{verdict.explainer} {verdict.claim.fails}: {_measured(verdict, stage)} ({_bound(stage, '99 %')})"
 
 
 def _passed(verdict: Verdict, stage: Stage) -> str:
     return (
         f"{verdict.explainer}: no evidence that it {verdict.claim.fails}: {_measured(verdict, stage)} "
-        f"(95 % upper bound {stage.upper:.2f} < {stage.pass_below:.2f})"
+        f"({_bound(stage, '95 %')})"
     )
 
 
@@ -81,11 +78,23 @@ def _undecided(verdict: Verdict, stage: Stage) -> str:
     )
 
 
+def _bound(stage: Stage, level: str) -> str:
+    """The bound that decided, on its side of the line: below it is good where less is better."""
+    below = (stage.outcome == "fail") == stage.more_is_better
+    name, value, sign = ("upper", stage.upper, "<") if below else ("lower", stage.lower, ">")
+    return f"{level} {name} bound {value:.2f} {sign} {stage.threshold:.2f}"
+
+
 def _between(stage: Stage) -> str:
-    bounds = f"99 % lower bound {stage.lower:.2f}, 95 % upper bound {stage.upper:.2f}"
-    if stage.fail_above == stage.pass_below:
-        return f"{bounds}, threshold {stage.pass_below:.2f}"
-    return f"{bounds}; below {stage.pass_below:.2f} passes, above {stage.fail_above:.2f} fails"
+    low, high = ("95 %", "99 %") if stage.more_is_better else ("99 %", "95 %")
+    bounds = f"{low} lower bound {stage.lower:.2f}, {high} upper bound {stage.upper:.2f}"
+    if stage.more_is_better:
+        lines = (stage.fail_below, stage.pass_above, "fails", "passes")
+    else:
+        lines = (stage.pass_below, stage.fail_above, "passes", "fails")
+    if lines[0] == lines[1]:
+        return f"{bounds}, threshold {lines[0]:.2f}"
+    return f"{bounds}; below {lines[0]:.2f} {lines[2]}, above {lines[1]:.2f} {lines[3]}"
 
 
 def _measured(verdict: Verdict, stage: Stage) -> str:

@@ -25,32 +25,39 @@ class Claim:
         measures: follows the statistic, e.g. "of the map survives when".
         columns: headings of the stage table: name, detail, statistic.
         code: the reason code of a fail by the numbers, e.g. "insensitive".
+        passed: the reason code of a pass.
     """
 
     fails: str
     measures: str
     columns: tuple[str, str, str]
     code: str = "insensitive"
+    passed: str = "sensitive"
 
 
 @dataclass(frozen=True)
 class Stage:
     """One measurement: a statistic with one-sided bounds, and the lines they are held against.
 
+    Where less is better (what survives a randomization) the lines are `fail_above` and `pass_below`; where more is
+    better (how well a map points at an object) they are `fail_below` and `pass_above`, and the other two are None.
+
     Attributes:
         name: e.g. "upper".
         detail: what was done, e.g. "fc2, fc1 (2 of 5 blocks)".
         sentence: the same as it stands in a sentence, e.g. "the upper third is re-initialized".
         statistic: point estimate; for the sensitivity checks the retained fraction rho.
-        lower: lower confidence bound at level 1 - `alpha_fail`.
-        upper: upper confidence bound at level 1 - `alpha_pass`.
-        fail_above: the stage fails when `lower` is above.
-        pass_below: the stage passes when `upper` is below.
-        alpha_fail: one-sided level of `lower`, after the correction for several stages and looks.
-        alpha_pass: one-sided level of `upper`, after the correction for several looks.
+        lower: lower confidence bound at level 1 - `alpha_fail`; 1 - `alpha_pass` where more is better.
+        upper: upper confidence bound at level 1 - `alpha_pass`; 1 - `alpha_fail` where more is better.
+        alpha_fail: one-sided level of the bound that fails, after the correction for several stages and looks.
+        alpha_pass: one-sided level of the bound that passes, after the correction for several looks.
         judged: False for a measurement that is shown and decides nothing.
         images: how many images went into it.
         draws: how many re-initializations (or other targets) went into it.
+        fail_above: the stage fails when `lower` is above.
+        pass_below: the stage passes when `upper` is below.
+        fail_below: the stage fails when `upper` is below.
+        pass_above: the stage passes when `lower` is above.
         evidence: further numbers, builtin types only.
     """
 
@@ -58,12 +65,14 @@ class Stage:
     statistic: float
     lower: float
     upper: float
-    fail_above: float
-    pass_below: float
     alpha_fail: float
     alpha_pass: float
     images: int
     draws: int
+    fail_above: float | None = None
+    pass_below: float | None = None
+    fail_below: float | None = None
+    pass_above: float | None = None
     detail: str = ""
     sentence: str = ""
     judged: bool = True
@@ -75,13 +84,24 @@ class Stage:
     @property
     def outcome(self) -> Outcome:
         """fail, pass or inconclusive, by the bounds alone."""
-        if self.lower > self.fail_above:
+        if self.more_is_better:
+            fails, passes = self.upper < self.fail_below, self.lower > self.pass_above
+        else:
+            fails, passes = self.lower > self.fail_above, self.upper < self.pass_below
+        if fails:
             return "fail"
-        return "pass" if self.upper < self.pass_below else "inconclusive"
+        return "pass" if passes else "inconclusive"
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether a large statistic speaks for the explainer."""
+        return self.pass_above is not None
 
     @property
     def threshold(self) -> float:
         """The line that the outcome was read from."""
+        if self.more_is_better:
+            return self.fail_below if self.outcome == "fail" else self.pass_above
         return self.fail_above if self.outcome == "fail" else self.pass_below
 
     @property
@@ -170,10 +190,10 @@ class Verdict:
 
     @property
     def reason(self) -> str:
-        """A short code: the first finding's, else the claim's ("insensitive"), "bound" or "sensitive"."""
+        """A short code: the first finding's, else the claim's ("insensitive", "sensitive"), or "bound"."""
         if self.findings:
             return self.findings[0].reason
-        return {"fail": self.claim.code, "inconclusive": "bound"}.get(self.outcome, "sensitive")
+        return {"fail": self.claim.code, "inconclusive": "bound"}.get(self.outcome, self.claim.passed)
 
     @property
     def deciding(self) -> Stage | None:
@@ -249,6 +269,8 @@ def _finite(number: float) -> float | None:
 
 def _severity(stage: Stage) -> tuple[int, float]:
     rank = ("pass", "inconclusive", "fail").index(stage.outcome)
+    if stage.more_is_better:
+        return rank, -(stage.upper if rank == 2 else stage.lower)
     return rank, stage.lower if rank == 2 else stage.upper
 
 
@@ -257,6 +279,7 @@ def _fields_as_builtins(value: Any) -> dict[str, Any]:
 
 
 _CASTS = {"float": float, "int": int, "bool": bool, "str": str}
+_OPTIONAL = {"float | None": float}
 
 
 def _cast_fields(value: Any) -> None:
@@ -265,5 +288,7 @@ def _cast_fields(value: Any) -> None:
         present = getattr(value, item.name)
         if item.type in _CASTS:
             object.__setattr__(value, item.name, _CASTS[item.type](present))
+        elif item.type in _OPTIONAL and present is not None:
+            object.__setattr__(value, item.name, _OPTIONAL[item.type](present))
         elif item.name == "evidence":
             object.__setattr__(value, item.name, as_builtin(present))

@@ -49,6 +49,31 @@ class TestStage:
     def test_the_bounds_decide(self, lower: float, upper: float, outcome: str) -> None:
         assert made_stage(0.2, lower=lower, upper=upper).outcome == outcome
 
+    @pytest.mark.parametrize(
+        "lower, upper, outcome, threshold",
+        [
+            (0.1, 0.29, "fail", 0.3),
+            (0.1, 0.3, "inconclusive", 0.8),
+            (0.8, 0.9, "inconclusive", 0.8),
+            (0.81, 0.9, "pass", 0.8),
+            (0.1, math.nan, "inconclusive", 0.8),
+        ],
+    )
+    def test_where_more_is_better(self, lower: float, upper: float, outcome: str, threshold: float) -> None:
+        stage = made_stage(
+            0.5, lower=lower, upper=upper, fail_above=None, pass_below=None, fail_below=0.3, pass_above=0.8
+        )
+        assert (stage.outcome, stage.threshold, stage.more_is_better) == (outcome, threshold, True)
+        assert stage.to_json()["fail_below"] == 0.3
+
+    def test_where_more_is_better_the_smallest_decides(self) -> None:
+        lines = {"fail_above": None, "pass_below": None, "fail_below": 0.5, "pass_above": 0.5}
+        low, high = (made_stage(value, lower=value - 0.1, upper=value + 0.1, **lines) for value in (0.7, 0.9))
+        assert made("pass", stages=(high, low)).deciding is low
+        assert made("pass", stages=(high, low)).summary.endswith("(95 % lower bound 0.60 > 0.50)")
+        bad = made_stage(0.2, lower=0.1, upper=0.3, **lines)
+        assert made("pass", stages=(high, bad)).summary.endswith("(99 % upper bound 0.30 < 0.50)")
+
     def test_between_two_thresholds(self) -> None:
         assert made_stage(0.5, fail_above=0.8, pass_below=0.3).outcome == "inconclusive"
         assert made_stage(0.95, fail_above=0.8, pass_below=0.3).threshold == 0.8

@@ -29,6 +29,7 @@ from pytest_saliency_sanity.checks.survey import (
     paper_figure,
     survey,
 )
+from pytest_saliency_sanity.statistics.contrast import pseudo_values
 
 CROSSED = 5  # networks of each kind from which the verdict is about networks in general
 
@@ -71,8 +72,10 @@ class Agreement:
         of the true and one of the permuted labels), so that the spread of the columns is that of networks. With
         fewer, the one column is the mean over these networks, and only images are random.
         """
-        columns = self._pseudo_values(kind) if self.crossed else [self._means(kind, range(len(self.surveys)))]
-        true, any_true, permuted, any_permuted = np.stack(columns, 2)[:, self.usable]
+        means = self._of_seeds(kind, range(self.true))[..., None]
+        if self.crossed:
+            means = pseudo_values(lambda seeds: self._of_seeds(kind, seeds), self.true)
+        true, any_true, permuted, any_permuted = means[:, self.usable]
         return Sample(permuted, any_permuted, true - any_true + any_permuted)
 
     def table(self, kind: str = RANK) -> dict[str, float]:
@@ -99,13 +102,11 @@ class Agreement:
             found.setdefault(_labels(a, b, self.true), []).append(paper_figure(name, *maps))
         return {labels: float(np.mean(values)) for labels, values in found.items()}
 
-    def _pseudo_values(self, kind: str) -> list[np.ndarray]:
-        every = range(len(self.surveys))
-        whole = self._means(kind, every)
-        without = [
-            self._means(kind, [k for k in every if k % self.true != seed]) for seed in range(self.true)
-        ]
-        return [self.true * whole - (self.true - 1) * part for part in without]
+    def _of_seeds(self, kind: str, seeds: Sequence[int]) -> np.ndarray:
+        """The means over the networks of some seeds, of either kind of labels; all of them for all seeds."""
+        if len(seeds) == self.true:
+            return self._means(kind, range(len(self.surveys)))
+        return self._means(kind, [*seeds, *(self.true + seed for seed in seeds)])
 
     def _means(self, kind: str, networks: Sequence[int]) -> np.ndarray:
         """(4, n): S_true, its X, S_perm, its X, as means over the pairs among `networks`."""

@@ -57,8 +57,12 @@ def alike_findings(subject: Subject) -> tuple[Finding, ...]:
 
 def caveats(subject: Subject) -> tuple[str, ...]:
     """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
-    stand_in = (f"{subject.images} stand-in photographs",) if subject.stand_ins else ()
-    return (*stand_in, *(("accuracy not checked",) if subject.labels is None else ()))
+    return (*stand_in_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
+
+
+def stand_in_caveats(subject: Subject) -> tuple[str, ...]:
+    """What the summary has to say of images that are not the user's."""
+    return (f"{subject.images} stand-in photographs",) if subject.stand_ins else ()
 
 
 def predictions(subject: Subject) -> Tensor:

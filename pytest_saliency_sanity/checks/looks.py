@@ -142,11 +142,16 @@ def _settlement(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pas
         sample.matched, sample.mismatched, sample.repeated,
         pass_below=limits.pass_below, fail_above=limits.fail_above, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
     )  # fmt: skip
+    return settlement(found, sample.matched.shape)
+
+
+def settlement(found: tuple[int, int] | None, shape: tuple[int, int], draws: str = "draws") -> str:
+    """What would settle an open question, in words; `draws` is what the columns are called."""
     if found is None:
-        return "no number of images or draws would settle it: it lies between the lines, at one or very close to it"
+        return f"no number of images or {draws} would settle it: it lies between the lines, at one or very close to it"
     grown = [
         f"{number} {what} instead of {present}"
-        for number, what, present in zip(found, ("images", "draws"), sample.matched.shape, strict=True)
+        for number, what, present in zip(found, ("images", draws), shape, strict=True)
         if number > present
     ]
     return f"about {' and '.join(grown)} would settle it"

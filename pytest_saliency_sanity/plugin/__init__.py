@@ -9,6 +9,7 @@ import pytest
 
 from pytest_saliency_sanity.plugin import fixtures, options, recording
 from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
+    assert_consistent,
     assert_contract,
     assert_data_sensitive,
     assert_model_sensitive,

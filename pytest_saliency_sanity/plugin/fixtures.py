@@ -20,6 +20,7 @@ Assertion = Callable[..., Any]
 
 # Every assertion that has a fixture, and its check: the assertion takes what the check's signature names.
 ASSERTIONS: Mapping[str, str] = {
+    "assert_consistent": "check_consistency",
     "assert_contract": "check_contract",
     "assert_data_sensitive": "check_data_sensitivity",
     "assert_model_sensitive": "check_model_sensitivity",
@@ -79,6 +80,12 @@ def saliency_case(request: pytest.FixtureRequest) -> Case:
     case = object.__new__(_FixtureCase)
     object.__setattr__(case, "_lookup", request.getfixturevalue)
     return case
+
+
+@pytest.fixture
+def assert_consistent(saliency_case: Case) -> Assertion:
+    """assert_consistent(explainer, model=None, inputs=None, ...): two runs give nearly the same map."""
+    return _filled("assert_consistent", saliency_case)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pytest_saliency_sanity.statistics.similarity import (
     mismatched_similarity,
     pearson,
     rank,
+    top_overlap,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "pearson",
     "rank",
     "retained_fraction",
+    "top_overlap",
 ]

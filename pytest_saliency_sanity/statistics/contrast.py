@@ -98,6 +98,31 @@ def two_way_mean(sample: np.ndarray) -> tuple[float, float, float]:
     return float(sample.mean()), synthetic / (n * k), freedom
 
 
+def mean_bounds(sample: np.ndarray, alpha_lower: float, alpha_upper: float) -> tuple[float, float, float]:
+    """Mean of a (n, K) sample whose rows and columns are random, with its lower and upper one-sided bound.
+
+    Args:
+        alpha_lower: one-sided level of the lower bound is 1 - alpha_lower.
+        alpha_upper: the same of the upper bound.
+    """
+    mean, variance, freedom = two_way_mean(sample)
+    spread = math.sqrt(variance)
+    below, above = (float(stdtrit(freedom, 1 - alpha)) * spread for alpha in (alpha_lower, alpha_upper))
+    return mean, mean - below, mean + above
+
+
+def pseudo_values(statistic: Callable[[Sequence[int]], np.ndarray], units: int) -> np.ndarray:
+    """(n, units) jackknife pseudo-values, whose columns spread as the units do (Efron and Tibshirani 1993, ch. 11).
+
+    Args:
+        statistic: of a choice of the units (their indices), (n,) values.
+        units: how many there are, at least 3 for a statistic of pairs.
+    """
+    whole = statistic(range(units))
+    without = [statistic([unit for unit in range(units) if unit != left_out]) for left_out in range(units)]
+    return np.stack([units * whole - (units - 1) * part for part in without], -1)
+
+
 def mean_squares(sample: np.ndarray) -> tuple[float, float, float]:
     """Mean squares of rows, columns and residual of a (n, K) sample; 0 where there is one row or column."""
     n, k = sample.shape
@@ -145,10 +170,14 @@ def settled_by(
     if math.isnan(rho) or pass_below <= rho <= fail_above:
         return None
     theta, alpha = (pass_below, alpha_pass) if rho < pass_below else (fail_above, alpha_fail)
-    return _enough(survived - theta * scale, alpha)
+    return enough(survived - theta * scale, alpha)
 
 
-def _enough(sample: np.ndarray, alpha: float) -> tuple[int, int] | None:
+def enough(sample: np.ndarray, alpha: float) -> tuple[int, int] | None:
+    """How many rows and columns would show, in about four of five repetitions, that the mean is not 0.
+
+    Of the two only the one that varies more grows, unless that alone is not enough; None where thousands are needed.
+    """
     n, k = sample.shape
     by_row, by_column, spread = _components(sample)
     more_images = by_row / n >= by_column / k

@@ -80,6 +80,14 @@ def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
     return torch.stack(shifts).mean(0)
 
 
+def top_overlap(left: Ranks, right: Ranks, share: float) -> Tensor:
+    """(n,) intersection over union of the pixels that rank in the top `share` of either map; 1 where none does."""
+    line = (1 - share) * left.ranks.shape[1]
+    a, b = left.ranks > line, right.ranks > line
+    union = (a | b).sum(1)
+    return torch.where(union > 0, (a & b).sum(1) / union.clamp_min(1), 1.0)
+
+
 def pearson(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """(n,) correlation of unit rows i and i, and (n,) mean correlation of row i with the rows j != i."""
     pairs = left @ right.T

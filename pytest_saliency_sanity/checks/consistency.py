@@ -1,0 +1,229 @@
+"""Do two runs of an explainer that draws random numbers give the same map?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.contract import Examination, constant_findings, described, examine
+from pytest_saliency_sanity.checks.explanation import Breach, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
+from pytest_saliency_sanity.checks.options import check_thresholds
+from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.statistics import (
+    Ranks,
+    is_one_sided,
+    matched_similarity,
+    rank,
+    top_overlap,
+)
+from pytest_saliency_sanity.statistics.contrast import enough, mean_bounds, pseudo_values
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="disagrees with itself",
+    measures="is",
+    columns=("agreement", "of", "value"),
+    code="inconsistent",
+    passed="consistent",
+)
+MIN_AGREEMENT = 0.5  # a convention: below it two runs have less than a quarter of their variance in common
+TOP = 0.05  # share of the pixels that count as the top ones
+_CHUNK = 8
+
+Similarity = Callable[[Ranks, Ranks], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Several runs on the same images, each on random streams of its own.
+
+    Attributes:
+        ranks: for each run, each chunk of images, each input of the model.
+    """
+
+    ranks: tuple[tuple[tuple[Ranks, ...], ...], ...]
+
+    def agreement(self, similarity: Similarity, runs: Sequence[int]) -> np.ndarray:
+        """(n,) mean similarity of an image's maps over the pairs of some runs."""
+        pairs = combinations(runs, 2)
+        return np.mean([self._of_pair(similarity, self.ranks[a], self.ranks[b]) for a, b in pairs], axis=0)
+
+    def _of_pair(self, similarity: Similarity, left: Sequence, right: Sequence) -> np.ndarray:
+        chunks = zip(left, right, strict=True)
+        return np.concatenate([_of_chunk(similarity, a, b) for a, b in chunks])
+
+
+def check_consistency(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    min_agreement: float = MIN_AGREEMENT,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Verdict:
+    """Whether two runs of an explainer on the same model and images, on free random streams, agree.
+
+    As many runs as the profile has draws are compared pair by pair. Images and runs are both random: the bounds are
+    those of a two-way random-effects mean of the runs' jackknife pseudo-values. A deterministic explainer passes at 1.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
+        model: the network; given back as it was.
+        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
+        targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
+        min_agreement: mean rank correlation of two runs, with its sign, that is needed.
+        name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
+
+    Returns:
+        The verdict. The stage "rank correlation" decides; "top 5 %", the intersection over union of the 5 % highest
+        pixels, is shown.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: consistency over runs, Thakur and Fischmeister, on mask estimation and RISE.
+    """
+    check_thresholds(min_agreement=min_agreement)
+    began = time.monotonic()
+    audited = subject(
+        explainer, model, inputs, targets,
+        name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+    )  # fmt: skip
+    meter = Meter(began + audited.amounts.max_seconds)
+    findings, stages, evidence, exception = (), (), {}, None
+    try:
+        with held(audited) as kept:
+            first = examine(kept, meter)
+            evidence = described(first)
+            findings = constant_findings(first)
+            stages = () if findings else _stages(_runs(kept, meter, first), min_agreement)
+    except Breach as breach:
+        findings, exception = (breach.finding,), breach.cause
+    except OutOfBudget:
+        findings = (_budget_finding(audited, meter),)
+    return concluded(
+        Verdict(
+            check="consistency",
+            explainer=audited.name,
+            model=audited.model_name,
+            claim=CLAIM,
+            seed=audited.seed,
+            stages=stages,
+            findings=findings,
+            hint=_hint(stages, min_agreement),
+            notes=audited.notes,
+            caveats=gates.stand_in_caveats(audited),
+            evidence={"explainer": evidence, "cost": meter.evidence(time.monotonic() - began)},
+            exception=exception,
+        )
+    )
+
+
+def assert_consistent(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
+) -> Verdict:
+    """`check_consistency`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(check_consistency(explainer, model, inputs, targets, **options))
+
+
+def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
+    """The runs; of a deterministic explainer the first images, twice."""
+    one_sided = all(is_one_sided(part) for part in first.maps)
+    if first.deterministic:
+        known = tuple(rank(part, one_sided=one_sided) for part in first.maps)
+        return Runs(((known,), (known,)))
+    images = torch.arange(min(kept.amounts.images, kept.images))
+    chunks = [index for index in images.split(_CHUNK) if len(index)]
+    return Runs(
+        tuple(
+            tuple(_ranked(kept, meter, index, run, one_sided) for index in chunks)
+            for run in range(max(kept.amounts.draws, 3))
+        )
+    )
+
+
+def _ranked(kept: Subject, meter: Meter, index: torch.Tensor, run: int, one_sided: bool) -> tuple[Ranks, ...]:
+    maps = explain(kept, meter, index, stream_of(kept.seed, "free", run, int(index[0])))
+    return tuple(rank(part, one_sided=one_sided) for part in maps)
+
+
+def _of_chunk(similarity: Similarity, left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> np.ndarray:
+    parts = [similarity(a, b).cpu().double().numpy() for a, b in zip(left, right, strict=True)]
+    return np.mean(parts, axis=0)
+
+
+def _stages(runs: Runs, min_agreement: float) -> tuple[Stage, ...]:
+    deciding = _stage(runs, "rank correlation", matched_similarity, min_agreement, judged=True)
+    return deciding, _stage(runs, "top 5 %", lambda a, b: top_overlap(a, b, TOP), min_agreement, judged=False)
+
+
+def _stage(runs: Runs, name: str, similarity: Similarity, line: float, judged: bool) -> Stage:
+    count = len(runs.ranks)
+    if count < 3:  # deterministic
+        values = runs.agreement(similarity, range(count))[:, None]
+    else:
+        values = pseudo_values(lambda chosen: runs.agreement(similarity, chosen), count)
+    mean, lower, upper = mean_bounds(values, ALPHA_PASS, ALPHA_FAIL)
+    needed = enough(values - line, ALPHA_PASS if mean > line else ALPHA_FAIL)
+    return Stage(
+        name=name,
+        detail=f"two runs on the same images ({count} runs)",
+        sentence=f"the {name} of two runs on the same images",
+        judged=judged,
+        statistic=mean,
+        lower=lower,
+        upper=min(upper, 1.0),
+        fail_below=line,
+        pass_above=line,
+        alpha_fail=ALPHA_FAIL,
+        alpha_pass=ALPHA_PASS,
+        images=len(values),
+        draws=count,
+        evidence={"settled_by": settlement(needed, values.shape, "runs")},
+    )
+
+
+def _hint(stages: tuple[Stage, ...], wanted: float) -> str:
+    """Spearman and Brown: the mean of m runs agrees with another such mean by m r / (1 + (m - 1) r)."""
+    if not stages or not 0.02 < stages[0].statistic < wanted:
+        return ""
+    present = stages[0].statistic
+    times = wanted * (1 - present) / (present * (1 - wanted))
+    return (
+        f"with about {times:.1f} times the samples two runs would agree {wanted:g} (Spearman and Brown's formula, "
+        f"for a map that is a mean over samples)"
+    )
+
+
+def _budget_finding(audited: Subject, meter: Meter) -> Finding:
+    sentence = (
+        f"the budget of {audited.amounts.max_seconds:g} s ended after {meter.images} maps; raise max_seconds"
+    )
+    return Finding("budget", "inconclusive", sentence)
