@@ -318,6 +318,7 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, timeout: float) -> None:
     while not _attempt(lock, path):
         left = deadline - time.monotonic()
         if left <= 0:
+            _check_hard(lock, path)
             raise Busy(f"another process holds {path}; waited {timeout:.3g} s for it")
         time.sleep(min(_PAUSE, left))
 
@@ -346,7 +347,12 @@ def _try(lock: filelock.BaseFileLock, path: Path) -> None:
         pass
     except NotImplementedError:  # filelock < 3.24 on a file system without flock
         _refuse(path)
-    if isinstance(lock, filelock.SoftFileLock):  # later versions' answer: a killed process would keep it
+    _check_hard(lock, path)
+
+
+def _check_hard(lock: filelock.BaseFileLock, path: Path) -> None:
+    """Later versions make a soft lock of it on such a file system: a killed process would keep that."""
+    if isinstance(lock, filelock.SoftFileLock):
         _unlock(lock)
         _refuse(path)
 
