@@ -21,11 +21,13 @@ _HOMES = {
     "assert_consistent": "checks.consistency",
     "assert_contract": "checks.contract",
     "assert_data_sensitive": "checks.data_sensitivity",
+    "assert_localized": "checks.localization",
     "assert_model_sensitive": "checks.model_sensitivity",
     "assert_target_sensitive": "checks.target_sensitivity",
     "check_consistency": "checks.consistency",
     "check_contract": "checks.contract",
     "check_data_sensitivity": "checks.data_sensitivity",
+    "check_localization": "checks.localization",
     "check_model_sensitivity": "checks.model_sensitivity",
     "check_target_sensitivity": "checks.target_sensitivity",
 }

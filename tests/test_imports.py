@@ -17,7 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part may import lower tiers and itself; parts of one tier do not see each other, but for the lowest.
 TIERS = (
     ("verdict", "rendering", "errors", "settings", "outputs", "case"),
-    ("explainers", "perturbations", "statistics"),
+    ("explainers", "perturbations", "planted", "statistics"),
     ("twins",),
     ("checks", "report"),
     ("suite", "strategies"),

@@ -39,6 +39,7 @@ class Subject:
         notes: what a reader of the verdict must know about these arguments.
         stand_ins: whether the images are photographs that stand in for the user's.
         snapshot: of the model, while it is `held`.
+        order: (N,) which of the user's images these are.
     """
 
     explainer: Callable[..., Any]
@@ -55,6 +56,7 @@ class Subject:
     notes: tuple[str, ...] = ()
     stand_ins: bool = False
     snapshot: Snapshot | None = None
+    order: Tensor | None = None
 
     @property
     def model_name(self) -> str:
@@ -132,6 +134,7 @@ def subject(
         amounts=given.amounts,
         notes=(*notes, *_mode_note(model)),
         stand_ins=inputs is None,
+        order=order,
     )
 
 

@@ -21,9 +21,11 @@ from .controls import (
 )
 from .gradients import gradient, input_x_gradient, integrated_gradients, smoothgrad, vargrad
 from .masks import occlusion
+from .random_masks import Track, mask_estimation, rise
 
 __all__ = [
     "CONTROLS",
+    "Track",
     "cached_maps",
     "center_prior",
     "constant",
@@ -39,9 +41,11 @@ __all__ = [
     "integrated_gradients",
     "laplacian",
     "local_deviation",
+    "mask_estimation",
     "noise",
     "noisy_sobel",
     "occlusion",
+    "rise",
     "smoothgrad",
     "sobel",
     "stale_model",

@@ -1,8 +1,8 @@
-"""Explainers that hide parts of the input and watch the target's score."""
+"""Explainers that hide parts of the input and watch the target's score: here windows, one after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from math import ceil
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ..outputs import Inputs, as_targets, class_scores
+from ..outputs import Inputs, as_targets, class_scores, logits
 from .inputs import (
     Parts,
     as_given,
@@ -25,6 +25,7 @@ from .inputs import (
 )
 
 Window: TypeAlias = "tuple[slice, ...]"
+Scorer: TypeAlias = "Callable[[list[Parts]], Tensor]"
 
 
 def occlusion(
@@ -52,7 +53,7 @@ def occlusion(
     parts = tuple(part.detach() for part in tensors(inputs))
     per_call = points_per_call(inputs, batch_size)
     with torch.no_grad():
-        score = _scorer(model, inputs, targets)
+        score = scorer(model, inputs, targets)
         clean = score([parts])
         maps = []
         for index, part in enumerate(parts):
@@ -63,27 +64,36 @@ def occlusion(
     return as_given(inputs, maps)
 
 
-def _scorer(model: Any, inputs: Inputs, targets: Any) -> Any:
-    """A function from a list of P variants of the inputs to their scores, (P, N)."""
+def scorer(model: Any, inputs: Inputs, targets: Any, output: str = "logit") -> Scorer:
+    """A function from a list of P variants of the inputs to the scores of their targets, (P, N).
+
+    `output` is one of `READINGS`. Raises ValueError for another, and what `class_scores` raises.
+    """
+    if output not in READINGS:
+        choices = " or ".join(map(repr, READINGS))
+        raise ValueError(f"output must be {choices}, got {output!r}.")
     targets = as_targets(targets, len(tensors(inputs)[0]))
 
     def score(points: list[Parts]) -> Tensor:
-        batch = as_given(inputs, joined(points))
-        return wide(class_scores(model, batch, repeated(targets, len(points)))).unflatten(
-            0, (len(points), -1)
-        )
+        batch, rows = as_given(inputs, joined(points)), repeated(targets, len(points))
+        return wide(class_scores(model, batch, rows, READINGS[output])).unflatten(0, (len(points), -1))
 
     return score
 
 
+def _probabilities(model: Any, inputs: Inputs) -> Tensor:
+    scores = wide(logits(model, inputs))
+    # Over a single logit the softmax is 1 whatever the input.
+    return scores.sigmoid() if scores.shape[1] == 1 else scores.softmax(1)
+
+
+READINGS = {"softmax": _probabilities, "logit": None}
+
+
 def _windows(part: Tensor, window: Any, stride: Any) -> Iterator[Window]:
-    sides = part.shape[2:]
-    if not sides:
-        raise ValueError(
-            f"occlusion needs inputs (N, C, *S) with a spatial dimension, got {tuple(part.shape)}."
-        )
-    windows = _per_dimension("window", window, [min(side, max(2, 2 * ceil(side / 14))) for side in sides])
-    strides = _per_dimension("stride", stride, [max(1, width // 2) for width in windows])
+    sides = spatial_sides("occlusion", part)
+    windows = per_dimension("window", window, [min(side, max(2, 2 * ceil(side / 14))) for side in sides])
+    strides = per_dimension("stride", stride, [max(1, width // 2) for width in windows])
     for side, width, step in zip(sides, windows, strides, strict=True):
         if width > side:
             raise ValueError(f"A window of {width} does not fit in a side of {side}.")
@@ -98,7 +108,15 @@ def _starts(side: int, width: int, step: int) -> range:
     return range(0, step * (ceil((side - width) / step) + 1), step)
 
 
-def _per_dimension(name: str, value: Any, default: list[int]) -> list[int]:
+def spatial_sides(name: str, part: Tensor) -> tuple[int, ...]:
+    """The spatial sides S of a tensor (N, C, *S); ValueError in the name of an explainer if there are none."""
+    if part.dim() < 3:
+        raise ValueError(f"{name} needs inputs (N, C, *S) with a spatial dimension, got {tuple(part.shape)}.")
+    return tuple(part.shape[2:])
+
+
+def per_dimension(name: str, value: Any, default: list[int]) -> list[int]:
+    """One whole number for each spatial dimension: those given, one for all, or the default for None."""
     if value is None:
         return default
     values = list(value) if isinstance(value, (tuple, list)) else [value] * len(default)

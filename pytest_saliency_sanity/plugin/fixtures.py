@@ -23,6 +23,7 @@ ASSERTIONS: Mapping[str, str] = {
     "assert_consistent": "check_consistency",
     "assert_contract": "check_contract",
     "assert_data_sensitive": "check_data_sensitivity",
+    "assert_localized": "check_localization",
     "assert_model_sensitive": "check_model_sensitivity",
     "assert_target_sensitive": "check_target_sensitivity",
 }
@@ -98,6 +99,12 @@ def assert_contract(saliency_case: Case) -> Assertion:
 def assert_data_sensitive(saliency_case: Case) -> Assertion:
     """assert_data_sensitive(explainer, make_model=None, train_set=None, inputs=None, ...): other data, another map."""
     return _filled("assert_data_sensitive", saliency_case)
+
+
+@pytest.fixture
+def assert_localized(saliency_case: Case) -> Assertion:
+    """assert_localized(explainer, model=None, inputs=None, ..., regions=None): the map points at the regions."""
+    return _filled("assert_localized", saliency_case)
 
 
 @pytest.fixture

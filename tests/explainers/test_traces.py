@@ -21,9 +21,11 @@ LITERATURE = (
     "gradcam",
     "guided_gradcam",
     "occlusion",
+    "rise",
+    "mask_estimation",
 )
 EVERY = (*LITERATURE, *CONTROLS)
-STOCHASTIC = {"smoothgrad", "vargrad", "noise", "noisy_sobel"}
+STOCHASTIC = {"smoothgrad", "vargrad", "rise", "mask_estimation", "noise", "noisy_sobel"}
 
 
 def named(name):

@@ -1,0 +1,285 @@
+"""Does a map point at the region that it should point at, better than the center and a random box do?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.contract import constant_findings, described, examine
+from pytest_saliency_sanity.checks.explanation import Breach, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
+from pytest_saliency_sanity.checks.options import check_thresholds
+from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.statistics.contrast import enough, mean_bounds
+from pytest_saliency_sanity.statistics.regions import (
+    as_masks,
+    intersection_over_union,
+    mass_inside,
+    maximum_inside,
+)
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="does not point at the region",
+    measures="is",
+    columns=("measure", "beside it", "value"),
+    code="misplaced",
+    passed="localized",
+)
+RANDOM_BOXES = 39
+WIDEST = 0.4  # share of the image from which a region is too large to be missed
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """How well maps point at regions, image by image.
+
+    Attributes:
+        iou: (n,) of the map's highest pixels, as many as the region has, with the region.
+        inside: (n,) 1 where the maximum is in the region.
+        mass: (n,) the share of the positive values in it.
+    """
+
+    iou: np.ndarray
+    inside: np.ndarray
+    mass: np.ndarray
+
+
+def check_localization(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    regions: Any = None,
+    box_format: str = "xyxy",
+    min_iou: float | None = None,
+    absolute: bool = False,
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+) -> Verdict:
+    """Whether an explainer's highest pixels lie in given regions.
+
+    Of each map as many pixels are taken as the region of the image has; their intersection over union with the
+    region is compared, image by image, with that of a centered disc and of random boxes of the same area. Without
+    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
+        model: the network; given back as it was.
+        inputs: (N, C, H, W) floating point, N >= 2.
+        targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
+        regions: boolean masks (N, H, W), or boxes (N, 4) in pixels, or for each image a tensor (k, 4) of boxes.
+        box_format: as in torchvision: "xyxy", "xywh" or "cxcywh".
+        min_iou: mean intersection over union that is needed; None means better than the references.
+        absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
+        labels, name, seed, profile, max_seconds, forward: as in `check_model_sensitivity`.
+
+    Returns:
+        The verdict. Pointing game (Zhang et al. 2016) and mass inside (Arras et al. 2022) are shown beside it.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+    """
+    if min_iou is not None:
+        check_thresholds(min_iou=min_iou)
+    _check_given(inputs, regions)
+    began = time.monotonic()
+    audited = subject(
+        explainer, model, inputs, targets,
+        labels=labels, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
+    )  # fmt: skip
+    masks = as_masks(regions, (len(inputs), *inputs.shape[2:]), box_format=box_format)[audited.order]
+    meter = Meter(began + audited.amounts.max_seconds)
+    stages, evidence, exception = (), {}, None
+    findings = gates.accuracy_findings(audited) or _size_findings(masks)
+    try:
+        if not findings:
+            with held(audited) as kept:
+                first = examine(kept, meter)
+                findings = constant_findings(first)
+                evidence = described(first)
+                maps = None if findings else _explained(kept, meter, absolute)
+            stages = () if findings else _stages(audited, maps, masks, min_iou)
+    except Breach as breach:
+        findings, exception = (breach.finding,), breach.cause
+    except OutOfBudget:
+        findings = (_budget_finding(audited, meter),)
+    return concluded(
+        Verdict(
+            check="localization",
+            explainer=audited.name,
+            model=audited.model_name,
+            claim=CLAIM,
+            seed=audited.seed,
+            stages=stages,
+            findings=findings,
+            notes=audited.notes,
+            caveats=gates.caveats(audited),
+            evidence={
+                "explainer": evidence,
+                "share_of_the_image": float(masks.float().mean()),
+                "cost": meter.evidence(time.monotonic() - began),
+            },
+            exception=exception,
+        )
+    )
+
+
+def assert_localized(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
+) -> Verdict:
+    """`check_localization`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(check_localization(explainer, model, inputs, targets, **options))
+
+
+def _check_given(inputs: Any, regions: Any) -> None:
+    if regions is None:
+        raise TypeError(
+            "there are no regions: pass regions= (boxes or boolean masks), or define the fixture saliency_regions "
+            "in conftest.py"
+        )
+    if not isinstance(inputs, Tensor) or inputs.ndim != 4:
+        shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(f"regions belong to images: inputs must be a tensor (N, C, H, W), not {shape}")
+
+
+def _size_findings(masks: Tensor) -> tuple[Finding, ...]:
+    share = float(masks.float().mean())
+    if share <= WIDEST:
+        return ()
+    sentence = (
+        f"the regions cover {share:.0%} of the images; above {WIDEST:.0%} a map can hardly miss them, and nothing "
+        f"can be shown"
+    )
+    return (Finding("gate.regions", "inconclusive", sentence),)
+
+
+def _explained(kept: Subject, meter: Meter, absolute: bool) -> Tensor:
+    """(n, H, W) maps on the CPU."""
+    chunks = torch.arange(kept.images).split(_CHUNK)
+    maps = [
+        explain(kept, meter, index, stream_of(kept.seed, "images", int(index[0])))[0].cpu()
+        for index in chunks
+    ]
+    whole = torch.cat(maps).float()
+    return whole.abs() if absolute else whole
+
+
+def pointing(maps: Tensor, masks: Tensor) -> Pointing:
+    """How well maps (n, H, W) point at regions (n, H, W) bool."""
+    chosen = torch.stack([_highest(one, int(mask.sum())) for one, mask in zip(maps, masks, strict=True)])
+    measures = (
+        intersection_over_union(chosen, masks),
+        maximum_inside(maps, masks),
+        mass_inside(maps, masks),
+    )
+    return Pointing(*(measure.double().numpy() for measure in measures))
+
+
+def _highest(one: Tensor, count: int) -> Tensor:
+    """(H, W) bool: the `count` highest pixels; of equal ones the first in reading order."""
+    order = one.flatten().sort(descending=True, stable=True).indices[:count]
+    return torch.zeros(one.numel(), dtype=torch.bool).index_fill_(0, order, True).view(one.shape)
+
+
+def random_boxes_iou(masks: Tensor, seed: int) -> np.ndarray:
+    """(n,) mean intersection over union of a region with square boxes of its area, placed uniformly."""
+    height, width = masks.shape[1:]
+    values = []
+    for number, mask in enumerate(masks):
+        random = np.random.default_rng([seed, number])
+        side = max(round(float(mask.sum()) ** 0.5), 1)
+        rows, columns = min(side, height), min(side, width)
+        boxes = torch.zeros(RANDOM_BOXES, height, width, dtype=torch.bool)
+        for box in boxes:
+            top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
+            box[top : top + rows, left : left + columns] = True
+        values.append(float(intersection_over_union(boxes, mask.expand_as(boxes)).mean()))
+    return np.array(values)
+
+
+def _stages(audited: Subject, maps: Tensor, masks: Tensor, min_iou: float | None) -> tuple[Stage, ...]:
+    found = pointing(maps, masks)
+    center = pointing(_summed(controls.center_prior(None, audited.inputs[0], None)), masks)
+    boxes = random_boxes_iou(masks, audited.seed)
+    references = {"the center": center.iou, "a random box": boxes}
+    detail = ", ".join(f"{name} {values.mean():.2f}" for name, values in references.items())
+    return (
+        _stage("IoU", detail, "the mean IoU of its highest pixels with the region", found.iou, min_iou),
+        *(_beats(name, found.iou, values, min_iou is None) for name, values in references.items()),
+        _shown("pointing game", center.inside, found.inside),
+        _shown("mass inside", center.mass, found.mass),
+    )
+
+
+def _beats(name: str, iou: np.ndarray, reference: np.ndarray, judged: bool) -> Stage:
+    sentence = f"the IoU of its highest pixels above that of {name}"
+    return _stage(f"IoU − {name}", "on the same images", sentence, iou - reference, 0.0, judged)
+
+
+def _shown(name: str, center: np.ndarray, values: np.ndarray) -> Stage:
+    return _stage(name, f"the center {center.mean():.2f}", name, values, float(center.mean()), False)
+
+
+def _stage(
+    name: str, detail: str, sentence: str, values: np.ndarray, line: float | None, judged: bool = True
+) -> Stage:
+    """A mean over images; without a line it is shown."""
+    judged, line = judged and line is not None, line or 0.0
+    column = values[:, None]
+    mean, lower, upper = mean_bounds(column, ALPHA_PASS, ALPHA_FAIL)
+    needed = enough(column - line, ALPHA_PASS if mean > line else ALPHA_FAIL)
+    return Stage(
+        name=name,
+        detail=detail,
+        sentence=sentence,
+        judged=judged,
+        statistic=mean,
+        lower=lower,
+        upper=upper,
+        fail_below=line,
+        pass_above=line,
+        alpha_fail=ALPHA_FAIL,
+        alpha_pass=ALPHA_PASS,
+        images=len(values),
+        draws=1,
+        evidence={"settled_by": settlement(needed, column.shape)},
+    )
+
+
+def _summed(maps: Tensor) -> Tensor:
+    return (maps.sum(1) if maps.ndim == 4 else maps).float().cpu()
+
+
+def _budget_finding(audited: Subject, meter: Meter) -> Finding:
+    sentence = (
+        f"the budget of {audited.amounts.max_seconds:g} s ended after {meter.images} maps; raise max_seconds"
+    )
+    return Finding("budget", "inconclusive", sentence)

@@ -1,0 +1,172 @@
+"""Maps that point at a planted object pass, others do not; the references, the words and the bad input."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import (
+    SanityCheckFailed,
+    Verdict,
+    assert_localized,
+    check_localization,
+    explainers,
+)
+from pytest_saliency_sanity.checks.localization import pointing, random_boxes_iou
+from pytest_saliency_sanity.explainers import CONTROLS, input_x_gradient
+from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from tests.planted import planted_cnn
+
+
+def checked(explainer: Any, data: PlantedImages | None = None, network: int = 0, **options: Any) -> Verdict:
+    data = data or planted_images(24, 3)
+    given = {"regions": data.masks, "labels": data.labels, **options}
+    return check_localization(explainer, planted_cnn(network), data.images, data.labels, **given)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["occlusion", "integrated_gradients", "input_x_gradient", "gradcam"])
+def test_what_points_at_the_object_passes(name: str, seed: int) -> None:
+    verdict = checked(getattr(explainers, name), planted_images(24, seed), network=seed)
+    assert (verdict.outcome, verdict.reason) == ("pass", "localized"), verdict
+
+
+def test_rise_passes() -> None:
+    assert checked(partial(explainers.rise, samples=300), name="rise").outcome == "pass"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["sobel", "noise", "center_prior", "input_copy", "constant"])
+def test_what_does_not_point_at_it_does_not_pass(name: str, seed: int) -> None:
+    verdict = checked(CONTROLS[name](), planted_images(24, seed), network=seed, name=name)
+    assert verdict.outcome in ("fail", "inconclusive")
+    assert verdict.outcome == "fail" or name in ("noise", "center_prior")
+
+
+def test_the_object_itself_scores_one() -> None:
+    data = planted_images(12, 5)
+
+    def oracle(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        where = [int((data.images == one).all(3).all(2).all(1).nonzero()[0]) for one in inputs]
+        return data.masks[where].float() + 0.01 * inputs[:, 0]
+
+    stages = {stage.name: stage.statistic for stage in checked(oracle, data).stages}
+    assert stages["IoU"] == 1 and stages["pointing game"] == 1
+    assert stages["IoU − the center"] == pytest.approx(1 - _center(data), abs=1e-6)
+
+
+def _center(data: PlantedImages) -> float:
+    rows = torch.arange(32) - 15.5
+    near = -(rows[:, None] ** 2 + rows[None] ** 2)
+    values = []
+    for mask in data.masks:
+        order = near.flatten().sort(descending=True, stable=True).indices[: int(mask.sum())]
+        disc = torch.zeros(1024, dtype=torch.bool).index_fill_(0, order, True).view(32, 32)
+        values.append(float((disc & mask).sum() / (disc | mask).sum()))
+    return float(np.mean(values))
+
+
+def test_a_demanded_iou_decides_alone() -> None:
+    assert checked(input_x_gradient, min_iou=0.1).outcome == "pass"
+    verdict = checked(input_x_gradient, min_iou=0.9)
+    assert verdict.outcome == "fail"
+    assert re.match(
+        r"input_x_gradient does not point at the region: 0\.\d\d is the mean IoU of its highest pixels with the region "
+        r"\(99 % upper bound 0\.\d\d < 0\.90\)",
+        verdict.summary,
+    )
+    assert [stage.name for stage in verdict.judged] == ["IoU"]
+
+
+def test_boxes_are_regions_too() -> None:
+    data = planted_images(24, 3)
+    as_boxes = checked(input_x_gradient, data, regions=data.boxes)
+    masks = torch.zeros_like(data.masks)
+    for mask, (left, top, right, bottom) in zip(masks, data.boxes.tolist(), strict=True):
+        mask[top:bottom, left:right] = True
+    assert as_boxes.stages == checked(input_x_gradient, data, regions=masks).stages
+
+
+def test_regions_follow_the_images_that_are_chosen() -> None:
+    """Of many images a sample is explained: each with its own region."""
+    data = planted_images(60, 4)
+    verdict = checked(explainers.integrated_gradients, data)
+    assert verdict.stages[0].images == 32
+    assert verdict.stages[0].statistic > 0.15
+
+
+def test_the_message_of_a_failure() -> None:
+    lines = str(checked(CONTROLS["sobel"](), name="sobel")).splitlines()
+    assert re.fullmatch(
+        r"sobel does not point at the region: -0\.\d\d is the IoU of its highest pixels above that of "
+        r"(the center|a random box) \(99 % upper bound -0\.\d\d < 0\.00\)",
+        lines[0],
+    )
+    assert re.match(r"  measure +beside it +value +interval +verdict", lines[2])
+    assert re.match(r"  IoU +the center 0\.\d\d, a random box 0\.\d\d +0\.0\d .*\(shown only\)", lines[3])
+    assert re.match(r"  pointing game +the center 0\.\d\d ", lines[6])
+
+
+def test_random_boxes_have_the_area_and_cannot_know_the_object() -> None:
+    mask = torch.zeros(1, 20, 20, dtype=torch.bool)
+    mask[0, :4, :4] = True
+    own = [float(random_boxes_iou(mask, seed)[0]) for seed in range(30)]
+    expected = np.mean([
+        (4 - i) * (4 - j) / (32 - (4 - i) * (4 - j)) if i < 4 and j < 4 else 0 for i in range(17) for j in range(17)
+    ])  # fmt: skip
+    assert np.mean(own) == pytest.approx(expected, abs=0.01)
+
+
+def test_the_highest_pixels_are_as_many_as_the_region_has() -> None:
+    maps = torch.arange(16.0).view(1, 4, 4)
+    mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+    mask[0, 3, 2:] = True
+    mask[0, 0, 0] = True
+    found = pointing(maps, mask)  # 13, 14 and 15 against 0, 14 and 15
+    assert found.iou[0] == pytest.approx(2 / 4)
+    assert found.inside[0] == 1
+
+
+@pytest.mark.parametrize(
+    "options, error, sentence",
+    [
+        ({"regions": None}, TypeError, "there are no regions: pass regions= (boxes or boolean masks)"),
+        ({"min_iou": 1.5}, ValueError, "min_iou must lie between 0 and 1, not 1.5"),
+        ({"regions": torch.tensor([[0, 0, 40, 4]] * 24)}, ValueError, "40"),
+        ({"regions": torch.zeros(24, 32, 32, dtype=torch.bool)}, ValueError, "region"),
+        ({"regions": torch.ones(5, 32, 32, dtype=torch.bool)}, ValueError, "24"),
+        ({"box_format": "corners", "regions": torch.ones(24, 4)}, ValueError, "xyxy, xywh, cxcywh"),
+    ],
+)
+def test_bad_input(options: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=re.escape(sentence)):
+        checked(input_x_gradient, **options)
+
+
+def test_regions_belong_to_images() -> None:
+    sentence = "regions belong to images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        check_localization(
+            input_x_gradient, nn.Flatten(), torch.rand(4, 3, 8), regions=torch.ones(4, 8, 8, dtype=torch.bool)
+        )
+
+
+def test_regions_that_nobody_can_miss() -> None:
+    wide = torch.ones(24, 32, 32, dtype=torch.bool)
+    verdict = checked(input_x_gradient, regions=wide)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
+    assert "the regions cover 100% of the images" in verdict.summary
+
+
+def test_the_assertion_raises() -> None:
+    data = planted_images(24, 3)
+    with pytest.raises(SanityCheckFailed, match=r"^sobel does not point at the region"):
+        assert_localized(
+            CONTROLS["sobel"](), planted_cnn(), data.images, data.labels, regions=data.masks, name="sobel"
+        )
