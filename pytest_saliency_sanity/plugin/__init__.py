@@ -12,6 +12,7 @@ from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest find
     assert_consistent,
     assert_contract,
     assert_data_sensitive,
+    assert_insertion_deletion,
     assert_localized,
     assert_model_sensitive,
     assert_target_sensitive,

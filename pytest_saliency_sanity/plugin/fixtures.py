@@ -23,6 +23,7 @@ ASSERTIONS: Mapping[str, str] = {
     "assert_consistent": "check_consistency",
     "assert_contract": "check_contract",
     "assert_data_sensitive": "check_data_sensitivity",
+    "assert_insertion_deletion": "check_insertion_deletion",
     "assert_localized": "check_localization",
     "assert_model_sensitive": "check_model_sensitivity",
     "assert_target_sensitive": "check_target_sensitivity",
@@ -99,6 +100,12 @@ def assert_contract(saliency_case: Case) -> Assertion:
 def assert_data_sensitive(saliency_case: Case) -> Assertion:
     """assert_data_sensitive(explainer, make_model=None, train_set=None, inputs=None, ...): other data, another map."""
     return _filled("assert_data_sensitive", saliency_case)
+
+
+@pytest.fixture
+def assert_insertion_deletion(saliency_case: Case) -> Assertion:
+    """assert_insertion_deletion(explainer, model=None, inputs=None, ...): the score follows the relevant pixels."""
+    return _filled("assert_insertion_deletion", saliency_case)
 
 
 @pytest.fixture

@@ -1,0 +1,297 @@
+"""Does the model's score follow the pixels that a map calls relevant?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.contract import constant_findings, described, examine
+from pytest_saliency_sanity.checks.explanation import Breach, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
+from pytest_saliency_sanity.checks.options import check_thresholds
+from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.perturbations.insertion import (
+    RISE,
+    Curves,
+    area_between,
+    least_first,
+    perturbation_curves,
+    ranked,
+    smooth_random_maps,
+)
+from pytest_saliency_sanity.statistics.sign_flips import sign_flip_bounds, sign_flip_p
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="does not rank the pixels that the score depends on",
+    measures="is",
+    columns=("measure", "how", "value"),
+    code="irrelevant",
+    passed="relevant",
+)
+RELATIVE_STEPS = 28
+_CHUNK = 8
+_REFERENCES: Mapping[str, Callable[..., Tensor]] = {
+    "Sobel": controls.sobel,
+    "the center": controls.center_prior,
+    "|x − mean|": lambda model, inputs, targets: (inputs - inputs.flatten(2).mean(2)[..., None, None]).abs(),
+}
+
+
+def check_insertion_deletion(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    min_insertion: float | None = None,
+    max_deletion: float | None = None,
+    steps: int | None = None,
+    infill: Any = None,
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Verdict:
+    """Whether the score falls as the most relevant pixels are deleted, and rises as they are inserted.
+
+    Without thresholds the claim is relative: the area between the deletion curves of the least and of the most
+    relevant pixels first is larger than that of a random map of the same smoothness, image by image (sign-flip test,
+    28 steps). With `min_insertion` or `max_deletion` it is RISE's protocol, 224 steps where there are so many pixels:
+    the mean area under the curve is held against the threshold.
+
+    A large area does not make an explanation faithful: image × Sobel beats honest gradients on it. That an explainer
+    is no better than Sobel, a centered disc or |x − mean| is a note.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
+        model: the network; given back as it was.
+        inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
+        targets: (N,) int64; None means the model's own prediction.
+        min_insertion: mean area under the insertion curve that is needed, of the softmax score.
+        max_deletion: mean area under the deletion curve that may not be exceeded.
+        steps: of the curves; None means as above.
+        infill: "zero", "blur", "noisy_linear" or a tensor; None means zero for deletion and blur for insertion.
+        labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
+
+    Returns:
+        The verdict; `evidence["curves"]` holds each image's curves, `evidence["auc"]` raw and normalized areas.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: Petsiuk, Das and Saenko 2018 (RISE), section 4.3; area between the curves: Schulz et al. 2020.
+    """
+    thresholds = {"min_insertion": min_insertion, "max_deletion": max_deletion}
+    check_thresholds(**{key: value for key, value in thresholds.items() if value is not None})
+    began = time.monotonic()
+    audited = subject(
+        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
+        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+    )  # fmt: skip
+    _check_images(audited)
+    meter = Meter(began + audited.amounts.max_seconds)
+    stages, evidence, exception, notes = (), {}, None, ()
+    findings = gates.accuracy_findings(audited)
+    try:
+        if not findings:
+            with held(audited) as kept:
+                first = examine(kept, meter)
+                findings = constant_findings(first)
+                evidence = {"explainer": described(first)}
+                if not findings:
+                    found = (
+                        _absolute if any(value is not None for value in thresholds.values()) else _relative
+                    )
+                    stages, more, notes = found(kept, _explained(kept, meter), steps, infill, thresholds)
+                    evidence = {**evidence, **more}
+    except Breach as breach:
+        findings, exception = (breach.finding,), breach.cause
+    except OutOfBudget:
+        findings = (_budget_finding(audited, meter),)
+    return concluded(
+        Verdict(
+            check="insertion_deletion",
+            explainer=audited.name,
+            model=audited.model_name,
+            claim=CLAIM,
+            seed=audited.seed,
+            stages=stages,
+            findings=findings,
+            notes=(*audited.notes, *notes),
+            caveats=gates.caveats(audited),
+            evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
+            exception=exception,
+        )
+    )
+
+
+def assert_insertion_deletion(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
+) -> Verdict:
+    """`check_insertion_deletion`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(check_insertion_deletion(explainer, model, inputs, targets, **options))
+
+
+def _check_images(audited: Subject) -> None:
+    if audited.packed or audited.inputs[0].ndim != 4:
+        shapes = ", ".join(str(tuple(part.shape)) for part in audited.inputs)
+        raise ValueError(
+            f"pixels are deleted from images: inputs must be a tensor (N, C, H, W), not {shapes}"
+        )
+
+
+def _explained(kept: Subject, meter: Meter) -> Tensor:
+    """(n, H, W) maps of as many images as the profile has."""
+    index = torch.arange(min(kept.images, kept.amounts.images))
+    chunks = [
+        explain(kept, meter, one, stream_of(kept.seed, "images", int(one[0]))) for one in index.split(_CHUNK)
+    ]
+    return torch.cat([chunk[0] for chunk in chunks])
+
+
+def _curves(
+    kept: Subject, rankings: Tensor, modes: tuple[str, ...], steps: int | None, infill: Any
+) -> Curves:
+    n = rankings.shape[-2]
+    with replayed(kept.seed):
+        return perturbation_curves(
+            kept.model, kept.inputs[0][:n], rankings, kept.targets[:n],
+            steps=steps, infill=RISE if infill is None else infill, modes=modes,
+            score="logit" if kept.classes == 1 else "softmax", seed=kept.seed, forward=kept.forward,
+        )  # fmt: skip
+
+
+def _absolute(
+    kept: Subject, maps: Tensor, steps: int | None, infill: Any, thresholds: Mapping[str, float | None]
+) -> tuple[tuple[Stage, ...], dict[str, Any], tuple[str, ...]]:
+    """RISE's protocol against the user's thresholds."""
+    curves = _curves(kept, ranked(maps, kept.seed)[None], ("insertion", "deletion"), steps, infill)
+    areas = {mode: _numbers(values[0]) for mode, values in curves.aucs.items()}
+    stages = tuple(
+        _area_stage(mode, areas[mode], thresholds, curves.scores[mode].shape[-1] - 1) for mode in areas
+    )
+    normalized = {mode: values[0] for mode, values in curves.normalized_aucs.items()}
+    evidence = {
+        "curves": {mode: values[0] for mode, values in curves.scores.items()},
+        "auc": {"raw": areas, "normalized": normalized},
+    }
+    return stages, evidence, ()
+
+
+def _area_stage(mode: str, areas: np.ndarray, thresholds: Mapping[str, float | None], steps: int) -> Stage:
+    line = thresholds["min_insertion" if mode == "insertion" else "max_deletion"]
+    shown = float(areas.mean()) if line is None else line
+    more_is_better = mode == "insertion"
+    lines = ("fail_below", "pass_above") if more_is_better else ("fail_above", "pass_below")
+    return _stage(
+        f"{mode} AUC", f"{steps} steps", f"the area under the {mode} curve", areas,
+        dict.fromkeys(lines, shown), judged=line is not None,
+    )  # fmt: skip
+
+
+def _relative(
+    kept: Subject, maps: Tensor, steps: int | None, infill: Any, thresholds: Mapping[str, float | None]
+) -> tuple[tuple[Stage, ...], dict[str, Any], tuple[str, ...]]:
+    """The area between the curves beside that of random maps and of the references."""
+    n = len(maps)
+    images, targets = kept.inputs[0][:n], kept.targets[:n]
+    rivals = {"a random map": smooth_random_maps(maps, kept.seed)}
+    rivals |= {name: _summed(made(kept.model, images, targets)) for name, made in _REFERENCES.items()}
+    orders = [ranked(one, kept.seed) for one in (maps, *rivals.values())]
+    rankings = torch.stack([ranking for order in orders for ranking in (order, least_first(order))])
+    steps = min(RELATIVE_STEPS, maps[0].numel()) if steps is None else steps
+    curves = _curves(kept, rankings, ("deletion",), steps, infill)
+    scores = curves.scores["deletion"]
+    own, *others = (_numbers(area_between(scores[2 * i + 1], scores[2 * i])) for i in range(len(orders)))
+    beside = dict(zip(rivals, others, strict=True))
+    stages = tuple(_advantage(name, own, area, kept.seed) for name, area in beside.items())
+    areas = {"explainer": own, **beside}
+    evidence = {"areas": areas, "curves": {"most_first": scores[0], "least_first": scores[1]}}
+    return stages, evidence, _warnings(stages[1:])
+
+
+def _advantage(name: str, own: np.ndarray, other: np.ndarray, seed: int) -> Stage:
+    judged = name == "a random map"
+    return _stage(
+        f"above {name}", f"area between the curves {own.mean():.2f}, of {name} {other.mean():.2f}",
+        f"its area between the deletion curves above that of {name}", own - other,
+        {"fail_below": 0.0, "pass_above": 0.0}, judged=judged, seed=seed,
+    )  # fmt: skip
+
+
+def _warnings(stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    beaten_by = [stage.name.removeprefix("above ") for stage in stages if stage.outcome != "pass"]
+    if not beaten_by:
+        return ()
+    return (f"it is not shown to be better than {', '.join(beaten_by)}, which know no model",)
+
+
+def _stage(
+    name: str,
+    detail: str,
+    sentence: str,
+    values: np.ndarray,
+    lines: Mapping[str, float],
+    *,
+    judged: bool,
+    seed: int = 0,
+) -> Stage:
+    more_is_better = "pass_above" in lines
+    levels = (ALPHA_PASS, ALPHA_FAIL) if more_is_better else (ALPHA_FAIL, ALPHA_PASS)
+    lower, upper = sign_flip_bounds(values, *levels, seed)
+    line = next(iter(lines.values()))
+    return Stage(
+        name=name,
+        detail=detail,
+        sentence=sentence,
+        judged=judged,
+        statistic=float(values.mean()),
+        lower=lower,
+        upper=upper,
+        alpha_fail=ALPHA_FAIL,
+        alpha_pass=ALPHA_PASS,
+        images=len(values),
+        draws=1,
+        evidence={"p_value": sign_flip_p(values - line, seed), "settled_by": "more images may tell"},
+        **lines,
+    )
+
+
+def _numbers(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
+
+
+def _summed(maps: Tensor) -> Tensor:
+    return (maps.sum(1) if maps.ndim == 4 else maps).detach()
+
+
+def _budget_finding(audited: Subject, meter: Meter) -> Finding:
+    sentence = (
+        f"the budget of {audited.amounts.max_seconds:g} s ended after {meter.images} maps; raise max_seconds"
+    )
+    return Finding("budget", "inconclusive", sentence)

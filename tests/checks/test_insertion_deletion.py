@@ -1,0 +1,131 @@
+"""What ranks the planted object first passes; thresholds, references, words and bad input."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pytest_saliency_sanity import (
+    SanityCheckFailed,
+    Verdict,
+    assert_insertion_deletion,
+    check_insertion_deletion,
+    explainers,
+)
+from pytest_saliency_sanity.explainers import CONTROLS, occlusion
+from pytest_saliency_sanity.perturbations.insertion import auc
+from pytest_saliency_sanity.planted import planted_images
+from tests.planted import planted_cnn
+
+
+def checked(explainer: Any, seed: int = 3, network: int = 0, **options: Any) -> Verdict:
+    data = planted_images(16, seed)
+    given = {"labels": data.labels, **options}
+    return check_insertion_deletion(explainer, planted_cnn(network), data.images, data.labels, **given)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_finds_the_object_passes(seed: int) -> None:
+    verdict = checked(occlusion, seed, network=seed)
+    assert (verdict.outcome, verdict.reason) == ("pass", "relevant"), verdict
+
+
+def test_rise_passes() -> None:
+    assert checked(partial(explainers.rise, samples=200), name="rise").outcome == "pass"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_and_what_is_against_the_class_do_not(seed: int) -> None:
+    def against(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return -occlusion(model, inputs, targets)
+
+    assert checked(CONTROLS["noise"](), seed, network=seed).outcome in ("inconclusive", "fail")
+    verdict = checked(against, seed, network=seed)
+    assert (verdict.outcome, verdict.reason) == ("fail", "irrelevant")
+    assert verdict.evidence["areas"]["a random map"]
+
+
+@pytest.mark.extended
+def test_noise_passes_as_rarely_as_the_level_says() -> None:
+    passed = sum(checked(CONTROLS["noise"](), seed).outcome == "pass" for seed in range(20))
+    assert passed <= 4
+
+
+def test_what_knows_no_model_is_a_note() -> None:
+    """Curves cannot recognize an edge detector: that is said, and does not decide."""
+    verdict = checked(CONTROLS["sobel"](), name="sobel")
+    assert "it is not shown to be better than Sobel" in str(verdict)
+    assert [stage.name for stage in verdict.judged] == ["above a random map"]
+    assert {stage.name for stage in verdict.stages} == {
+        "above a random map", "above Sobel", "above the center", "above |x − mean|",
+    }  # fmt: skip
+
+
+def test_thresholds_are_held_against_rises_curves() -> None:
+    verdict = checked(occlusion, min_insertion=0.3, max_deletion=0.6)
+    assert verdict.outcome == "pass"
+    curves = verdict.evidence["curves"]
+    assert np.shape(curves["insertion"]) == (16, 225)
+    means = {mode: float(auc(torch.tensor(curve)).mean()) for mode, curve in curves.items()}
+    stages = {stage.name: stage.statistic for stage in verdict.stages}
+    assert stages["insertion AUC"] == pytest.approx(means["insertion"], abs=1e-6)
+    assert stages["deletion AUC"] == pytest.approx(means["deletion"], abs=1e-6)
+    assert set(verdict.evidence["auc"]) == {"raw", "normalized"}
+
+
+@pytest.mark.parametrize(
+    "options, outcome, judged",
+    [
+        ({"min_insertion": 0.99}, "fail", ["insertion AUC"]),
+        ({"max_deletion": 0.01}, "fail", ["deletion AUC"]),
+        ({"min_insertion": 0.05}, "pass", ["insertion AUC"]),
+        ({"max_deletion": 0.99, "steps": 16}, "pass", ["deletion AUC"]),
+    ],
+)
+def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: list[str]) -> None:
+    verdict = checked(occlusion, **options)
+    assert verdict.outcome == outcome
+    assert [stage.name for stage in verdict.judged] == judged
+
+
+def test_the_message_of_a_failure() -> None:
+    summary = checked(occlusion, min_insertion=0.99).summary
+    assert re.fullmatch(
+        r"occlusion does not rank the pixels that the score depends on: 0\.\d\d is the area under the insertion curve "
+        r"\(99 % upper bound 0\.\d\d < 0\.99\)",
+        summary,
+    )
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"min_insertion": 2}, "min_insertion must lie between 0 and 1, not 2"),
+        ({"max_deletion": "low"}, "max_deletion must lie between 0 and 1, not 'low'"),
+        ({"infill": "snow"}, "noisy_linear"),
+        ({"steps": 0}, "steps"),
+    ],
+)
+def test_bad_input(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        checked(occlusion, **options)
+
+
+def test_pixels_are_deleted_from_images() -> None:
+    sentence = "pixels are deleted from images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        check_insertion_deletion(occlusion, nn.Flatten(), torch.rand(4, 3, 8))
+
+
+def test_the_model_is_given_back_and_the_assertion_raises() -> None:
+    model, data = planted_cnn().train(), planted_images(16, 3)
+    with pytest.raises(SanityCheckFailed, match=r"^occlusion does not rank"):
+        assert_insertion_deletion(occlusion, model, data.images, data.labels, min_insertion=0.99)
+    assert model.training
+    assert not any(parameter.grad is not None for parameter in model.parameters())
