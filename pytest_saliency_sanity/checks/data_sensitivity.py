@@ -13,7 +13,7 @@ import torch
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks.comparison import Comparison, run
 from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.diagnosis import hint_of_data_blindness
+from pytest_saliency_sanity.checks.diagnosis import hint_of_data_blindness, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter, stream_of
 from pytest_saliency_sanity.checks.memorization import (
     distinct,
@@ -293,6 +293,8 @@ def _notes(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _hint(comparison: Comparison, verdict: Verdict) -> str:
+    if verdict.reason == "bound" and comparison.begun is not None and comparison.begun.one_sided:
+        return hint_of_open_question(comparison.subject, one_sided=True)
     if verdict.outcome != "fail" or verdict.findings:
         return ""
     return hint_of_data_blindness(comparison.subject, comparison.first, verdict.stages[0].statistic)

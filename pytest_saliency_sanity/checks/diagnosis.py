@@ -15,6 +15,10 @@ from pytest_saliency_sanity.settings import PROFILES
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 from pytest_saliency_sanity.verdict import Stage
 
+_ONE_SIDED = (
+    "a signed map would tell more: of maps with one sign only what is close to 1 is evidence against them "
+    "(captum's Saliency takes the absolute value unless abs=False)"
+)
 RESEMBLES = 0.6  # rank correlation from which a map is said to look like an edge filter's
 EQUALS = 0.95  # from which it is said to be a copy
 NOISY = 0.2  # free runs that agree less than this are noise
@@ -61,12 +65,19 @@ def hint_of_data_blindness(subject: Subject, first: Examination, survived: float
     return _edges(subject, first)[1] or _partly()
 
 
-def hint_of_open_question(subject: Subject) -> str:
-    """How to get the images and draws that an open question asks for."""
-    images, draws = 2 * PROFILES["release"].images, 4 * PROFILES["release"].draws
+def hint_of_open_question(subject: Subject, one_sided: bool) -> str:
+    """How to settle what the bounds leave open."""
+    if one_sided:
+        return _ONE_SIDED
     if subject.amounts.name == "release":
-        return ""
-    return f"the profile 'release' goes up to {images} images and {draws} draws; here were {subject.images} images"
+        return (
+            "no profile takes more; what stays open lies too close to the line: settle on another threshold="
+        )
+    images, draws = 2 * PROFILES["release"].images, 4 * PROFILES["release"].draws
+    return (
+        f"the profile 'release' goes up to {images} images and {draws} draws; here were {subject.images} images. Where "
+        f"more would be needed it lies too close to the line: settle on another threshold="
+    )
 
 
 def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None) -> str:

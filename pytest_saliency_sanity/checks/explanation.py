@@ -125,7 +125,15 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
     except Exception as error:
         text = str(error).strip().splitlines()
         first = f": {text[0]}" if text else ""
-        raise Breach("contract.exception", f"it raised {type(error).__name__}{first}", error) from error
+        raise Breach(
+            "contract.exception", f"it raised {type(error).__name__}{first}{_call(error)}", error
+        ) from error
+
+
+def _call(error: Exception) -> str:
+    """A reminder, where the arguments may have been taken for others."""
+    mistaken = isinstance(error, (TypeError, AttributeError, AssertionError))
+    return " (it is called as explainer(model, inputs, targets))" if mistaken else ""
 
 
 def _check_untouched(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> None:

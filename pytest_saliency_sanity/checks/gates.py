@@ -40,8 +40,8 @@ def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
         )
         return (Finding("gate.accuracy", "inconclusive", sentence),)
     sentence = (
-        f"the model predicts {hits} of {subject.images} labels, no better than chance ({chance:.2f}); its maps "
-        f"cannot show whether they depend on what it learned"
+        f"the model predicts {hits} of {subject.images} labels correctly, no better than chance ({chance:.2f}, "
+        f"that of a constant answer); its maps cannot show whether they depend on what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)
 

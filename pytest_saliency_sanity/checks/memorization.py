@@ -30,6 +30,7 @@ def memorization_findings(network: Network, budget: float) -> tuple[Finding, ...
     reason = "gate.memorization" if network.labels == "permuted" else "gate.training"
     advice = {
         "seconds": "raise max_seconds",
+        "trainer": "does it train on the dataset that it is given?",
         "epochs": "the network may be too small to memorize so many samples: take fewer, a larger network, or "
         "raise max_epochs",
     }.get(network.ended, "")

@@ -35,10 +35,6 @@ SIGNED = (
 ONE_SIDED = 0.8
 DEPTHS = ("head", "upper", "half", "all")
 EVERY = "every"
-ONE_SIDED_HINT = (
-    "a signed map would tell more: of maps with one sign only what is close to 1 is evidence against them "
-    "(captum's Saliency takes the absolute value unless abs=False)"
-)
 
 
 def check_model_sensitivity(
@@ -209,5 +205,5 @@ def _hint(audit: Audit, verdict: Verdict) -> str:
     if verdict.outcome == "fail" and not verdict.findings:
         return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps)
     if verdict.reason == "bound":
-        return ONE_SIDED_HINT if audit.begun.one_sided else hint_of_open_question(audit.subject)
+        return hint_of_open_question(audit.subject, audit.begun.one_sided)
     return hint_of_equality(audit.subject, audit.first, audit.gradient_maps)

@@ -191,7 +191,7 @@ def _averaged(sample: Sample) -> Sample:
 def _verdict(audit: Audit, findings: tuple[Finding, ...], stages: tuple[Stage, ...]) -> Verdict:
     plain = verdict_of(audit, "target_sensitivity", CLAIM, findings, stages)
     if plain.reason == "bound":
-        return replace(plain, hint=hint_of_open_question(audit.subject))
+        return replace(plain, hint=hint_of_open_question(audit.subject, audit.begun.one_sided))
     if plain.outcome != "fail" or findings:
         return plain
     return replace(plain, hint=hint_of_class_blindness(audit.subject, audit.first, stages[0].statistic))

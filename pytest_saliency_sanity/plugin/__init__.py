@@ -55,6 +55,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("saliency_training")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    fixtures.warn_of_misspelled(session)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with recording.recorded(item, item.config.stash[_SETTINGS]):

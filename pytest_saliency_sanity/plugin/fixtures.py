@@ -6,6 +6,7 @@ check needs it.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -124,6 +125,21 @@ def assert_model_sensitive(saliency_case: Case) -> Assertion:
 def assert_target_sensitive(saliency_case: Case) -> Assertion:
     """assert_target_sensitive(explainer, model=None, inputs=None, ...): another target gives another map."""
     return _filled("assert_target_sensitive", saliency_case)
+
+
+def warn_of_misspelled(session: pytest.Session) -> None:
+    """A fixture `saliency_input` would never be looked up, and stand-ins be audited in its place."""
+    modules = {
+        *session.config.pluginmanager.get_plugins(),
+        *(getattr(item, "module", None) for item in session.items),
+    }
+    defined = {name for module in modules if inspect.ismodule(module) for name in vars(module)}
+    for name in sorted(name for name in defined - NAMES if name.startswith("sal")):
+        for meant in difflib.get_close_matches(name, NAMES, 1, cutoff=0.9):
+            session.config.issue_config_time_warning(
+                pytest.PytestWarning(f"nothing looks up the fixture {name!r}; did you mean {meant!r}?"),
+                stacklevel=2,
+            )
 
 
 class _FixtureCase(Case):

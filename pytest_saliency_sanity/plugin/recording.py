@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "saliency_verdicts"
 PROPERTY = "saliency_verdict"
-_SHOWN = ("check", "explainer", "model", "outcome", "reason", "statistic", "interval", "threshold", "seed")
+_SHOWN = (
+    "check", "explainer", "model", "outcome", "reason", "statistic", "interval", "threshold", "seed", "caveats",
+)  # fmt: skip
 _UNREPORTED = pytest.StashKey[list[str]]()
 
 

@@ -17,6 +17,7 @@ _LABELS = {
     "inconclusive": "inconclusive",
     "error": "errors",
 }
+STAND_INS = "stand-in photographs"
 _COLORS = {"pass": "green", "fail": "red", "xfail": "yellow", "inconclusive": "yellow", "error": "red"}
 
 
@@ -43,9 +44,16 @@ class Reporter:
             return
         terminalreporter.section("saliency sanity")
         for entry in self._shown(terminalreporter.verbosity):
-            terminalreporter.write(f"{entry.outcome.upper():<12} ", **{_COLORS[entry.outcome]: True})
-            terminalreporter.write_line(f"{entry.nodeid}: {entry.summary}")
+            label = terminalreporter._tw.markup(
+                f"{entry.outcome.upper():<12}", **{_COLORS[entry.outcome]: True}
+            )
+            terminalreporter.write_line(f"{label} {entry.nodeid}: {entry.summary}")
         terminalreporter.write_line(closing_line(Counter(entry.outcome for entry in self._entries)))
+        stand_ins = sum(STAND_INS in entry.summary for entry in self._entries)
+        if stand_ins:
+            terminalreporter.write_line(
+                f"{stand_ins} on {STAND_INS}: no fixture saliency_inputs was found, nor were inputs passed"
+            )
 
     def _shown(self, verbosity: int) -> list[_Entry]:
         # Workers report in any order; tests are sorted so that two runs read the same.

@@ -422,6 +422,8 @@ def _is_installed(module: str, file: str = "") -> bool:
     if not file:
         return module.partition(".")[0] in sys.stdlib_module_names
     path = Path(os.path.realpath(file))
+    if module.partition(".")[0] == __name__.partition(".")[0]:  # ours, also where it is installed editable
+        return True
     return not _INSTALLED.isdisjoint(path.parts) or any(path.is_relative_to(home) for home in _library())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import inspect
 import math
 import tempfile
 import time
@@ -22,7 +23,7 @@ from torch.utils.data import Dataset
 from pytest_saliency_sanity.outputs import Forward, logits
 from pytest_saliency_sanity.perturbations import replayed
 
-from . import store
+from . import store, training
 from .datasets import TrainingSet
 from .fingerprints import code_fingerprint, combined, model_fingerprint, versions
 from .training import Options, accuracy, fit
@@ -167,7 +168,8 @@ def _key(recipe: Recipe, data: TrainingSet, model: nn.Module, seed: int) -> str:
 
 def _code(recipe: Recipe) -> str:
     options = repr(sorted(asdict(recipe.options).items())) if recipe.train is None else ""
-    return combined(code_fingerprint(recipe.train or fit), code_fingerprint(recipe.forward), options)
+    trainer = inspect.getsource(training) if recipe.train is None else code_fingerprint(recipe.train)
+    return combined(trainer, code_fingerprint(recipe.forward), options)
 
 
 def _kept(key: str, found: Network) -> Network:

@@ -263,7 +263,7 @@ def test_labels_that_were_not_memorized() -> None:
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
     sentence = (
         r"^gradient: inconclusive: the network of seed \d+ reached 0\.\d\d of its permuted training labels by "
-        r"train= \(0\.95 is needed\)$"
+        r"train= \(0\.95 is needed\); does it train on the dataset that it is given\?$"
     )
     assert re.match(sentence, verdict.summary)
 

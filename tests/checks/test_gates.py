@@ -34,8 +34,8 @@ def test_labels_at_chance() -> None:
     verdict = checked(gradient, labels=labels)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.accuracy")
     assert re.fullmatch(
-        r"gradient: inconclusive: the model predicts \d of 32 labels, no better than chance "
-        r"\(0\.\d\d\); its maps "
+        r"gradient: inconclusive: the model predicts \d of 32 labels correctly, no better than chance "
+        r"\(0\.\d\d, that of a constant answer\); its maps "
         r"cannot show whether they depend on what it learned",
         verdict.summary,
     )

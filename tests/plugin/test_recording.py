@@ -102,6 +102,7 @@ def test_junit_properties(mixed: pytest.Pytester, workers: list[str]) -> None:
             "interval": [0.8 - 0.1, 0.8 + 0.1],
             "threshold": 0.3,
             "seed": 0,
+            "caveats": [],
         }
     ]
     assert {name: one["outcome"] for name, (one,) in properties.items()} == {

@@ -90,3 +90,23 @@ def test_without_a_terminal(mixed: pytest.Pytester) -> None:
 def test_the_closing_line() -> None:
     counts = Counter({"pass": 5, "fail": 1, "inconclusive": 2})
     assert closing_line(counts) == "saliency sanity: 5 passed, 1 failed, 2 inconclusive, 0 errors"
+
+
+def test_stand_ins_are_told_also_where_all_passed(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        from judging import judge
+
+        def test_one():
+            judge("pass", caveats=("4 stand-in photographs",))
+
+        def test_two():
+            judge("pass")
+        """
+    )
+    project.runpytest().stdout.fnmatch_lines(
+        [
+            "saliency sanity: 2 passed, 0 failed, 0 inconclusive, 0 errors",
+            "1 on stand-in photographs: no fixture saliency_inputs was found, nor were inputs passed",
+        ]
+    )

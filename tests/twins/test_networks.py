@@ -281,3 +281,12 @@ def test_cpu_threads_are_left_alone() -> None:
     made(recipe(train=train))
     made(recipe())
     assert seen == [before] and torch.get_num_threads() == before
+
+
+def test_the_default_training_does_not_change_its_own_key(tmp_path: Path) -> None:
+    """A progress bar keeps things on its class, and in an editable checkout our code is like the user's."""
+    import io
+
+    first = recipe(tmp_path, stream=io.StringIO())
+    made(first)
+    assert recipe(tmp_path, stream=io.StringIO()).code == first.code
