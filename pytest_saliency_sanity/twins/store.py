@@ -318,7 +318,6 @@ def _acquire(lock: filelock.BaseFileLock, path: Path, timeout: float) -> None:
     while not _attempt(lock, path):
         left = deadline - time.monotonic()
         if left <= 0:
-            _check_hard(lock, path)
             raise Busy(f"another process holds {path}; waited {timeout:.3g} s for it")
         time.sleep(min(_PAUSE, left))
 
@@ -351,8 +350,11 @@ def _try(lock: filelock.BaseFileLock, path: Path) -> None:
 
 
 def _check_hard(lock: filelock.BaseFileLock, path: Path) -> None:
-    """Later versions make a soft lock of it on such a file system: a killed process would keep that."""
-    if isinstance(lock, filelock.SoftFileLock):
+    """Later versions make a soft lock of it on such a file system: a killed process would keep that.
+
+    They change the lock's class, to one of a module that they import then: its identity alone may deceive.
+    """
+    if isinstance(lock, filelock.SoftFileLock) or type(lock) is not filelock.FileLock:
         _unlock(lock)
         _refuse(path)
 
