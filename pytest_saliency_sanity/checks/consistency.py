@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.contract import Examination, constant_findings, described, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.contract import Examination
+from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
+from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
 from pytest_saliency_sanity.checks.options import check_thresholds
-from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.statistics import (
@@ -28,7 +28,7 @@ from pytest_saliency_sanity.statistics import (
     top_overlap,
 )
 from pytest_saliency_sanity.statistics.contrast import enough, mean_bounds, pseudo_values
-from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
 
 CLAIM = Claim(
     fails="disagrees with itself",
@@ -39,7 +39,6 @@ CLAIM = Claim(
 )
 MIN_AGREEMENT = 0.5  # a convention: below it two runs have less than a quarter of their variance in common
 TOP = 0.05  # share of the pixels that count as the top ones
-_CHUNK = 8
 
 Similarity = Callable[[Ranks, Ranks], torch.Tensor]
 
@@ -106,34 +105,12 @@ def check_consistency(
         explainer, model, inputs, targets,
         name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
-    meter = Meter(began + audited.amounts.max_seconds)
-    findings, stages, evidence, exception = (), (), {}, None
-    try:
-        with held(audited) as kept:
-            first = examine(kept, meter)
-            evidence = described(first)
-            findings = constant_findings(first)
-            stages = () if findings else _stages(_runs(kept, meter, first), min_agreement)
-    except Breach as breach:
-        findings, exception = (breach.finding,), breach.cause
-    except OutOfBudget:
-        findings = (_budget_finding(audited, meter),)
-    return concluded(
-        Verdict(
-            check="consistency",
-            explainer=audited.name,
-            model=audited.model_name,
-            claim=CLAIM,
-            seed=audited.seed,
-            stages=stages,
-            findings=findings,
-            hint=_hint(stages, min_agreement),
-            notes=audited.notes,
-            caveats=gates.stand_in_caveats(audited),
-            evidence={"explainer": evidence, "cost": meter.evidence(time.monotonic() - began)},
-            exception=exception,
-        )
-    )
+
+    def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
+        stages = _stages(_runs(kept, meter, first), min_agreement)
+        return Measured(stages, hint=_hint(stages, min_agreement))
+
+    return verdict_by("consistency", CLAIM, audited, began, measure, caveats=gates.stand_in_caveats(audited))
 
 
 def assert_consistent(
@@ -159,19 +136,13 @@ def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
     if first.deterministic:
         known = tuple(rank(part, one_sided=one_sided) for part in first.maps)
         return Runs(((known,), (known,)))
-    images = torch.arange(min(kept.amounts.images, kept.images))
-    chunks = [index for index in images.split(_CHUNK) if len(index)]
-    return Runs(
-        tuple(
-            tuple(_ranked(kept, meter, index, run, one_sided) for index in chunks)
-            for run in range(max(kept.amounts.draws, 3))
-        )
-    )
+    runs = range(max(kept.amounts.draws, 3))
+    return Runs(tuple(_ranked(kept, meter, run, one_sided) for run in runs))
 
 
-def _ranked(kept: Subject, meter: Meter, index: torch.Tensor, run: int, one_sided: bool) -> tuple[Ranks, ...]:
-    maps = explain(kept, meter, index, stream_of(kept.seed, "free", run, int(index[0])))
-    return tuple(rank(part, one_sided=one_sided) for part in maps)
+def _ranked(kept: Subject, meter: Meter, run: int, one_sided: bool) -> tuple[tuple[Ranks, ...], ...]:
+    chunks = explained(kept, meter, kept.amounts.images, ("free", run))
+    return tuple(tuple(rank(part, one_sided=one_sided) for part in maps) for maps in chunks)
 
 
 def _of_chunk(similarity: Similarity, left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> np.ndarray:
@@ -220,10 +191,3 @@ def _hint(stages: tuple[Stage, ...], wanted: float) -> str:
         f"with about {times:.1f} times the samples two runs would agree {wanted:g} (Spearman and Brown's formula, "
         f"for a map that is a mean over samples)"
     )
-
-
-def _budget_finding(audited: Subject, meter: Meter) -> Finding:
-    sentence = (
-        f"the budget of {audited.amounts.max_seconds:g} s ended after {meter.images} maps; raise max_seconds"
-    )
-    return Finding("budget", "inconclusive", sentence)

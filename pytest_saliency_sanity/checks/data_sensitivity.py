@@ -21,7 +21,7 @@ from pytest_saliency_sanity.checks.memorization import (
 )
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
-from pytest_saliency_sanity.checks.subject import subject
+from pytest_saliency_sanity.checks.subject import name_of, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
@@ -254,8 +254,6 @@ def _excuse(error: Exception) -> Finding:
 def _unmade(
     explainer: Any, make_model: Any, name: str | None, given: settings.Settings, finding: Finding
 ) -> Verdict:
-    from pytest_saliency_sanity.checks.subject import name_of
-
     return Verdict(
         check="data_sensitivity",
         explainer=name or name_of(explainer),

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.contract import constant_findings, described, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.contract import Examination
+from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
+from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.options import check_thresholds
-from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.outputs import Forward
@@ -31,7 +31,7 @@ from pytest_saliency_sanity.perturbations.insertion import (
     smooth_random_maps,
 )
 from pytest_saliency_sanity.statistics.sign_flips import sign_flip_bounds, sign_flip_p
-from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
 
 CLAIM = Claim(
     fails="does not rank the pixels that the score depends on",
@@ -41,7 +41,6 @@ CLAIM = Claim(
     passed="relevant",
 )
 RELATIVE_STEPS = 28
-_CHUNK = 8
 _REFERENCES: Mapping[str, Callable[..., Tensor]] = {
     "Sobel": controls.sobel,
     "the center": controls.center_prior,
@@ -104,39 +103,18 @@ def check_insertion_deletion(
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     _check_images(audited)
-    meter = Meter(began + audited.amounts.max_seconds)
-    stages, evidence, exception, notes = (), {}, None, ()
-    findings = gates.accuracy_findings(audited)
-    try:
-        if not findings:
-            with held(audited) as kept:
-                first = examine(kept, meter)
-                findings = constant_findings(first)
-                evidence = {"explainer": described(first)}
-                if not findings:
-                    found = (
-                        _absolute if any(value is not None for value in thresholds.values()) else _relative
-                    )
-                    stages, more, notes = found(kept, _explained(kept, meter), steps, infill, thresholds)
-                    evidence = {**evidence, **more}
-    except Breach as breach:
-        findings, exception = (breach.finding,), breach.cause
-    except OutOfBudget:
-        findings = (_budget_finding(audited, meter),)
-    return concluded(
-        Verdict(
-            check="insertion_deletion",
-            explainer=audited.name,
-            model=audited.model_name,
-            claim=CLAIM,
-            seed=audited.seed,
-            stages=stages,
-            findings=findings,
-            notes=(*audited.notes, *notes),
-            caveats=gates.caveats(audited),
-            evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
-            exception=exception,
+
+    def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
+        maps = torch.cat([chunk[0] for chunk in explained(kept, meter, kept.amounts.images)])
+        relative = all(value is None for value in thresholds.values())
+        stages, evidence, notes = (_relative if relative else _absolute)(
+            kept, maps, steps, infill, thresholds
         )
+        return Measured(stages, notes=notes, evidence=evidence)
+
+    early = gates.accuracy_findings(audited)
+    return verdict_by(
+        "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
     )
 
 
@@ -163,15 +141,6 @@ def _check_images(audited: Subject) -> None:
         raise ValueError(
             f"pixels are deleted from images: inputs must be a tensor (N, C, H, W), not {shapes}"
         )
-
-
-def _explained(kept: Subject, meter: Meter) -> Tensor:
-    """(n, H, W) maps of as many images as the profile has."""
-    index = torch.arange(min(kept.images, kept.amounts.images))
-    chunks = [
-        explain(kept, meter, one, stream_of(kept.seed, "images", int(one[0]))) for one in index.split(_CHUNK)
-    ]
-    return torch.cat([chunk[0] for chunk in chunks])
 
 
 def _curves(
@@ -288,10 +257,3 @@ def _numbers(values: Tensor) -> np.ndarray:
 
 def _summed(maps: Tensor) -> Tensor:
     return (maps.sum(1) if maps.ndim == 4 else maps).detach()
-
-
-def _budget_finding(audited: Subject, meter: Meter) -> Finding:
-    sentence = (
-        f"the budget of {audited.amounts.max_seconds:g} s ended after {meter.images} maps; raise max_seconds"
-    )
-    return Finding("budget", "inconclusive", sentence)

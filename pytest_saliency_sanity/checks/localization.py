@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.contract import constant_findings, described, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.contract import Examination
+from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
+from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
 from pytest_saliency_sanity.checks.options import check_thresholds
-from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.outputs import Forward
@@ -39,7 +39,6 @@ CLAIM = Claim(
 )
 RANDOM_BOXES = 39
 WIDEST = 0.4  # share of the image from which a region is too large to be missed
-_CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -106,39 +105,15 @@ def check_localization(
         labels=labels, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
     )  # fmt: skip
     masks = as_masks(regions, (len(inputs), *inputs.shape[2:]), box_format=box_format)[audited.order]
-    meter = Meter(began + audited.amounts.max_seconds)
-    stages, evidence, exception = (), {}, None
-    findings = gates.accuracy_findings(audited) or _size_findings(masks)
-    try:
-        if not findings:
-            with held(audited) as kept:
-                first = examine(kept, meter)
-                findings = constant_findings(first)
-                evidence = described(first)
-                maps = None if findings else _explained(kept, meter, absolute)
-            stages = () if findings else _stages(audited, maps, masks, min_iou)
-    except Breach as breach:
-        findings, exception = (breach.finding,), breach.cause
-    except OutOfBudget:
-        findings = (_budget_finding(audited, meter),)
-    return concluded(
-        Verdict(
-            check="localization",
-            explainer=audited.name,
-            model=audited.model_name,
-            claim=CLAIM,
-            seed=audited.seed,
-            stages=stages,
-            findings=findings,
-            notes=audited.notes,
-            caveats=gates.caveats(audited),
-            evidence={
-                "explainer": evidence,
-                "share_of_the_image": float(masks.float().mean()),
-                "cost": meter.evidence(time.monotonic() - began),
-            },
-            exception=exception,
-        )
+
+    def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
+        maps = torch.cat([chunk[0].cpu() for chunk in explained(kept, meter, kept.images)]).float()
+        stages = _stages(kept, maps.abs() if absolute else maps, masks, min_iou)
+        return Measured(stages, evidence={"share_of_the_image": float(masks.float().mean())})
+
+    early = gates.accuracy_findings(audited) or _size_findings(masks)
+    return verdict_by(
+        "localization", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
     )
 
 
@@ -179,17 +154,6 @@ def _size_findings(masks: Tensor) -> tuple[Finding, ...]:
         f"can be shown"
     )
     return (Finding("gate.regions", "inconclusive", sentence),)
-
-
-def _explained(kept: Subject, meter: Meter, absolute: bool) -> Tensor:
-    """(n, H, W) maps on the CPU."""
-    chunks = torch.arange(kept.images).split(_CHUNK)
-    maps = [
-        explain(kept, meter, index, stream_of(kept.seed, "images", int(index[0])))[0].cpu()
-        for index in chunks
-    ]
-    whole = torch.cat(maps).float()
-    return whole.abs() if absolute else whole
 
 
 def pointing(maps: Tensor, masks: Tensor) -> Pointing:
@@ -276,10 +240,3 @@ def _stage(
 
 def _summed(maps: Tensor) -> Tensor:
     return (maps.sum(1) if maps.ndim == 4 else maps).float().cpu()
-
-
-def _budget_finding(audited: Subject, meter: Meter) -> Finding:
-    sentence = (
-        f"the budget of {audited.amounts.max_seconds:g} s ended after {meter.images} maps; raise max_seconds"
-    )
-    return Finding("budget", "inconclusive", sentence)

@@ -1,0 +1,103 @@
+"""The course of a check that explains the model as it is: contract, maps, one look at the numbers, verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from pytest_saliency_sanity.checks.conclusion import concluded
+from pytest_saliency_sanity.checks.contract import Examination, constant_findings, described, examine
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.subject import Subject, held
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+_CHUNK = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a check has found out; see `Verdict`."""
+
+    stages: tuple[Stage, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    hint: str = ""
+    notes: tuple[str, ...] = ()
+    evidence: dict[str, Any] = field(default_factory=dict)
+    exception: BaseException | None = None
+
+
+Measure = Callable[[Subject, Meter, Examination], Measured]
+
+
+def verdict_by(
+    check: str,
+    claim: Claim,
+    audited: Subject,
+    began: float,
+    measure: Measure,
+    *,
+    early: tuple[Finding, ...] = (),
+    caveats: tuple[str, ...] = (),
+) -> Verdict:
+    """The verdict of a check, recorded.
+
+    Args:
+        check: its name.
+        claim: its words.
+        audited: what is audited.
+        began: `time.monotonic()` at which the check began.
+        measure: called with the held subject once the explainer has kept its contract.
+        early: findings that are known before the explainer is called; it then is not.
+        caveats: for the end of the summary.
+    """
+    meter = Meter(began + audited.amounts.max_seconds)
+    found = Measured(findings=early) if early else _measured(audited, meter, measure)
+    return concluded(
+        Verdict(
+            check=check,
+            explainer=audited.name,
+            model=audited.model_name,
+            claim=claim,
+            seed=audited.seed,
+            stages=found.stages,
+            findings=found.findings,
+            hint=found.hint,
+            notes=(*audited.notes, *found.notes),
+            caveats=caveats,
+            evidence={**found.evidence, "cost": meter.evidence(time.monotonic() - began)},
+            exception=found.exception,
+        )
+    )
+
+
+def explained(
+    kept: Subject, meter: Meter, images: int, run: tuple[int | str, ...] = ("images",)
+) -> list[Maps]:
+    """The maps of the first images, chunk by chunk, on the random streams that `run` names."""
+    chunks = torch.arange(min(images, kept.images)).split(_CHUNK)
+    return [explain(kept, meter, index, stream_of(kept.seed, *run, int(index[0]))) for index in chunks]
+
+
+def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
+    try:
+        with held(audited) as kept:
+            first = examine(kept, meter)
+            known = {"explainer": described(first)}
+            if constant := constant_findings(first):
+                return Measured(findings=constant, evidence=known)
+            found = measure(kept, meter, first)
+        return Measured(found.stages, found.findings, found.hint, found.notes, {**known, **found.evidence})
+    except Breach as breach:
+        return Measured(findings=(breach.finding,), exception=breach.cause)
+    except OutOfBudget:
+        return Measured(findings=(_out_of_budget(audited, meter),))
+
+
+def _out_of_budget(audited: Subject, meter: Meter) -> Finding:
+    seconds = audited.amounts.max_seconds
+    sentence = f"the budget of {seconds:g} s ended after {meter.images} maps; raise max_seconds"
+    return Finding("budget", "inconclusive", sentence)
