@@ -10,7 +10,12 @@ from pytest_saliency_sanity.checks.agreement import Agreement, agreement
 from pytest_saliency_sanity.checks.contract import Examination, constant_findings, examine
 from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Measure, Thresholds, judged
-from pytest_saliency_sanity.checks.memorization import generalization_findings, hits, memorization_findings
+from pytest_saliency_sanity.checks.memorization import (
+    accuracy_on_inputs,
+    generalization_findings,
+    memorization_findings,
+    read_by,
+)
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.checks.survey import LINEAR, SIZE, Survey, retained
 from pytest_saliency_sanity.checks.suspicions import Suspect, suspicions
@@ -69,13 +74,14 @@ def run(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]
     for trained in comparison.networks:
         if found := memorization_findings(trained, audited.amounts.max_seconds):
             return found, ()
-    comparison.accuracies = [hits(audited, trained) for trained in comparison.networks]
+    subjects = read_by(audited, comparison.networks)
+    comparison.accuracies = [accuracy_on_inputs(one) for one in subjects]
     try:
         with held(audited) as kept:
             comparison.first = examine(kept, comparison.meter)
         early = (
             gates.alike_findings(audited)
-            or generalization_findings(audited, comparison.networks)
+            or generalization_findings(subjects, comparison.networks)
             or constant_findings(comparison.first)
         )
         if early:

@@ -41,12 +41,23 @@ def memorization_findings(network: Network, budget: float) -> tuple[Finding, ...
     return (Finding(reason, "inconclusive", sentence),)
 
 
-def generalization_findings(subject: Subject, networks: Sequence[Network]) -> tuple[Finding, ...]:
+def read_by(subject: Subject, networks: Sequence[Network]) -> tuple[Subject, ...]:
+    """The same images as each of the networks reads them."""
+    return tuple(
+        replace(subject, model=network.model, scores=scored(subject, network.model)) for network in networks
+    )
+
+
+def accuracy_on_inputs(audited: Subject) -> float | None:
+    """The network's accuracy on the explained images; None without their labels."""
+    if audited.labels is None:
+        return None
+    return float((gates.predictions(audited) == audited.labels).float().mean())
+
+
+def generalization_findings(subjects: Sequence[Subject], networks: Sequence[Network]) -> tuple[Finding, ...]:
     """With labels of the explained images: true networks beat chance, those of permuted labels do not."""
-    if subject.labels is None:
-        return ()
-    for network in networks:
-        audited = replace(subject, model=network.model, scores=scored(subject, network.model))
+    for audited, network in zip(subjects, networks, strict=True):
         found = (
             gates.accuracy_findings(audited) if network.labels == "true" else _leak_findings(audited, network)
         )
@@ -55,16 +66,10 @@ def generalization_findings(subject: Subject, networks: Sequence[Network]) -> tu
     return ()
 
 
-def hits(subject: Subject, network: Network) -> float | None:
-    """The network's accuracy on the explained images; None without their labels."""
-    if subject.labels is None:
-        return None
-    audited = replace(subject, model=network.model, scores=scored(subject, network.model))
-    return float((gates.predictions(audited) == subject.labels).float().mean())
-
-
 def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
-    reached = float((gates.predictions(audited) == audited.labels).float().mean())
+    reached = accuracy_on_inputs(audited)
+    if reached is None:
+        return ()
     chance = gates.most_frequent(audited.labels, audited.classes)
     most = chance + DEVIATIONS * (chance * (1 - chance) / audited.images) ** 0.5
     if reached <= most:

@@ -84,6 +84,14 @@ def test_a_demanded_iou_decides_alone() -> None:
     assert [stage.name for stage in verdict.judged] == ["IoU"]
 
 
+def test_a_map_against_the_class_points_by_its_size() -> None:
+    def against(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return -explainers.occlusion(model, inputs, targets)
+
+    assert checked(against).outcome != "pass"
+    assert checked(against, absolute=True).outcome == "pass"
+
+
 def test_boxes_are_regions_too() -> None:
     data = planted_images(24, 3)
     as_boxes = checked(input_x_gradient, data, regions=data.boxes)
