@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -15,8 +15,8 @@ from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
-from pytest_saliency_sanity.checks.options import check_thresholds
+from pytest_saliency_sanity.checks.means import mean_stage
+from pytest_saliency_sanity.checks.options import check_demands, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
@@ -27,7 +27,7 @@ from pytest_saliency_sanity.statistics import (
     rank,
     top_overlap,
 )
-from pytest_saliency_sanity.statistics.contrast import enough, mean_bounds, pseudo_values
+from pytest_saliency_sanity.statistics.contrast import pseudo_values
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
 
 CLAIM = Claim(
@@ -87,7 +87,8 @@ def check_consistency(
         model: the network; given back as it was.
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        min_agreement: mean rank correlation of two runs, with its sign, that is needed.
+        min_agreement: mean rank correlation of two runs, with its sign, that is needed, from 0 to 1. Maps that are
+            the same in all runs pass at 1, no others.
         name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
 
     Returns:
@@ -99,7 +100,7 @@ def check_consistency(
 
     Source: consistency over runs, Thakur and Fischmeister, on mask estimation and RISE.
     """
-    check_thresholds(min_agreement=min_agreement)
+    check_demands(min_agreement=min_agreement)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets,
@@ -161,29 +162,18 @@ def _stage(runs: Runs, name: str, similarity: Similarity, line: float, judged: b
         values = runs.agreement(similarity, range(count))[:, None]
     else:
         values = pseudo_values(lambda chosen: runs.agreement(similarity, chosen), count)
-    mean, lower, upper = mean_bounds(values, ALPHA_PASS, ALPHA_FAIL)
-    needed = enough(values - line, ALPHA_PASS if mean > line else ALPHA_FAIL)
-    return Stage(
-        name=name,
-        detail=f"two runs on the same images ({count} runs)",
-        sentence=f"the {name} of two runs on the same images",
-        judged=judged,
-        statistic=mean,
-        lower=lower,
-        upper=min(upper, 1.0),
-        fail_below=line,
-        pass_above=line,
-        alpha_fail=ALPHA_FAIL,
-        alpha_pass=ALPHA_PASS,
-        images=len(values),
-        draws=count,
-        evidence={"settled_by": settlement(needed, values.shape, "runs")},
-    )
+    stage = mean_stage(
+        name,
+        f"two runs on the same images ({count} runs)",
+        f"the {name} of two runs on the same images",
+        values, line, judged=judged, draws="runs",
+    )  # fmt: skip
+    return replace(stage, upper=min(stage.upper, 1.0), draws=count, pass_above=reached(line))
 
 
 def _hint(stages: tuple[Stage, ...], wanted: float) -> str:
     """Spearman and Brown: the mean of m runs agrees with another such mean by m r / (1 + (m - 1) r)."""
-    if not stages or not 0.02 < stages[0].statistic < wanted:
+    if not stages or not 0.02 < stages[0].statistic < wanted < 1:
         return ""
     present = stages[0].statistic
     times = wanted * (1 - present) / (present * (1 - wanted))

@@ -75,10 +75,10 @@ def verdict_by(
 
 
 def explained(
-    kept: Subject, meter: Meter, images: int, run: tuple[int | str, ...] = ("images",)
+    kept: Subject, meter: Meter, images: int, run: tuple[int | str, ...] = ("images",), begin: int = 0
 ) -> list[Maps]:
-    """The maps of the first images, chunk by chunk, on the random streams that `run` names."""
-    chunks = torch.arange(min(images, kept.images)).split(_CHUNK)
+    """The maps of the images from `begin` up to `images`, by chunks, on the random streams that `run` names."""
+    chunks = torch.arange(begin, min(images, kept.images)).split(_CHUNK)
     return [explain(kept, meter, index, stream_of(kept.seed, *run, int(index[0]))) for index in chunks]
 
 

@@ -54,8 +54,8 @@ class Meter:
 
     def timed(self, call: Callable[[], Any], images: int) -> Any:
         """The call's result; its cost is added up."""
-        if self.calls and time.monotonic() > self.deadline:
-            raise OutOfBudget
+        if self.calls:
+            self.check_deadline()
         start = time.perf_counter()
         try:
             return call()
@@ -63,6 +63,11 @@ class Meter:
             self.calls += 1
             self.images += images
             self.seconds += time.perf_counter() - start
+
+    def check_deadline(self) -> None:
+        """Raise OutOfBudget when the deadline has passed: for what takes long between the explainer's calls."""
+        if time.monotonic() > self.deadline:
+            raise OutOfBudget
 
     def evidence(self, total_seconds: float) -> dict[str, Any]:
         """calls, images and seconds of the explainer alone, beside the seconds of everything done around them."""

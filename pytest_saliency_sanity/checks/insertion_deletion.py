@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
-from pytest_saliency_sanity.checks.options import check_thresholds
+from pytest_saliency_sanity.checks.options import check_demands, check_images, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.perturbations.insertion import (
+    MODES,
     RISE,
     Curves,
     area_between,
@@ -41,11 +43,25 @@ CLAIM = Claim(
     passed="relevant",
 )
 RELATIVE_STEPS = 28
-_REFERENCES: Mapping[str, Callable[..., Tensor]] = {
+_REFERENCES: Mapping[str, Callable[..., Any]] = {
     "Sobel": controls.sobel,
     "the center": controls.center_prior,
     "|x − mean|": lambda model, inputs, targets: (inputs - inputs.flatten(2).mean(2)[..., None, None]).abs(),
 }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user asked for.
+
+    Attributes:
+        lines: mode -> the area that is needed, or may not be exceeded; None where nothing is demanded.
+        steps, infill: of the curves; None means the defaults.
+    """
+
+    lines: Mapping[str, float | None]
+    steps: int | None
+    infill: Any
 
 
 def check_insertion_deletion(
@@ -81,8 +97,8 @@ def check_insertion_deletion(
         model: the network; given back as it was.
         inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64; None means the model's own prediction.
-        min_insertion: mean area under the insertion curve that is needed, of the softmax score.
-        max_deletion: mean area under the deletion curve that may not be exceeded.
+        min_insertion: mean area under the insertion curve that is needed, of the softmax score, from 0 to 1.
+        max_deletion: mean area under the deletion curve that may not be exceeded, from 0 to 1.
         steps: of the curves; None means as above.
         infill: "zero", "blur", "noisy_linear" or a tensor; None means zero for deletion and blur for insertion.
         labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
@@ -96,21 +112,19 @@ def check_insertion_deletion(
     Source: Petsiuk, Das and Saenko 2018 (RISE), section 4.3; area between the curves: Schulz et al. 2020.
     """
     thresholds = {"min_insertion": min_insertion, "max_deletion": max_deletion}
-    check_thresholds(**{key: value for key, value in thresholds.items() if value is not None})
+    check_demands(**{name: value for name, value in thresholds.items() if value is not None})
+    asked = Asked({"insertion": min_insertion, "deletion": max_deletion}, steps, infill)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
-    _check_images(audited)
+    check_images(audited, "pixels are deleted from images")
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         maps = torch.cat([chunk[0] for chunk in explained(kept, meter, kept.amounts.images)])
-        relative = all(value is None for value in thresholds.values())
-        stages, evidence, notes = (_relative if relative else _absolute)(
-            kept, maps, steps, infill, thresholds
-        )
-        return Measured(stages, notes=notes, evidence=evidence)
+        relative = all(line is None for line in asked.lines.values())
+        return (_relative if relative else _absolute)(kept, meter, maps, asked)
 
     early = gates.accuracy_findings(audited)
     return verdict_by(
@@ -135,57 +149,43 @@ def assert_insertion_deletion(
     return raise_unless_passed(check_insertion_deletion(explainer, model, inputs, targets, **options))
 
 
-def _check_images(audited: Subject) -> None:
-    if audited.packed or audited.inputs[0].ndim != 4:
-        shapes = ", ".join(str(tuple(part.shape)) for part in audited.inputs)
-        raise ValueError(
-            f"pixels are deleted from images: inputs must be a tensor (N, C, H, W), not {shapes}"
-        )
-
-
-def _curves(
-    kept: Subject, rankings: Tensor, modes: tuple[str, ...], steps: int | None, infill: Any
-) -> Curves:
+def _curves(kept: Subject, meter: Meter, rankings: Tensor, modes: Sequence[str], asked: Asked) -> Curves:
     n = rankings.shape[-2]
     with replayed(kept.seed):
         return perturbation_curves(
             kept.model, kept.inputs[0][:n], rankings, kept.targets[:n],
-            steps=steps, infill=RISE if infill is None else infill, modes=modes,
+            steps=asked.steps, infill=RISE if asked.infill is None else asked.infill, modes=modes,
             score="logit" if kept.classes == 1 else "softmax", seed=kept.seed, forward=kept.forward,
+            before_call=meter.check_deadline,
         )  # fmt: skip
 
 
-def _absolute(
-    kept: Subject, maps: Tensor, steps: int | None, infill: Any, thresholds: Mapping[str, float | None]
-) -> tuple[tuple[Stage, ...], dict[str, Any], tuple[str, ...]]:
+def _absolute(kept: Subject, meter: Meter, maps: Tensor, asked: Asked) -> Measured:
     """RISE's protocol against the user's thresholds."""
-    curves = _curves(kept, ranked(maps, kept.seed)[None], ("insertion", "deletion"), steps, infill)
+    curves = _curves(kept, meter, ranked(maps, kept.seed)[None], MODES, asked)
     areas = {mode: _numbers(values[0]) for mode, values in curves.aucs.items()}
     stages = tuple(
-        _area_stage(mode, areas[mode], thresholds, curves.scores[mode].shape[-1] - 1) for mode in areas
+        _area_stage(mode, areas[mode], asked.lines[mode], curves.scores[mode].shape[-1] - 1) for mode in areas
     )
     normalized = {mode: values[0] for mode, values in curves.normalized_aucs.items()}
     evidence = {
         "curves": {mode: values[0] for mode, values in curves.scores.items()},
         "auc": {"raw": areas, "normalized": normalized},
     }
-    return stages, evidence, ()
+    return Measured(stages, evidence=evidence)
 
 
-def _area_stage(mode: str, areas: np.ndarray, thresholds: Mapping[str, float | None], steps: int) -> Stage:
-    line = thresholds["min_insertion" if mode == "insertion" else "max_deletion"]
+def _area_stage(mode: str, areas: np.ndarray, line: float | None, steps: int) -> Stage:
     shown = float(areas.mean()) if line is None else line
-    more_is_better = mode == "insertion"
-    lines = ("fail_below", "pass_above") if more_is_better else ("fail_above", "pass_below")
+    more_is_better = {"fail_below": shown, "pass_above": reached(shown)}
+    lines = more_is_better if mode == "insertion" else {"fail_above": shown, "pass_below": shown}
     return _stage(
         f"{mode} AUC", f"{steps} steps", f"the area under the {mode} curve", areas,
-        dict.fromkeys(lines, shown), judged=line is not None,
+        lines, judged=line is not None,
     )  # fmt: skip
 
 
-def _relative(
-    kept: Subject, maps: Tensor, steps: int | None, infill: Any, thresholds: Mapping[str, float | None]
-) -> tuple[tuple[Stage, ...], dict[str, Any], tuple[str, ...]]:
+def _relative(kept: Subject, meter: Meter, maps: Tensor, asked: Asked) -> Measured:
     """The area between the curves beside that of random maps and of the references."""
     n = len(maps)
     images, targets = kept.inputs[0][:n], kept.targets[:n]
@@ -193,15 +193,15 @@ def _relative(
     rivals |= {name: _summed(made(kept.model, images, targets)) for name, made in _REFERENCES.items()}
     orders = [ranked(one, kept.seed) for one in (maps, *rivals.values())]
     rankings = torch.stack([ranking for order in orders for ranking in (order, least_first(order))])
-    steps = min(RELATIVE_STEPS, maps[0].numel()) if steps is None else steps
-    curves = _curves(kept, rankings, ("deletion",), steps, infill)
+    steps = min(RELATIVE_STEPS, maps[0].numel()) if asked.steps is None else asked.steps
+    curves = _curves(kept, meter, rankings, ("deletion",), replace(asked, steps=steps))
     scores = curves.scores["deletion"]
     own, *others = (_numbers(area_between(scores[2 * i + 1], scores[2 * i])) for i in range(len(orders)))
     beside = dict(zip(rivals, others, strict=True))
     stages = tuple(_advantage(name, own, area, kept.seed) for name, area in beside.items())
     areas = {"explainer": own, **beside}
     evidence = {"areas": areas, "curves": {"most_first": scores[0], "least_first": scores[1]}}
-    return stages, evidence, _warnings(stages[1:])
+    return Measured(stages, notes=_warnings(stages[1:]), evidence=evidence)
 
 
 def _advantage(name: str, own: np.ndarray, other: np.ndarray, seed: int) -> Stage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,12 @@ from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
-from pytest_saliency_sanity.checks.options import check_thresholds
+from pytest_saliency_sanity.checks.means import mean_stage
+from pytest_saliency_sanity.checks.options import check_demands, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.outputs import Forward
-from pytest_saliency_sanity.statistics.contrast import enough, mean_bounds
 from pytest_saliency_sanity.statistics.regions import (
     as_masks,
     intersection_over_union,
@@ -86,7 +85,7 @@ def check_localization(
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         regions: boolean masks (N, H, W), or boxes (N, 4) in pixels, or for each image a tensor (k, 4) of boxes.
         box_format: as in torchvision: "xyxy", "xywh" or "cxcywh".
-        min_iou: mean intersection over union that is needed; None means better than the references.
+        min_iou: mean intersection over union that is needed, from 0 to 1; None means better than the references.
         absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
         labels, name, seed, profile, max_seconds, forward: as in `check_model_sensitivity`.
 
@@ -97,7 +96,7 @@ def check_localization(
         TypeError, ValueError: for bad arguments, in one sentence.
     """
     if min_iou is not None:
-        check_thresholds(min_iou=min_iou)
+        check_demands(min_iou=min_iou)
     _check_given(inputs, regions)
     began = time.monotonic()
     audited = subject(
@@ -216,26 +215,8 @@ def _stage(
     name: str, detail: str, sentence: str, values: np.ndarray, line: float | None, judged: bool = True
 ) -> Stage:
     """A mean over images; without a line it is shown."""
-    judged, line = judged and line is not None, line or 0.0
-    column = values[:, None]
-    mean, lower, upper = mean_bounds(column, ALPHA_PASS, ALPHA_FAIL)
-    needed = enough(column - line, ALPHA_PASS if mean > line else ALPHA_FAIL)
-    return Stage(
-        name=name,
-        detail=detail,
-        sentence=sentence,
-        judged=judged,
-        statistic=mean,
-        lower=lower,
-        upper=upper,
-        fail_below=line,
-        pass_above=line,
-        alpha_fail=ALPHA_FAIL,
-        alpha_pass=ALPHA_PASS,
-        images=len(values),
-        draws=1,
-        evidence={"settled_by": settlement(needed, column.shape)},
-    )
+    stage = mean_stage(name, detail, sentence, values, line or 0.0, judged=judged and line is not None)
+    return replace(stage, pass_above=reached(line or 0.0))
 
 
 def _summed(maps: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from numbers import Real
+from numbers import Integral, Real
 
+from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.statistics import FIGURES
 
 
@@ -13,6 +15,45 @@ def check_thresholds(**thresholds: float) -> None:
     for label, value in thresholds.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < 1:
             raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
+
+
+def check_classes(classes: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+    """The classes that were asked for, as a tuple; None stays None.
+
+    Raises:
+        ValueError: for none, for one that the model's `count` logits do not have, and for one that is given twice.
+    """
+    if classes is None:
+        return None
+    given = tuple(classes)
+    wrong = [k for k in given if not isinstance(k, Integral) or isinstance(k, bool) or not 0 <= k < count]
+    if wrong or not given:
+        shown = repr(wrong[0]) if wrong else "an empty sequence"
+        raise ValueError(
+            f"classes must be numbers from 0 to {count - 1}, the logits of the model, not {shown}"
+        )
+    if len(set(given)) < len(given):
+        raise ValueError(f"classes must differ from one another, not {given!r}")
+    return tuple(int(k) for k in given)
+
+
+def check_images(audited: Subject, what: str) -> None:
+    """Raise ValueError, beginning with `what`, unless the inputs are one tensor (N, C, H, W)."""
+    if audited.packed or audited.inputs[0].ndim != 4:
+        shapes = ", ".join(str(tuple(part.shape)) for part in audited.inputs)
+        raise ValueError(f"{what}: inputs must be a tensor (N, C, H, W), not {shapes}")
+
+
+def check_demands(**demands: float) -> None:
+    """Raise ValueError unless every demand on a share is a number from 0 to 1, both included."""
+    for label, value in demands.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise ValueError(f"{label} must be a number from 0 to 1, not {value!r}")
+
+
+def reached(least: float) -> float:
+    """What a share has to be above to have reached `least`: there is nothing above 1, so 1 itself is enough there."""
+    return math.nextafter(1.0, 0.0) if least == 1 else least
 
 
 def figure_names(similarities: Sequence[str] | str) -> tuple[str, ...]:

@@ -127,12 +127,32 @@ def test_constant_maps_fail_and_broken_ones_are_errors() -> None:
         assert_consistent(CONTROLS["noise"](), cnn(), images(16), name="noise")
 
 
-@pytest.mark.parametrize("value", [0, 1, -0.2, "much"])
+@pytest.mark.parametrize("value", [1.5, -0.2, float("nan"), "much", True, None])
 def test_a_bad_threshold(value: Any) -> None:
-    with pytest.raises(
-        ValueError, match=f"min_agreement must lie between 0 and 1, not {re.escape(repr(value))}"
-    ):
+    sentence = f"min_agreement must be a number from 0 to 1, not {value!r}"
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         checked(gradient, min_agreement=value)
+
+
+def test_the_ends_of_the_threshold() -> None:
+    """At 1 only maps that are the same in all runs pass; at 0 all that agree at all."""
+    assert checked(gradient, min_agreement=1).outcome == "pass"
+    verdict = checked(noisy(0.01), min_agreement=1)
+    assert (verdict.outcome, verdict.hint) == ("fail", "")
+    assert checked(noisy(0.5), min_agreement=0).outcome == "pass"
+    assert checked(CONTROLS["noise"](), min_agreement=0).outcome == "inconclusive"
+
+
+def test_one_image_is_not_enough() -> None:
+    with pytest.raises(
+        ValueError, match=r"^inputs hold one image, shape \(1, 1, 12, 12\); at least 2 are needed"
+    ):
+        check_consistency(gradient, cnn(), images(1))
+
+
+def test_maps_of_zeros_are_constant() -> None:
+    verdict = checked(lambda model, inputs, targets: torch.zeros_like(inputs), min_agreement=0)
+    assert (verdict.outcome, verdict.reason) == ("fail", "constant")
 
 
 def test_the_budget() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pytest_saliency_sanity import (
     SanityCheckFailed,
@@ -18,9 +19,11 @@ from pytest_saliency_sanity import (
     check_insertion_deletion,
     explainers,
 )
-from pytest_saliency_sanity.explainers import CONTROLS, occlusion
+from pytest_saliency_sanity.checks import course, explanation, insertion_deletion
+from pytest_saliency_sanity.explainers import CONTROLS, gradient, occlusion
 from pytest_saliency_sanity.perturbations.insertion import auc
 from pytest_saliency_sanity.planted import planted_images
+from tests.perturbations.state import state_of
 from tests.planted import planted_cnn
 
 
@@ -86,6 +89,9 @@ def test_thresholds_are_held_against_rises_curves() -> None:
         ({"max_deletion": 0.01}, "fail", ["deletion AUC"]),
         ({"min_insertion": 0.05}, "pass", ["insertion AUC"]),
         ({"max_deletion": 0.99, "steps": 16}, "pass", ["deletion AUC"]),
+        ({"min_insertion": 0, "max_deletion": 1, "steps": 4}, "pass", ["insertion AUC", "deletion AUC"]),
+        ({"min_insertion": 1, "steps": 4}, "fail", ["insertion AUC"]),
+        ({"max_deletion": 0, "steps": 4}, "fail", ["deletion AUC"]),
     ],
 )
 def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: list[str]) -> None:
@@ -106,10 +112,14 @@ def test_the_message_of_a_failure() -> None:
 @pytest.mark.parametrize(
     "options, sentence",
     [
-        ({"min_insertion": 2}, "min_insertion must lie between 0 and 1, not 2"),
-        ({"max_deletion": "low"}, "max_deletion must lie between 0 and 1, not 'low'"),
-        ({"infill": "snow"}, "noisy_linear"),
-        ({"steps": 0}, "steps"),
+        ({"min_insertion": 2}, "min_insertion must be a number from 0 to 1, not 2"),
+        ({"min_insertion": -0.1}, "min_insertion must be a number from 0 to 1, not -0.1"),
+        ({"max_deletion": "low"}, "max_deletion must be a number from 0 to 1, not 'low'"),
+        ({"max_deletion": True}, "max_deletion must be a number from 0 to 1, not True"),
+        ({"max_deletion": float("nan")}, "max_deletion must be a number from 0 to 1, not nan"),
+        ({"infill": "snow"}, "infill must be one of zero, blur, noisy_linear or a tensor, got 'snow'."),
+        ({"steps": 0}, "steps must be a whole number from 1 to 1024, the number of pixels, got 0."),
+        ({"labels": [0, 1]}, "labels has 2 entries for 16 images; give one for each"),
     ],
 )
 def test_bad_input(options: dict[str, Any], sentence: str) -> None:
@@ -129,3 +139,73 @@ def test_the_model_is_given_back_and_the_assertion_raises() -> None:
         assert_insertion_deletion(occlusion, model, data.images, data.labels, min_insertion=0.99)
     assert model.training
     assert not any(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_one_image_is_not_enough() -> None:
+    with pytest.raises(
+        ValueError, match=r"^inputs hold one image, shape \(1, 1, 32, 32\); at least 2 are needed"
+    ):
+        check_insertion_deletion(occlusion, planted_cnn(), planted_images(16, 3).images[:1])
+
+
+def test_maps_of_zeros_rank_nothing() -> None:
+    def blind(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return torch.zeros_like(inputs)
+
+    verdict = checked(blind, min_insertion=0)
+    assert (verdict.outcome, verdict.reason) == ("fail", "constant")
+    assert "returns constant maps: one value everywhere on all 8 images" in verdict.summary
+
+
+@dataclass
+class Clock:
+    """Stands in for the module `time`: a second goes by with every forward pass."""
+
+    passes: int = 0
+
+    def monotonic(self) -> float:
+        return float(self.passes)
+
+    def perf_counter(self) -> float:
+        return float(self.passes)
+
+
+class Slow(nn.Module):
+    """A network that moves the clock."""
+
+    def __init__(self, network: nn.Module, clock: Clock) -> None:
+        super().__init__()
+        self.network, self.clock = network, clock
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.clock.passes += 1
+        return self.network(inputs)
+
+
+@pytest.mark.parametrize("thresholds", [{}, {"max_deletion": 0.5}], ids=["relative", "absolute"])
+def test_the_budget_ends_midway_through_the_curves(
+    monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]
+) -> None:
+    clock, data = Clock(), planted_images(16, 3)
+    for module in (course, explanation, insertion_deletion):
+        monkeypatch.setattr(module, "time", clock)
+    model = Slow(planted_cnn().train(), clock)
+
+    def passes(seconds: float) -> tuple[int, Verdict]:
+        began, before = clock.passes, state_of(model)
+        given = {"max_seconds": seconds, **thresholds}
+        verdict = check_insertion_deletion(gradient, model, data.images, data.labels, **given)
+        assert state_of(model) == before
+        return clock.passes - began, verdict
+
+    needed, whole = passes(1000)
+    assert whole.stages and whole.reason != "budget"
+    for missing in (3, 6):  # less than the curves take, so that all maps are there
+        spent, stopped = passes(needed - missing)
+        assert (stopped.outcome, stopped.reason) == ("inconclusive", "budget")
+        assert spent == needed - missing + 1
+        assert stopped.evidence["cost"]["calls"] == whole.evidence["cost"]["calls"]
+        expected = (
+            f"the budget of {needed - missing} s ended after {stopped.evidence['cost']['images']} maps; "
+        )
+        assert expected + "raise max_seconds" in stopped.summary

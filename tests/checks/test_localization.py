@@ -51,14 +51,19 @@ def test_what_does_not_point_at_it_does_not_pass(name: str, seed: int) -> None:
 
 def test_the_object_itself_scores_one() -> None:
     data = planted_images(12, 5)
+    stages = {stage.name: stage.statistic for stage in checked(oracle(data), data).stages}
+    assert stages["IoU"] == 1 and stages["pointing game"] == 1
+    assert stages["IoU − the center"] == pytest.approx(1 - _center(data), abs=1e-6)
 
-    def oracle(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+
+def oracle(data: PlantedImages) -> Any:
+    """An explainer that knows where the objects are."""
+
+    def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         where = [int((data.images == one).all(3).all(2).all(1).nonzero()[0]) for one in inputs]
         return data.masks[where].float() + 0.01 * inputs[:, 0]
 
-    stages = {stage.name: stage.statistic for stage in checked(oracle, data).stages}
-    assert stages["IoU"] == 1 and stages["pointing game"] == 1
-    assert stages["IoU − the center"] == pytest.approx(1 - _center(data), abs=1e-6)
+    return explainer
 
 
 def _center(data: PlantedImages) -> float:
@@ -145,10 +150,42 @@ def test_the_highest_pixels_are_as_many_as_the_region_has() -> None:
     "options, error, sentence",
     [
         ({"regions": None}, TypeError, "there are no regions: pass regions= (boxes or boolean masks)"),
-        ({"min_iou": 1.5}, ValueError, "min_iou must lie between 0 and 1, not 1.5"),
-        ({"regions": torch.tensor([[0, 0, 40, 4]] * 24)}, ValueError, "40"),
-        ({"regions": torch.zeros(24, 32, 32, dtype=torch.bool)}, ValueError, "region"),
-        ({"regions": torch.ones(5, 32, 32, dtype=torch.bool)}, ValueError, "24"),
+        ({"min_iou": 1.5}, ValueError, "min_iou must be a number from 0 to 1, not 1.5"),
+        ({"min_iou": -1}, ValueError, "min_iou must be a number from 0 to 1, not -1"),
+        ({"min_iou": "half"}, ValueError, "min_iou must be a number from 0 to 1, not 'half'"),
+        (
+            {"regions": torch.tensor([[0, 0, 40, 4]] * 24)},
+            ValueError,
+            "the xyxy box (0, 0, 40, 4) of image 0 leaves the image of 32 × 32 pixels: "
+            "it reaches from 0 to 40 across and from 0 to 4 down",
+        ),
+        (
+            {"regions": torch.zeros(24, 32, 32, dtype=torch.bool)},
+            ValueError,
+            "the mask of image 0 is empty; leave out images without a region",
+        ),
+        (
+            {"regions": [torch.zeros(0, 4)] * 24},
+            ValueError,
+            "image 0 has no box; leave out images without a region",
+        ),
+        (
+            {"regions": torch.tensor([[3, 3, 3, 9]] * 24), "box_format": "xyxy"},
+            ValueError,
+            "the xyxy box (3, 3, 3, 9) of image 0 is empty: "
+            "it reaches from 3 to 3 across and from 3 to 9 down",
+        ),
+        (
+            {"regions": torch.ones(5, 32, 32, dtype=torch.bool)},
+            ValueError,
+            "masks must have the images' shape (24, 32, 32), got (5, 32, 32)",
+        ),
+        (
+            {"regions": torch.ones(24, 32, 32)},
+            ValueError,
+            "masks must be boolean, got torch.float32; compare them with a value, as in masks > 0.5",
+        ),
+        ({"regions": torch.ones(5, 4)}, ValueError, "got boxes for 5 images, but there are 24 images"),
         ({"box_format": "corners", "regions": torch.ones(24, 4)}, ValueError, "xyxy, xywh, cxcywh"),
     ],
 )
@@ -163,6 +200,20 @@ def test_regions_belong_to_images() -> None:
         check_localization(
             input_x_gradient, nn.Flatten(), torch.rand(4, 3, 8), regions=torch.ones(4, 8, 8, dtype=torch.bool)
         )
+
+
+def test_one_image_is_not_enough() -> None:
+    data = planted_images(24, 3)
+    with pytest.raises(
+        ValueError, match=r"^inputs hold one image, shape \(1, 1, 32, 32\); at least 2 are needed"
+    ):
+        check_localization(input_x_gradient, planted_cnn(), data.images[:1], regions=data.masks[:1])
+
+
+def test_the_ends_of_a_demanded_iou() -> None:
+    assert checked(input_x_gradient, min_iou=0).outcome == "pass"
+    assert checked(input_x_gradient, min_iou=1).outcome == "fail"
+    assert checked(oracle(planted_images(24, 3)), min_iou=1).outcome == "pass"
 
 
 def test_regions_that_nobody_can_miss() -> None:

@@ -10,12 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pytest_saliency_sanity import check_model_sensitivity
 from pytest_saliency_sanity.explainers import rise
 from pytest_saliency_sanity.explainers.grids import draw_grids, draw_shifts, enlarged
 from pytest_saliency_sanity.perturbations import replayed
-from tests.digits import held_out_digits
-from tests.networks import train
 
 close = torch.testing.assert_close
 LINEAR = {3: "linear", 4: "bilinear", 5: "trilinear"}
@@ -140,37 +137,6 @@ def test_the_default_grid(side, cells):
     assert torch.equal(explain(), explain(grid=cells))
 
 
-def test_streams_replay(cnn, images, targets):
-    explain = partial(rise, cnn, images, targets, samples=30)
-    with replayed(3):
-        first, second = explain(), explain()
-    with replayed(3):
-        again = explain()
-    assert torch.equal(first, again) and not torch.equal(first, second)
-
-
-def test_a_seed_of_its_own_leaves_the_global_generator_alone(cnn, images, targets):
-    explain = partial(rise, cnn, images, targets, samples=30)
-    before = torch.get_rng_state()
-    first, again, other = explain(seed=3), explain(seed=3), explain(seed=4)
-    assert torch.equal(torch.get_rng_state(), before)
-    assert torch.equal(first, again) and not torch.equal(first, other)
-
-
-def test_batches_are_bounded_and_change_nothing(cnn, images, targets):
-    explain, sizes = partial(rise, cnn, images, targets, samples=30, seed=0), []
-    whole = explain()
-    cnn.register_forward_pre_hook(lambda module, args: sizes.append(len(args[0])))
-    close(explain(batch_size=9), whole)
-    close(explain(batch_size=1), whole)
-    assert max(sizes) == 8
-
-
-def test_an_image_has_the_same_map_alone_and_among_others(cnn, images, targets):
-    explain = partial(rise, cnn, samples=30, seed=0)
-    close(explain(images[2:3], targets[2:3]), explain(images, targets)[2:3])
-
-
 @pytest.mark.parametrize(
     ("dtype", "close_to"), [(torch.half, 2e-3), (torch.bfloat16, 2e-2), (torch.double, 1e-6)]
 )
@@ -180,19 +146,6 @@ def test_other_precisions_see_the_same_masks(signal_cnn, dtype, close_to):
     other = rise(signal_cnn.to(dtype), x.to(dtype), targets, samples=50, seed=0)
     assert other.shape == (3, 1, 24) and other.dtype == dtype
     close(other.float(), single, rtol=close_to, atol=close_to)
-
-
-def test_volumes():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(2 * 120, 3))
-    assert rise(model, torch.randn(2, 2, 4, 5, 6), [0, 2], samples=5).shape == (2, 1, 4, 5, 6)
-
-
-def test_tuples_are_masked_in_turn(two_branches):
-    image, signal = torch.randn(1, 3, 8, 8), torch.randn(1, 2, 9)
-    of_image, of_signal = rise(two_branches, (image, signal), [3], samples=20, seed=0)
-    alone = rise(lambda x: two_branches(x, signal.expand(len(x), -1, -1)), image, [3], samples=20, seed=0)
-    close(of_image, alone)
-    assert of_signal.shape == (1, 1, 9)
 
 
 def test_hidden_pixels_take_the_baseline(cnn, images, targets):
@@ -217,34 +170,6 @@ def test_weighted_targets_are_sums_of_maps(cnn, images):
     weights[:, 1], weights[:, 3] = 0.25, 0.5
     expected = 0.25 * explain([1] * 4) + 0.5 * explain([3] * 4)
     close(explain(weights), expected)
-
-
-def spearman(a, b):
-    ranks = torch.stack([a, b]).flatten(1).argsort(1).argsort(1).double()
-    return torch.corrcoef(ranks)[0, 1].item()
-
-
-def test_runs_agree_better_with_more_samples():
-    images = held_out_digits().images[:4]
-    model = train("plain_cnn", 0)
-    targets = model(images).argmax(1)
-
-    def agreement(samples):
-        first, second = (rise(model, images, targets, samples=samples, seed=seed) for seed in (0, 1))
-        return sum(map(spearman, first, second)) / len(images)
-
-    few, many = agreement(80), agreement(800)
-    assert few + 0.1 < many and many > 0.5
-
-
-@pytest.mark.extended
-@pytest.mark.parametrize("output", ["softmax", "logit"])
-@pytest.mark.parametrize("network", ["plain_cnn", "mlp", "vision_transformer"])
-def test_it_depends_on_the_model(network, output):
-    images, labels = (part[:16] for part in held_out_digits())
-    explain = partial(rise, samples=200, output=output)
-    verdict = check_model_sensitivity(explain, train(network, 0), images, labels=labels, seed=0)
-    assert verdict.outcome in ("pass", "inconclusive")
 
 
 @pytest.mark.parametrize(("options", "message"), [

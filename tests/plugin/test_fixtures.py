@@ -109,6 +109,13 @@ def test_what_is_given_stays(complete: pytest.Pytester) -> None:
     ).assert_outcomes(passed=1)
 
 
+def test_an_explainer_may_be_named(complete: pytest.Pytester) -> None:
+    run(
+        complete,
+        "def test_it(assert_contract): assert assert_contract('e', name='mine')['name'] == 'mine'",
+    ).assert_outcomes(passed=1)
+
+
 def test_without_overrides_only_the_model_is_needed(bare: pytest.Pytester) -> None:
     run(
         bare,
