@@ -24,6 +24,7 @@ _HOMES = {
     "assert_insertion_deletion": "checks.insertion_deletion",
     "assert_localized": "checks.localization",
     "assert_model_sensitive": "checks.model_sensitivity",
+    "assert_occlusion_sensitive": "checks.occlusion_sensitivity",
     "assert_target_sensitive": "checks.target_sensitivity",
     "check_consistency": "checks.consistency",
     "check_contract": "checks.contract",
@@ -31,6 +32,7 @@ _HOMES = {
     "check_insertion_deletion": "checks.insertion_deletion",
     "check_localization": "checks.localization",
     "check_model_sensitivity": "checks.model_sensitivity",
+    "check_occlusion_sensitivity": "checks.occlusion_sensitivity",
     "check_target_sensitivity": "checks.target_sensitivity",
 }
 _MODULES = ("explainers", "perturbations", "settings", "statistics")

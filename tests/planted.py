@@ -1,37 +1,44 @@
-"""A network that reads the planted images, trained once: its weights stay with those of `tests.networks`."""
+"""Networks that read the planted images, trained once: its weights stay with those of `tests.networks`."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pytest_saliency_sanity import planted
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
 from tests.digits import Digits
 from tests.networks import training
+from tests.networks.evaluation import ResidualBlock
 from tests.networks.training import CACHE, _save, accuracy, fit
 
 TRAINING_SEED = 10_000  # images of this seed, plus the network's, are trained on: use others to explain
 TRAINING_IMAGES = 1_600
 
 
-def planted_cnn(seed: int = 0) -> nn.Module:
-    """A network of its own that tells the four shapes apart anywhere in 32×32 pixels, in eval mode.
+def planted_network(kind: str = "plain", seed: int = 0) -> nn.Module:
+    """A network of its own, one of `KINDS`, that tells the four shapes apart anywhere in 32×32 pixels, in eval mode.
 
-    Equal seeds give equal weights; the global random state stays as it was.
+    Equal kinds and seeds give equal weights; the global random state stays as it was.
     """
-    weights = CACHE / f"planted-{seed}-{_fingerprint()}.pt"
-    model = _initial(seed)
+    weights = CACHE / f"planted-{kind}-{seed}-{_fingerprint()}.pt"
+    model = _initial(kind, seed)
     if weights.exists():
         model.load_state_dict(torch.load(weights, weights_only=True))
     else:
         fit(model, as_digits(planted_images(TRAINING_IMAGES, TRAINING_SEED + seed)), seed)
         _save(model, weights)
     return model.eval()
+
+
+def planted_cnn(seed: int = 0) -> nn.Module:
+    """`planted_network` of the first kind: three convolutions and a linear head."""
+    return planted_network("plain", seed)
 
 
 def planted_accuracy(model: nn.Module, data: PlantedImages) -> float:
@@ -44,15 +51,50 @@ def as_digits(data: PlantedImages) -> Digits:
     return Digits(data.images, data.labels)
 
 
-def _initial(seed: int) -> nn.Module:
+def _initial(kind: str, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return nn.Sequential(
-            nn.Conv2d(1, 12, 5, stride=2, padding=2), nn.BatchNorm2d(12), nn.ReLU(),
-            nn.Conv2d(12, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(24, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
-            nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(32, 4),
-        )  # fmt: skip
+        return KINDS[kind]()
+
+
+def _plain() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 12, 5, stride=2, padding=2), nn.BatchNorm2d(12), nn.ReLU(),
+        nn.Conv2d(12, 24, 3, padding=1), nn.BatchNorm2d(24), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(24, 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+        nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(32, 4),
+    )  # fmt: skip
+
+
+def _vgg() -> nn.Module:
+    """Pairs of convolutions and two linear layers, which know where in the image something is."""
+    return nn.Sequential(
+        *_pair(1, 12), nn.MaxPool2d(2), *_pair(12, 24), nn.MaxPool2d(2), *_pair(24, 32),
+        nn.AdaptiveMaxPool2d(2), nn.Flatten(), nn.Linear(128, 48), nn.ReLU(), nn.Linear(48, 4),
+    )  # fmt: skip
+
+
+def _pair(channels: int, width: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(channels, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+        nn.Conv2d(width, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
+    ]  # fmt: skip
+
+
+class _Residual(nn.Module):
+    """Residual blocks, and the mean over the image before the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, 12, 5, stride=2, padding=2), nn.BatchNorm2d(12), nn.ReLU())
+        self.blocks = nn.Sequential(ResidualBlock(12, 32, 2), ResidualBlock(32, 32, 1))
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.blocks(self.stem(images)).mean((2, 3)))
+
+
+KINDS: Mapping[str, Callable[[], nn.Module]] = {"plain": _plain, "vgg": _vgg, "residual": _Residual}
 
 
 @cache

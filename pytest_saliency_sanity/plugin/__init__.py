@@ -15,6 +15,7 @@ from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest find
     assert_insertion_deletion,
     assert_localized,
     assert_model_sensitive,
+    assert_occlusion_sensitive,
     assert_target_sensitive,
     saliency_case,
     saliency_inputs,

@@ -27,6 +27,7 @@ ASSERTIONS: Mapping[str, str] = {
     "assert_insertion_deletion": "check_insertion_deletion",
     "assert_localized": "check_localization",
     "assert_model_sensitive": "check_model_sensitivity",
+    "assert_occlusion_sensitive": "check_occlusion_sensitivity",
     "assert_target_sensitive": "check_target_sensitivity",
 }
 CASE_FIELDS = tuple(field.name for field in fields(Case))
@@ -122,6 +123,12 @@ def assert_model_sensitive(saliency_case: Case) -> Assertion:
 
 
 @pytest.fixture
+def assert_occlusion_sensitive(saliency_case: Case) -> Assertion:
+    """assert_occlusion_sensitive(explainer, model=None, inputs=None, ...): hiding what the map points at hurts."""
+    return _filled("assert_occlusion_sensitive", saliency_case)
+
+
+@pytest.fixture
 def assert_target_sensitive(saliency_case: Case) -> Assertion:
     """assert_target_sensitive(explainer, model=None, inputs=None, ...): another target gives another map."""
     return _filled("assert_target_sensitive", saliency_case)
@@ -171,7 +178,7 @@ def _filled(name: str, case: Case) -> Assertion:
     return assertion
 
 
-def _bound(name: str, *args: Any, **options: Any) -> inspect.BoundArguments:
+def _bound(name: str, /, *args: Any, **options: Any) -> inspect.BoundArguments:
     __tracebackhide__ = True
     # The package loads the check here, when a test calls it: the checks import torch.
     signature = inspect.signature(getattr(pytest_saliency_sanity, ASSERTIONS[name]))

@@ -17,6 +17,8 @@ TOP_SHARE = 0.05  # the hull of more pixels that lie scattered is the whole fram
 PAPER_SHARE = 0.5  # the paper's experiments: the top half of the pixels
 PAPER_FRACTION = 0.1  # the paper's figure 4: a tenth of the maximum
 SMALLEST = 0.25  # of the largest component; smaller ones are stripped before the hull is drawn
+_HALVINGS = 12  # down to one pixel in 4,000
+_NEAR = 0.02  # of the area that is looked for
 PLACEMENTS = 39  # with the shape's own place 40: the best of them has a p-value of .025
 
 
@@ -26,6 +28,30 @@ def hulls(maps: Tensor, *, share: float | None = None, fraction: float | None = 
     Takes what `important` takes. The hull of a map that points at nothing is empty.
     """
     return convex_hulls(without_isolated(important(maps, share=share, fraction=fraction)))
+
+
+def hull_of_area(one: Tensor, wanted: int, share: float = TOP_SHARE) -> Tensor:
+    """(H, W) bool, of the hulls of a map's highest pixels, for any share of them, one whose area is near `wanted`.
+
+    The hull grows with the share, but in steps, and where a component joins it by a leap: the search halves the
+    share's interval and keeps the nearest hull it has met.
+
+    Args:
+        one: (H, W), a map.
+        wanted: pixels.
+        share: of the pixels, tried first.
+    """
+    low, high, best = 0.0, 1.0, torch.zeros_like(one, dtype=torch.bool)
+    for _ in range(_HALVINGS):
+        hull = hulls(one[None], share=share)[0]
+        pixels = int(hull.sum())
+        if abs(pixels - wanted) < abs(int(best.sum()) - wanted):
+            best = hull
+        if abs(pixels - wanted) <= _NEAR * wanted:
+            break
+        low, high = (share, high) if pixels < wanted else (low, share)
+        share = (low + high) / 2
+    return best
 
 
 def important(maps: Tensor, *, share: float | None = None, fraction: float | None = None) -> Tensor:

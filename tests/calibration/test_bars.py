@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pytest_saliency_sanity import check_model_sensitivity, check_target_sensitivity
-from tests.calibration import data_sensitivity, photographs, trials
+from tests.calibration import data_sensitivity, photographs, planted_images, trials
 from tests.calibration.target_sensitivity import DEPEND
 from tests.networks import EVALUATION
+from tests.planted import KINDS
 
 pytestmark = pytest.mark.extended
 
@@ -43,6 +44,15 @@ def test_the_same_for_the_training_data():
         setting=data_sensitivity.untrained,
     )
     _hold_to_no_errors(found, faulty)
+
+
+@pytest.mark.parametrize("name", planted_images.checks(planted_images.Scenes()))
+def test_on_planted_images_the_honest_pass_and_the_faulty_do_not(name):
+    scenes = planted_images.Scenes()
+    check = planted_images.checks(scenes)[name][0]
+    names = [*planted_images.HONEST, *planted_images.FAULTY]
+    found = trials.run(check, names, tuple(KINDS), (10, 11, 12), jobs=2, setting=scenes)
+    assert planted_images.unmet(name, found) == []
 
 
 def _hold_to_no_errors(found, faulty):

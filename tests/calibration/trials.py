@@ -49,7 +49,8 @@ class Trial:
         network, seed, explainer: what was checked; the seed trains the network, picks the images and seeds the check.
         outcome, reason: the verdict's; "refused" where the method does not exist for the network.
         statistics: the stages' retained fractions, by name.
-        by_value: the same by Pearson's correlation at the first judged stage: of the values, of their sizes.
+        by_value: where it is measured, the same by Pearson's correlation at the first judged stage: of the values, of
+            their sizes.
         seconds: of the whole check.
     """
 
@@ -116,7 +117,7 @@ def _trial(
         "refused" if refused else verdict.outcome,
         verdict.reason,
         {stage.name: stage.statistic for stage in verdict.stages},
-        verdict.judged[0].evidence["retained_by_value"] if verdict.judged else {},
+        verdict.judged[0].evidence.get("retained_by_value", {}) if verdict.judged else {},
         max((stage.images for stage in verdict.stages), default=0),
         time.perf_counter() - start,
     )

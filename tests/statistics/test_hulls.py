@@ -17,6 +17,7 @@ from torch import Tensor
 from pytest_saliency_sanity.statistics.hulls import (
     area,
     convex_hulls,
+    hull_of_area,
     hulls,
     important,
     placements,
@@ -310,3 +311,25 @@ def test_placements_leave_the_random_state(mask):
     placements(mask)
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(numpy_before, np.random.get_state()[1])
+
+
+def test_a_hull_of_an_area_is_the_nearest_that_any_share_gives():
+    """Beside all shares one by one."""
+    for seed in range(6):
+        one = torch.rand(14, 11, generator=torch.Generator().manual_seed(seed))
+        one = torch.nn.functional.avg_pool2d(one[None, None], 5, 1, 2)[0, 0]
+        every = torch.stack([hulls(one[None], share=count / one.numel())[0] for count in range(1, 155)])
+        for wanted in (9, 30, 80):
+            nearest = int((area(every) - wanted).abs().min())
+            found = int(hull_of_area(one, wanted, share=0.3).sum())
+            assert abs(found - wanted) <= max(nearest + 0.1 * wanted, 0.02 * wanted)
+
+
+def test_a_share_that_gives_the_area_is_taken_at_once():
+    one = torch.rand(12, 12, generator=torch.Generator().manual_seed(1))
+    own = hulls(one[None], share=0.05)[0]
+    assert torch.equal(hull_of_area(one, int(own.sum()), share=0.05), own)
+
+
+def test_a_constant_map_has_no_hull_of_any_area():
+    assert not hull_of_area(torch.ones(8, 8), 10).any()

@@ -1,0 +1,303 @@
+"""Does hiding what a map points at hurt the score, more than elsewhere and more than where edges are?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_saliency_sanity.checks import gates, hiding
+from pytest_saliency_sanity.checks.contract import Examination
+from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
+from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.hiding import RIVALS, Cut, Hiding, Sample, cut_at, hidden_regions
+from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
+from pytest_saliency_sanity.checks.means import mean_stage
+from pytest_saliency_sanity.checks.options import check_classes, check_images
+from pytest_saliency_sanity.checks.subject import Subject, subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
+from pytest_saliency_sanity.statistics import retained_fraction
+from pytest_saliency_sanity.statistics.contrast import settled_by
+from pytest_saliency_sanity.statistics.hulls import TOP_SHARE
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="does not point at what the score depends on",
+    measures="is",
+    columns=("measure", "how", "value"),
+    code="beside_the_point",
+    passed="to_the_point",
+)
+CHANCE = 0.5  # mean percentile of a region placed without knowledge of the image
+GAIN = 0.1  # of what is between the percentile of who knows no model, and 1
+# A rival's percentile from which losing to it convicts nobody: photographs have their object in the center.
+UNBEATABLE: Mapping[str, float] = {"the center": 0.75}
+PER_PIXELS = 1000  # RS is shown per so many
+_USABLE = 0.5  # share of the images whose region can be placed elsewhere
+_WIDEST = 100.0  # a gain beyond this is infinite
+_VACANT = 0.5  # share of a region's pixels from which the infill is said to be at fault
+_ALIKE = 0.8  # mean intersection over union from which two regions are said to be the same
+
+
+def check_occlusion_sensitivity(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    *,
+    share: float | None = None,
+    fraction: float | None = None,
+    infill: Infill = "zero",
+    classes: Sequence[int] | None = None,
+    absolute: bool = False,
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    forward: Forward | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Verdict:
+    """Whether hiding the region that a map points at lowers the target's logit, and more than who knows no model would.
+
+    The region is the convex hull of the map's most important pixels, without the isolated ones. Hiding it has to
+    lower the logit further than hiding the same shape elsewhere in the same image does (39 places: shifts and mirror
+    images; mid-rank percentile P above .5). And it has to gain on two rivals who know no model, with regions of the
+    same area in the same image: where Sobel's filter points, and a disc in the center. Ink and the center alone beat
+    random places. Of what a rival's percentile R leaves, (P − R) / (1 − R) has to be above .1. An explainer that loses
+    to nothing but the center, where that reaches .75 as on most photographs, is inconclusive: nothing can be shown.
+
+    Args:
+        explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
+        model: the network; given back as it was.
+        inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
+        targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
+        share: of the pixels that count as important; .05 by default. The paper's experiments take .5.
+        fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
+        infill: "zero", as in the paper, "blur", "mean" (of each channel over the images), a number, or a tensor that
+            broadcasts to the images.
+        classes: the logits of which RS is shown; None means the target's.
+        absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
+        labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
+
+    Returns:
+        The verdict. RS = |N_a(I) − N_a(I × (1 − M))| / ΣM is shown per 1,000 pixels; it divides by an area while a drop
+        saturates, and decides nothing. `evidence["regions"]` has area, drop, percentile and RS of every image.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: Rodrigues, Boutry and Najman (Gradient Artificial Distancing), equation 2, for RS and the hull.
+    """
+    cut = cut_at(share, fraction)
+    began = time.monotonic()
+    audited = subject(
+        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
+        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+    )  # fmt: skip
+    check_images(audited, "regions are hidden in images")
+    how = Hiding(infill, check_classes(classes, audited.classes) or (), share or TOP_SHARE)
+    filling(audited.inputs[0], infill)
+
+    def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
+        return _measured(kept, meter, cut, how, absolute)
+
+    return verdict_by(
+        "occlusion_sensitivity", CLAIM, audited, began, measure,
+        early=gates.accuracy_findings(audited), caveats=gates.caveats(audited),
+    )  # fmt: skip
+
+
+def assert_occlusion_sensitive(
+    explainer: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any = None,
+    targets: Any = None,
+    **options: Any,
+) -> Verdict:
+    """`check_occlusion_sensitivity`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
+        TypeError, ValueError: for bad arguments.
+    """
+    __tracebackhide__ = True
+    return raise_unless_passed(check_occlusion_sensitivity(explainer, model, inputs, targets, **options))
+
+
+def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool) -> Measured:
+    """The profile's images, and all there are when these leave the question open."""
+    sizes = sorted({min(kept.amounts.images, kept.images), kept.images})
+    sample = Sample()
+    stages: tuple[Stage, ...] = ()
+    for begin, end in pairwise([0, *sizes]):
+        maps = torch.cat([chunk[0] for chunk in explained(kept, meter, end, begin=begin)])
+        regions = cut.regions(maps.abs() if absolute else maps)
+        sample += hidden_regions(kept, meter, regions, begin, how)
+        stages = _judged(sample, len(sizes))
+        if _settled(stages) and not _unbeatable_findings(sample, stages):
+            break
+    deciding = (replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages)
+    return Measured(
+        (*deciding, *_shown(sample, how.classes)),
+        region_findings(sample) or _unbeatable_findings(sample, stages),
+        hint=_hint(sample, stages),
+        notes=left_out(sample),
+        evidence={"regions": asdict(sample)},
+    )
+
+
+def _settled(stages: Sequence[Stage]) -> bool:
+    outcomes = {stage.outcome for stage in stages}
+    return "fail" in outcomes or outcomes == {"pass"}
+
+
+# The stages.
+
+
+def _judged(sample: Sample, looks: int) -> tuple[Stage, ...]:
+    """The percentile, and its gain on each rival's; the error rates are shared out over stages and looks."""
+    if len(sample.hidden) < 2:
+        return ()
+    levels = ALPHA_FAIL / looks / (1 + len(RIVALS)), ALPHA_PASS / looks
+    return percentile_stage(sample, levels), *(_gain(sample, name, levels) for name in RIVALS)
+
+
+def percentile_stage(sample: Sample, levels: tuple[float, float] = (ALPHA_FAIL, ALPHA_PASS)) -> Stage:
+    """Whether hiding the regions hurts more than hiding the same shape elsewhere, at levels (fail, pass)."""
+    places = max(one.places for one in sample.hidden)
+    return mean_stage(
+        "percentile",
+        f"of the logit's drop, among {places} places of the same shape",
+        "the percentile of the logit's drop when its region is hidden, among the same shape elsewhere in the image",
+        sample.values(lambda one: one.percentile), CHANCE, levels=levels,
+    )  # fmt: skip
+
+
+def _gain(sample: Sample, name: str, levels: tuple[float, float]) -> Stage:
+    """(P − R) / (1 − R) of the mean percentiles P of the explainer and R of a rival: 1 where nothing hurts more."""
+    own, theirs = sample.values(lambda one: one.percentile), sample.values(lambda one: one.rivals[name])
+    alpha_fail, alpha_pass = levels
+    ratio = own[:, None], theirs[:, None], np.ones(len(own))
+    found = retained_fraction(
+        *ratio, threshold=GAIN, alpha_fail=alpha_pass, alpha_pass=alpha_fail, widest=_WIDEST
+    )
+    needed = settled_by(
+        *ratio, pass_below=GAIN, fail_above=GAIN, alpha_fail=alpha_pass, alpha_pass=alpha_fail
+    )
+    reached = f"a region of the same area by {name} reaches {theirs.mean():.2f}"
+    return Stage(
+        name=_gain_name(name),
+        detail=f"of 1 − percentile: {reached}",
+        sentence=f"its gain over {name}, of what that leaves: {reached}",
+        statistic=found.statistic,
+        lower=found.lower,
+        upper=found.upper,
+        fail_below=GAIN,
+        pass_above=GAIN,
+        alpha_fail=alpha_fail,
+        alpha_pass=alpha_pass,
+        images=found.images,
+        draws=1,
+        evidence={"settled_by": settlement(needed, (found.images, 1))},
+    )
+
+
+def _gain_name(rival: str) -> str:
+    return f"gain over {rival}"
+
+
+def _shown(sample: Sample, classes: Sequence[int]) -> tuple[Stage, ...]:
+    """RS of the target's logit, or of those of the classes that were asked for."""
+    if len(sample.hidden) < 2:
+        return ()
+    names: dict[str | int, str] = {k: f"RS of class {k}" for k in classes}
+    names = names or {"target": "RS of the target"}
+    return tuple(_sensitivity(sample, key, name) for key, name in names.items())
+
+
+def _sensitivity(sample: Sample, key: str | int, name: str) -> Stage:
+    own, elsewhere = (
+        sample.values(lambda one, which=which: PER_PIXELS * one.sensitivity[key][which]) for which in (0, 1)
+    )
+    detail = f"per {PER_PIXELS} pixels; elsewhere {elsewhere.mean():.2f}"
+    return mean_stage(name, detail, name, own, float(elsewhere.mean()), judged=False)
+
+
+# What keeps the stages from deciding.
+
+
+def region_findings(sample: Sample) -> tuple[Finding, ...]:
+    """Inconclusive where less than half of the images have a region that can be placed elsewhere."""
+    if len(sample.hidden) >= max(2, _USABLE * sample.images):
+        return ()
+    sentence = (
+        f"only {len(sample.hidden)} of {sample.images} maps have a region that can be judged: {_lost(sample)}"
+    )
+    return (Finding("gate.regions", "inconclusive", sentence),)
+
+
+def left_out(sample: Sample) -> tuple[str, ...]:
+    """The note that says which images do not count."""
+    return (f"{_lost(sample)}; these images are left out",) if len(sample.hidden) < sample.images else ()
+
+
+def _lost(sample: Sample) -> str:
+    reasons = {
+        f"has a hull of more than {hiding.WIDEST:.0%} of the frame, as scattered pixels do": sample.wide,
+        f"has a hull that fits in fewer than {hiding.FEWEST_PLACES} other places": sample.cramped,
+        "points at nothing": sample.empty,
+    }
+    return ", ".join(f"in {len(images)} it {what}" for what, images in reasons.items() if images)
+
+
+def _unbeatable(sample: Sample, stage: Stage) -> str:
+    """The rival who convicts an explainer at this stage, and can hardly be beaten on these images; else ""."""
+    names = [name for name, line in UNBEATABLE.items() if _reached(sample, name) > line]
+    convicting = [name for name in names if stage.name == _gain_name(name) and stage.outcome == "fail"]
+    return convicting[0] if convicting else ""
+
+
+def _unbeatable_findings(sample: Sample, stages: Sequence[Stage]) -> tuple[Finding, ...]:
+    """Inconclusive where nothing but such a rival convicts the explainer."""
+    rivals = [_unbeatable(sample, stage) for stage in stages if stage.outcome == "fail"]
+    if not rivals or not all(rivals):
+        return ()
+    name = rivals[0]
+    sentence = (
+        f"{name} can hardly be beaten on these images: hiding its region of the same area has a percentile of "
+        f"{_reached(sample, name):.2f} (above {UNBEATABLE[name]:.2f}); images are needed in which what matters lies "
+        f"elsewhere"
+    )
+    return (Finding("gate.rivals", "inconclusive", sentence),)
+
+
+def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
+    """What the region seems to be; "" for an explainer that passes."""
+    if not stages or {stage.outcome for stage in stages} == {"pass"}:
+        return ""
+    for name in RIVALS:
+        overlap = float(sample.values(lambda one, name=name: one.overlap[name]).mean())
+        if overlap > _ALIKE:
+            return f"its regions are those of {name}: their intersection over union is {overlap:.2f}"
+    vacant = float(sample.values(lambda one: one.vacant).mean())
+    if vacant > _VACANT:
+        return (
+            f"{vacant:.0%} of its regions' pixels have the infill's value already, and hiding them changes nothing: "
+            f"another infill (blur, mean), or a map that is multiplied by the input, may tell more"
+        )
+    if (reached := _reached(sample, "the center")) > UNBEATABLE["the center"]:
+        return f"the center alone reaches {reached:.2f}: images whose object lies elsewhere would tell more"
+    return ""
+
+
+def _reached(sample: Sample, name: str) -> float:
+    """The mean percentile of a rival's regions."""
+    return float(sample.values(lambda one: one.rivals[name]).mean())

@@ -1,0 +1,82 @@
+"""What a model says of images with regions hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.outputs import Forward, logits
+
+from .infills import blurred
+
+Infill: TypeAlias = "str | float | Tensor"
+
+INFILLS = ("zero", "blur", "mean")
+BATCH = 64  # images per call of the model
+
+
+def filling(images: Tensor, infill: Infill) -> Tensor:
+    """(N, C, H, W): what stands in the place of hidden pixels.
+
+    Args:
+        images: (N, C, H, W).
+        infill: "zero", 0 in the space of the model's inputs, as in the paper of GAD; "blur", the image itself
+            without its details; "mean", the mean of each channel over all the images; or a number, or a tensor that
+            broadcasts to the images.
+
+    Raises:
+        ValueError: for something else, with the choices.
+    """
+    if isinstance(infill, str) and infill in INFILLS:
+        return _named(images, infill)
+    if isinstance(infill, (str, bool)) or not isinstance(infill, (int, float, Tensor)):
+        raise ValueError(f"infill must be one of {', '.join(INFILLS)}, a number or a tensor, not {infill!r}")
+    value = torch.as_tensor(infill, dtype=images.dtype, device=images.device)
+    try:
+        return value.expand_as(images)
+    except RuntimeError:
+        shapes = f"{tuple(value.shape)} does not broadcast to the images {tuple(images.shape)}"
+        raise ValueError(f"the infill of shape {shapes}") from None
+
+
+def occluded_logits(
+    model: Any,
+    images: Tensor,
+    owners: Tensor,
+    masks: Tensor,
+    fill: Tensor,
+    *,
+    forward: Forward | None = None,
+    batch_size: int = BATCH,
+    before: Callable[[], None] = lambda: None,
+) -> Tensor:
+    """(M, K) logits, on the CPU, of images whose pixels in a mask have the fill's values.
+
+    Several regions of several images share the calls of the model. The model is taken as it is, in the mode it has.
+
+    Args:
+        images: (N, C, H, W).
+        owners: (M,) int64, whose region a mask is.
+        masks: (M, H, W) bool, the pixels to hide in all channels; nothing is hidden by an empty mask.
+        fill: (N, C, H, W), see `filling`.
+        before: called before each batch; what it raises ends the work.
+    """
+    found = []
+    with torch.no_grad():
+        for which, hidden in zip(owners.split(batch_size), masks.split(batch_size), strict=True):
+            before()
+            which, hidden = which.to(images.device), hidden.to(images.device)
+            shown = torch.where(hidden[:, None], fill[which], images[which])
+            found.append(logits(model, shown, forward).cpu())
+    return torch.cat(found)
+
+
+def _named(images: Tensor, infill: str) -> Tensor:
+    if infill == "blur":
+        return blurred(images)
+    if infill == "mean":
+        return images.mean((0, 2, 3), keepdim=True).expand_as(images)
+    return torch.zeros_like(images)

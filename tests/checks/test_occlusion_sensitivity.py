@@ -1,0 +1,286 @@
+"""Maps that point at the planted object pass; those that edges or the center would do as well do not."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import (
+    SanityCheckFailed,
+    Verdict,
+    assert_occlusion_sensitive,
+    check_occlusion_sensitivity,
+    explainers,
+)
+from pytest_saliency_sanity.explainers import CONTROLS, center_prior, input_x_gradient, occlusion
+from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from tests.planted import planted_cnn
+
+
+def checked(explainer: Any, data: PlantedImages | None = None, network: int = 0, **options: Any) -> Verdict:
+    data = data or planted_images(32, 3)
+    given = {"labels": data.labels, "name": getattr(explainer, "__name__", "explainer"), **options}
+    return check_occlusion_sensitivity(explainer, planted_cnn(network), data.images, **given)
+
+
+def distance_from_mean(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    return (images - images.mean((2, 3), keepdim=True)).abs()
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["occlusion", "integrated_gradients", "input_x_gradient", "gradcam"])
+def test_what_points_at_the_object_passes(name: str, seed: int) -> None:
+    verdict = checked(getattr(explainers, name), planted_images(32, seed), network=seed)
+    assert (verdict.outcome, verdict.reason) == ("pass", "to_the_point"), verdict
+
+
+def test_rise_passes() -> None:
+    assert checked(partial(explainers.rise, samples=300)).outcome == "pass"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "name", ["sobel", "noise", "center_prior", "input_copy", "input_x_sobel", "constant"]
+)
+def test_what_knows_no_model_does_not_pass(name: str, seed: int) -> None:
+    verdict = checked(CONTROLS[name](), planted_images(32, seed), network=seed, name=name)
+    assert verdict.outcome in ("fail", "inconclusive"), verdict
+    assert verdict.outcome == "fail" or name not in ("sobel", "center_prior", "constant")
+
+
+def moved(model: nn.Module, inputs: Tensor, targets: Tensor, by: int = 16) -> Tensor:
+    """It depends on the model and the image, and points beside the object."""
+    return explainers.occlusion(model, inputs, targets).roll((by, by), (2, 3))
+
+
+def test_a_map_moved_to_another_place_fails() -> None:
+    assert checked(moved).outcome == "fail"
+
+
+def test_random_placements_alone_would_let_ink_pass() -> None:
+    """With faint bars ink beats random places in these images, and still does not lead Sobel."""
+    data = planted_images(32, 1, contrast=0.2)
+    stages = {stage.name: stage for stage in checked(distance_from_mean, data).stages}
+    assert stages["percentile"].outcome == "pass"
+    assert stages["gain over Sobel"].outcome != "pass"
+
+
+def test_noise_has_hulls_as_wide_as_the_image() -> None:
+    verdict = checked(CONTROLS["noise"](), name="noise")
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
+    assert re.search(
+        r"only \d of 32 maps have a region that can be judged: in \d+ it has a hull of more than 40% of the frame, as "
+        r"scattered pixels do",
+        verdict.summary,
+    )
+
+
+def test_the_hull_of_half_the_pixels_is_too_wide() -> None:
+    assert checked(explainers.gradient, share=0.5).reason == "gate.regions"
+
+
+def test_a_map_that_points_at_nothing_in_most_images() -> None:
+    def mostly_zero(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return occlusion(model, inputs, targets) * (targets == 0).view(-1, 1, 1, 1)
+
+    verdict = checked(mostly_zero)
+    assert verdict.reason == "gate.regions"
+    assert re.search(
+        r"only 8 of 32 maps have a region that can be judged: in 24 it points at nothing", str(verdict)
+    )
+
+
+def test_maps_that_are_all_zero_fail() -> None:
+    verdict = checked(lambda model, inputs, targets: torch.zeros_like(inputs), name="zeros")
+    assert (verdict.outcome, verdict.reason) == ("fail", "constant")
+    assert "zeros returns constant maps" in verdict.summary
+
+
+def test_some_images_without_a_region_are_noted() -> None:
+    def sometimes_zero(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return occlusion(model, inputs, targets) * (targets != 0).view(-1, 1, 1, 1)
+
+    verdict = checked(sometimes_zero)
+    assert verdict.outcome == "pass"
+    assert re.search(r"note: in \d+ it points at nothing; these images are left out", str(verdict))
+
+
+def test_where_the_center_cannot_be_beaten() -> None:
+    """The object is in the center of every image: who always points there is right, and nobody leads him."""
+    verdict = checked(center_prior, planted_images(32, 3, position="center"))
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
+    assert re.search(
+        r"the center can hardly be beaten on these images: hiding its region of the same area has a percentile of "
+        r"0\.\d\d \(above 0\.75\); images are needed in which what matters lies elsewhere",
+        verdict.summary,
+    )
+    assert checked(occlusion, planted_images(32, 3, position="center")).outcome != "fail"
+
+
+def test_the_gain_is_a_share_of_what_the_rival_leaves() -> None:
+    verdict = checked(occlusion)
+    rows = verdict.evidence["regions"]["hidden"]
+    own, theirs = (sum(values) / len(rows) for values in (
+        [row["percentile"] for row in rows], [row["rivals"]["the center"] for row in rows]
+    ))  # fmt: skip
+    assert verdict.stages[2].name == "gain over the center"
+    assert verdict.stages[2].statistic == pytest.approx((own - theirs) / (1 - theirs))
+
+
+def test_who_is_convicted_otherwise_fails_though_the_center_cannot_be_beaten() -> None:
+    verdict = checked(partial(moved, by=10), planted_images(32, 3, position="center"))
+    assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point")
+    assert verdict.deciding.name in ("percentile", "gain over Sobel")
+
+
+def test_the_message_of_a_failure() -> None:
+    lines = str(checked(CONTROLS["sobel"](), name="sobel")).splitlines()
+    assert re.fullmatch(
+        r"sobel does not point at what the score depends on: -?\d\.\d\d is its gain over (Sobel|the center), of what "
+        r"that leaves: a region of the same area by (Sobel|the center) reaches 0\.\d\d "
+        r"\(99 % upper bound -?0\.\d\d < 0\.10\)",
+        lines[0],
+    )
+    assert re.match(r"  measure +how +value +interval +verdict", lines[2])
+    assert re.match(
+        r"  percentile +of the logit's drop, among 39 places of the same shape +0\.\d\d ", lines[3]
+    )
+    reached = r"of 1 − percentile: a region of the same area by (Sobel|the center) reaches 0\.\d\d"
+    assert re.match(rf"  gain over Sobel +{reached} +0\.00 +0\.00 … 0\.00 +fail", lines[4])
+    assert re.match(rf"  gain over the center +{reached} +-?\d\.\d\d ", lines[5])
+    assert re.match(
+        r"  RS of the target +per 1000 pixels; elsewhere \d+\.\d\d +\d+\.\d\d .*\(shown only\)", lines[6]
+    )
+    assert "hint: its regions are those of Sobel: their intersection over union is 1.00" in lines
+
+
+def test_a_region_where_hiding_changes_nothing_is_hinted_at() -> None:
+    data = planted_images(32, 3)
+    images = torch.where(data.masks[:, None], data.images, 0)
+    verdict = check_occlusion_sensitivity(
+        lambda model, inputs, targets: (inputs == 0).float() * torch.rand_like(inputs).cumsum(2).cumsum(3),
+        planted_cnn(), images, data.labels, name="background",
+    )  # fmt: skip
+    assert verdict.outcome != "pass"
+    assert re.search(r"hint: \d+% of its regions' pixels have the infill's value already", str(verdict))
+
+
+def test_classes_that_are_asked_for_have_their_rs() -> None:
+    verdict = checked(occlusion, classes=(0, 3))
+    shown = [stage.name for stage in verdict.stages if not stage.judged]
+    assert shown == ["RS of class 0", "RS of class 3"]
+    first = verdict.evidence["regions"]["hidden"][0]
+    assert set(first) >= {"area", "percentile", "drop", "sensitivity", "rivals"}
+    own = [one["sensitivity"]["0"][0] for one in verdict.evidence["regions"]["hidden"]]
+    assert verdict.stages[3].statistic == pytest.approx(1000 * sum(own) / len(own))
+
+
+@pytest.mark.parametrize("infill", ["blur", "mean", 0.1])
+def test_other_infills_tell_the_same(infill: Any) -> None:
+    assert checked(occlusion, infill=infill).outcome == "pass"
+    assert checked(CONTROLS["sobel"](), infill=infill).outcome == "fail"
+
+
+def test_a_fraction_of_the_maximum() -> None:
+    assert checked(occlusion, fraction=0.5).outcome == "pass"
+
+
+def test_a_map_against_the_class_points_by_its_size() -> None:
+    def against(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return -occlusion(model, inputs, targets)
+
+    assert checked(against).outcome != "pass"
+    assert checked(against, absolute=True).outcome == "pass"
+
+
+def test_a_clear_case_takes_the_profiles_images_and_an_open_one_all() -> None:
+    assert checked(occlusion).stages[0].images == 16
+    assert checked(CONTROLS["laplacian"]()).stages[0].images > 16
+
+
+def test_the_model_comes_back_as_it_was() -> None:
+    model, data = planted_cnn().train(), planted_images(16, 3)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    check_occlusion_sensitivity(occlusion, model, data.images)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_double_precision_and_a_single_logit() -> None:
+    class Bright(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.weight * images.amax((1, 2, 3))
+
+    images = 0.1 * torch.rand(16, 1, 24, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for number, image in enumerate(images):
+        image[0, 2 + number % 8 : 5 + number % 8, 14 + number % 5 : 17 + number % 5] = 1
+    verdict = check_occlusion_sensitivity(input_x_gradient, Bright(), images)
+    assert verdict.outcome in ("pass", "inconclusive")
+    assert verdict.stages[0].statistic > 0.9
+
+
+@pytest.mark.parametrize(
+    "options, error, sentence",
+    [
+        ({"share": 1.2}, ValueError, "share must be above 0 and at most 1, got 1.2"),
+        ({"fraction": -0.1}, ValueError, "fraction must be above 0 and at most 1, got -0.1"),
+        (
+            {"share": 0.1, "fraction": 0.1},
+            ValueError,
+            "give exactly one of share (of the pixels) and fraction",
+        ),
+        (
+            {"infill": "black"},
+            ValueError,
+            "infill must be one of zero, blur, mean, a number or a tensor, not 'black'",
+        ),
+        (
+            {"classes": (0, 4)},
+            ValueError,
+            "classes must be numbers from 0 to 3, the logits of the model, not 4",
+        ),
+        (
+            {"classes": ()},
+            ValueError,
+            "classes must be numbers from 0 to 3, the logits of the model, not an empty",
+        ),
+        ({"classes": (1, 1)}, ValueError, "classes must differ from one another, not (1, 1)"),
+    ],
+)
+def test_bad_input(options: dict[str, Any], error: type[Exception], sentence: str) -> None:
+    with pytest.raises(error, match=re.escape(sentence)):
+        checked(occlusion, **options)
+
+
+def test_one_image_is_too_few() -> None:
+    data = planted_images(1, 0)
+    with pytest.raises(ValueError, match="2"):
+        check_occlusion_sensitivity(occlusion, planted_cnn(), data.images)
+
+
+def test_regions_are_hidden_in_images() -> None:
+    sentence = "regions are hidden in images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        check_occlusion_sensitivity(input_x_gradient, nn.Flatten(), torch.rand(4, 3, 8))
+
+
+def test_the_budget() -> None:
+    verdict = checked(occlusion, max_seconds=1e-6)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "budget")
+
+
+def test_the_assertion_raises() -> None:
+    data = planted_images(32, 3)
+    with pytest.raises(SanityCheckFailed, match=r"^sobel does not point at what the score depends on"):
+        assert_occlusion_sensitive(CONTROLS["sobel"](), planted_cnn(), data.images, name="sobel")
