@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 
 from pytest_saliency_sanity.checks import gates, hiding
@@ -16,15 +15,13 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.hiding import RIVALS, Cut, Hiding, Sample, cut_at, hidden_regions
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, settlement
+from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.options import check_classes, check_images
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
-from pytest_saliency_sanity.statistics import retained_fraction
-from pytest_saliency_sanity.statistics.contrast import settled_by
 from pytest_saliency_sanity.statistics.hulls import TOP_SHARE
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -36,12 +33,11 @@ CLAIM = Claim(
     passed="to_the_point",
 )
 CHANCE = 0.5  # mean percentile of a region placed without knowledge of the image
-GAIN = 0.1  # of what is between the percentile of who knows no model, and 1
+LEAD = 0.1  # that is needed, of what is between the percentile of who knows no model, and 1
 # A rival's percentile from which losing to it convicts nobody: photographs have their object in the center.
 UNBEATABLE: Mapping[str, float] = {"the center": 0.75}
 PER_PIXELS = 1000  # RS is shown per so many
 _USABLE = 0.5  # share of the images whose region can be placed elsewhere
-_WIDEST = 100.0  # a gain beyond this is infinite
 _VACANT = 0.5  # share of a region's pixels from which the infill is said to be at fault
 _ALIKE = 0.8  # mean intersection over union from which two regions are said to be the same
 
@@ -69,10 +65,10 @@ def check_occlusion_sensitivity(
 
     The region is the convex hull of the map's most important pixels, without the isolated ones. Hiding it has to
     lower the logit further than hiding the same shape elsewhere in the same image does (39 places: shifts and mirror
-    images; mid-rank percentile P above .5). And it has to gain on two rivals who know no model, with regions of the
-    same area in the same image: where Sobel's filter points, and a disc in the center. Ink and the center alone beat
-    random places. Of what a rival's percentile R leaves, (P − R) / (1 − R) has to be above .1. An explainer that loses
-    to nothing but the center, where that reaches .75 as on most photographs, is inconclusive: nothing can be shown.
+    images; mid-rank percentile P above .5). And P has to lead the percentiles R of two rivals who know no model, with
+    regions of the same area in the same image: where Sobel's filter points, and a disc in the center. Ink and the
+    center alone beat random places. P − R has to be above a tenth of what R leaves, 1 − R. An explainer that loses to
+    nothing but the center, where that reaches .75 as on most photographs, is inconclusive: nothing can be shown there.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
@@ -163,11 +159,11 @@ def _settled(stages: Sequence[Stage]) -> bool:
 
 
 def _judged(sample: Sample, looks: int) -> tuple[Stage, ...]:
-    """The percentile, and its gain on each rival's; the error rates are shared out over stages and looks."""
+    """The percentile, and its lead over each rival's; the error rates are shared out over stages and looks."""
     if len(sample.hidden) < 2:
         return ()
     levels = ALPHA_FAIL / looks / (1 + len(RIVALS)), ALPHA_PASS / looks
-    return percentile_stage(sample, levels), *(_gain(sample, name, levels) for name in RIVALS)
+    return percentile_stage(sample, levels), *(_lead(sample, name, levels) for name in RIVALS)
 
 
 def percentile_stage(sample: Sample, levels: tuple[float, float] = (ALPHA_FAIL, ALPHA_PASS)) -> Stage:
@@ -181,37 +177,23 @@ def percentile_stage(sample: Sample, levels: tuple[float, float] = (ALPHA_FAIL, 
     )  # fmt: skip
 
 
-def _gain(sample: Sample, name: str, levels: tuple[float, float]) -> Stage:
-    """(P − R) / (1 − R) of the mean percentiles P of the explainer and R of a rival: 1 where nothing hurts more."""
+def _lead(sample: Sample, name: str, levels: tuple[float, float]) -> Stage:
+    """P − R of the percentiles P of the explainer and R of a rival, held against a share of 1 − R.
+
+    Both sides vary from image to image: what is tested is the mean of (P − R) − LEAD (1 − R), shown as far from the
+    mean line as it is from 0.
+    """
     own, theirs = sample.values(lambda one: one.percentile), sample.values(lambda one: one.rivals[name])
-    alpha_fail, alpha_pass = levels
-    ratio = own[:, None], theirs[:, None], np.ones(len(own))
-    found = retained_fraction(
-        *ratio, threshold=GAIN, alpha_fail=alpha_pass, alpha_pass=alpha_fail, widest=_WIDEST
-    )
-    needed = settled_by(
-        *ratio, pass_below=GAIN, fail_above=GAIN, alpha_fail=alpha_pass, alpha_pass=alpha_fail
-    )
+    excess, line = own - theirs - LEAD * (1 - theirs), LEAD * float((1 - theirs).mean())
     reached = f"a region of the same area by {name} reaches {theirs.mean():.2f}"
-    return Stage(
-        name=_gain_name(name),
-        detail=f"of 1 − percentile: {reached}",
-        sentence=f"its gain over {name}, of what that leaves: {reached}",
-        statistic=found.statistic,
-        lower=found.lower,
-        upper=found.upper,
-        fail_below=GAIN,
-        pass_above=GAIN,
-        alpha_fail=alpha_fail,
-        alpha_pass=alpha_pass,
-        images=found.images,
-        draws=1,
-        evidence={"settled_by": settlement(needed, (found.images, 1))},
-    )
+    return mean_stage(
+        _lead_name(name), reached, f"the lead of its percentile over {name}: {reached}", excess + line, line,
+        levels=levels,
+    )  # fmt: skip
 
 
-def _gain_name(rival: str) -> str:
-    return f"gain over {rival}"
+def _lead_name(rival: str) -> str:
+    return f"lead over {rival}"
 
 
 def _shown(sample: Sample, classes: Sequence[int]) -> tuple[Stage, ...]:
@@ -261,7 +243,7 @@ def _lost(sample: Sample) -> str:
 def _unbeatable(sample: Sample, stage: Stage) -> str:
     """The rival who convicts an explainer at this stage, and can hardly be beaten on these images; else ""."""
     names = [name for name, line in UNBEATABLE.items() if _reached(sample, name) > line]
-    convicting = [name for name in names if stage.name == _gain_name(name) and stage.outcome == "fail"]
+    convicting = [name for name in names if stage.name == _lead_name(name) and stage.outcome == "fail"]
     return convicting[0] if convicting else ""
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
-WIDEST = 5.0  # an interval's end beyond this is reported as infinite
+_WIDEST = 5.0  # an interval's end beyond this is reported as infinite
 _MOST = 4096  # more images or draws than this is "thousands"
 _POWER = 0.8  # how often the number of images or draws that is named has to settle it
 
@@ -50,7 +50,6 @@ def retained_fraction(
     threshold: float,
     alpha_fail: float,
     alpha_pass: float,
-    widest: float = WIDEST,
 ) -> Contrast:
     """The retained fraction of a sample, with bounds.
 
@@ -61,14 +60,13 @@ def retained_fraction(
         threshold: theta of the p-value.
         alpha_fail: one-sided level of the lower bound.
         alpha_pass: one-sided level of the upper bound.
-        widest: a bound beyond this, on either side, is infinite.
     """
     survived, scale = _parts(matched, mismatched, repeated)
     mean, variance, freedom = two_way_mean(survived - threshold * scale)
     return Contrast(
         statistic=_ratio(survived, scale),
-        lower=_crossing(survived, scale, alpha_fail, -widest),
-        upper=_crossing(survived, scale, alpha_pass, +widest),
+        lower=_crossing(survived, scale, alpha_fail, -1),
+        upper=_crossing(survived, scale, alpha_pass, +1),
         p_value=_tail(mean, variance, freedom),
         images=matched.shape[0],
         draws=matched.shape[1],
@@ -211,16 +209,15 @@ def _components(sample: np.ndarray) -> tuple[float, float, float]:
     return max(rows - residual, 0) / k, max(columns - residual, 0) / n, residual
 
 
-def _crossing(survived: np.ndarray, scale: np.ndarray, alpha: float, end: float) -> float:
-    """The theta at which the one-sided bound of mean D(theta) crosses 0: the end of rho's interval towards `end`."""
-    side = math.copysign(1, end)
+def _crossing(survived: np.ndarray, scale: np.ndarray, alpha: float, side: int) -> float:
+    """The theta at which the one-sided bound of mean D(theta) crosses 0: the end of rho's interval."""
 
     def bound(theta: float) -> float:
         mean, variance, freedom = two_way_mean(survived - theta * scale)
         return mean + side * stdtrit(freedom, 1 - alpha) * math.sqrt(variance)
 
     rho = _ratio(survived, scale)
-    return side * math.inf if math.isnan(rho) else _beside(bound, rho, end)
+    return side * math.inf if math.isnan(rho) else _beside(bound, rho, side)
 
 
 def _ratio(survived: np.ndarray, scale: np.ndarray) -> float:
@@ -228,12 +225,12 @@ def _ratio(survived: np.ndarray, scale: np.ndarray) -> float:
     return float(survived.mean() / scale.mean()) if scale.mean() > 0 else math.nan
 
 
-def _beside(bound: Callable[[float], float], center: float, end: float) -> float:
-    """The sign change of `bound` from rho to `end`: its value falls as theta grows. Infinite where there is none."""
+def _beside(bound: Callable[[float], float], center: float, side: int) -> float:
+    """The sign change of `bound` on the given side of rho: its value falls as theta grows."""
     from scipy.optimize import brentq
 
-    side = math.copysign(1, end)
-    if abs(center) >= abs(end) or side * bound(end) > 0:
+    end = side * _WIDEST
+    if abs(center) >= _WIDEST or side * bound(end) > 0:
         return side * math.inf
     if side * bound(center) <= 0:  # no spread at all: the interval is rho itself
         return center

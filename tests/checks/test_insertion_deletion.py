@@ -20,11 +20,11 @@ from pytest_saliency_sanity import (
     explainers,
 )
 from pytest_saliency_sanity.checks import course, explanation, insertion_deletion
-from pytest_saliency_sanity.explainers import CONTROLS, gradient, occlusion
+from pytest_saliency_sanity.explainers import CONTROLS, gradient, integrated_gradients, occlusion
 from pytest_saliency_sanity.perturbations.insertion import auc
 from pytest_saliency_sanity.planted import planted_images
 from tests.perturbations.state import state_of
-from tests.planted import planted_cnn
+from tests.planted import planted_cnn, planted_network
 
 
 def checked(explainer: Any, seed: int = 3, network: int = 0, **options: Any) -> Verdict:
@@ -41,6 +41,32 @@ def test_what_finds_the_object_passes(seed: int) -> None:
 
 def test_rise_passes() -> None:
     assert checked(partial(explainers.rise, samples=200), name="rise").outcome == "pass"
+
+
+@pytest.mark.parametrize("kind", ["residual", pytest.param("vgg", marks=pytest.mark.extended)])
+def test_signed_maps_are_held_against_the_logit(kind: str) -> None:
+    """Whichever pixels of the object go first, the softmax score is at an end: there these maps were inconclusive."""
+    data = planted_images(32, 0)
+    verdict = check_insertion_deletion(integrated_gradients, planted_network(kind, 0), data.images)
+    assert verdict.outcome == "pass", verdict
+
+
+def test_a_map_against_the_class_ranks_by_its_size() -> None:
+    def against(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return -occlusion(model, inputs, targets)
+
+    assert checked(against).outcome == "fail"
+    assert checked(against, absolute=True).outcome == "pass"
+
+
+def test_an_open_question_is_put_to_all_images() -> None:
+    data = planted_images(32, 3)
+    clear = check_insertion_deletion(occlusion, planted_cnn(), data.images)
+    open_ = check_insertion_deletion(CONTROLS["noise"](), planted_cnn(), data.images, name="noise")
+    assert [verdict.stages[0].images for verdict in (clear, open_)] == [16, 32]
+    assert len(open_.evidence["areas"]["a random map"]) == 32
+    first, second = np.split(np.array(open_.evidence["areas"]["a random map"]), 2)
+    assert not np.allclose(first, second)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -79,7 +105,8 @@ def test_thresholds_are_held_against_rises_curves() -> None:
     stages = {stage.name: stage.statistic for stage in verdict.stages}
     assert stages["insertion AUC"] == pytest.approx(means["insertion"], abs=1e-6)
     assert stages["deletion AUC"] == pytest.approx(means["deletion"], abs=1e-6)
-    assert set(verdict.evidence["auc"]) == {"raw", "normalized"}
+    assert set(verdict.evidence) >= {"areas", "normalized", "curves"}
+    assert np.mean(verdict.evidence["areas"]["deletion"]) == pytest.approx(means["deletion"], abs=1e-6)
 
 
 @pytest.mark.parametrize(

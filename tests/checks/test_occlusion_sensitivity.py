@@ -67,7 +67,7 @@ def test_random_placements_alone_would_let_ink_pass() -> None:
     data = planted_images(32, 1, contrast=0.2)
     stages = {stage.name: stage for stage in checked(distance_from_mean, data).stages}
     assert stages["percentile"].outcome == "pass"
-    assert stages["gain over Sobel"].outcome != "pass"
+    assert stages["lead over Sobel"].outcome != "pass"
 
 
 def test_noise_has_hulls_as_wide_as_the_image() -> None:
@@ -122,37 +122,38 @@ def test_where_the_center_cannot_be_beaten() -> None:
     assert checked(occlusion, planted_images(32, 3, position="center")).outcome != "fail"
 
 
-def test_the_gain_is_a_share_of_what_the_rival_leaves() -> None:
+def test_the_lead_is_held_against_a_share_of_what_the_rival_leaves() -> None:
     verdict = checked(occlusion)
     rows = verdict.evidence["regions"]["hidden"]
     own, theirs = (sum(values) / len(rows) for values in (
         [row["percentile"] for row in rows], [row["rivals"]["the center"] for row in rows]
     ))  # fmt: skip
-    assert verdict.stages[2].name == "gain over the center"
-    assert verdict.stages[2].statistic == pytest.approx((own - theirs) / (1 - theirs))
+    assert verdict.stages[2].name == "lead over the center"
+    assert verdict.stages[2].statistic == pytest.approx(own - theirs)
+    assert verdict.stages[2].pass_above == pytest.approx(0.1 * (1 - theirs))
 
 
 def test_who_is_convicted_otherwise_fails_though_the_center_cannot_be_beaten() -> None:
     verdict = checked(partial(moved, by=10), planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point")
-    assert verdict.deciding.name in ("percentile", "gain over Sobel")
+    assert verdict.deciding.name in ("percentile", "lead over Sobel")
 
 
 def test_the_message_of_a_failure() -> None:
     lines = str(checked(CONTROLS["sobel"](), name="sobel")).splitlines()
     assert re.fullmatch(
-        r"sobel does not point at what the score depends on: -?\d\.\d\d is its gain over (Sobel|the center), of what "
-        r"that leaves: a region of the same area by (Sobel|the center) reaches 0\.\d\d "
-        r"\(99 % upper bound -?0\.\d\d < 0\.10\)",
+        r"sobel does not point at what the score depends on: -?0\.\d\d is the lead of its percentile over "
+        r"(Sobel|the center): a region of the same area by (Sobel|the center) reaches 0\.\d\d "
+        r"\(99 % upper bound -?0\.\d\d < 0\.\d\d\)",
         lines[0],
     )
     assert re.match(r"  measure +how +value +interval +verdict", lines[2])
     assert re.match(
         r"  percentile +of the logit's drop, among 39 places of the same shape +0\.\d\d ", lines[3]
     )
-    reached = r"of 1 − percentile: a region of the same area by (Sobel|the center) reaches 0\.\d\d"
-    assert re.match(rf"  gain over Sobel +{reached} +0\.00 +0\.00 … 0\.00 +fail", lines[4])
-    assert re.match(rf"  gain over the center +{reached} +-?\d\.\d\d ", lines[5])
+    reached = r"a region of the same area by (Sobel|the center) reaches 0\.\d\d"
+    assert re.match(rf"  lead over Sobel +{reached} +-?0\.00 +-?0\.0\d … 0\.0\d +fail", lines[4])
+    assert re.match(rf"  lead over the center +{reached} +-?\d\.\d\d ", lines[5])
     assert re.match(
         r"  RS of the target +per 1000 pixels; elsewhere \d+\.\d\d +\d+\.\d\d .*\(shown only\)", lines[6]
     )

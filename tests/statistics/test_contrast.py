@@ -270,14 +270,3 @@ def test_nothing_settles_what_lies_between_two_lines(mean: float) -> None:
 
 def test_nothing_settles_what_has_no_ratio() -> None:
     assert settled_by(np.full((4, 3), 0.9), np.full((4, 3), 1.0), np.full(4, 1.0), **RATES) is None
-
-
-def test_how_wide_an_interval_may_be() -> None:
-    """rho = -8: nobody asks how much survives of such a map; of a gain over a rival it is a number like others."""
-    generator = np.random.default_rng(0)
-    matched = 0.1 + 0.01 * generator.standard_normal((40, 1))
-    options = {"threshold": 0.1, "alpha_fail": 0.05, "alpha_pass": 0.01}
-    given = matched, np.full((40, 1), 0.9), np.ones(40)
-    assert retained_fraction(*given, **options).upper == math.inf
-    wide = retained_fraction(*given, **options, widest=100.0)
-    assert -8.2 < wide.lower < wide.statistic < wide.upper < -7.8
