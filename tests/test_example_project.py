@@ -34,9 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 def test_honest_explainers_pass_and_the_known_failures_are_expected(run: Callable[..., str]) -> None:
     output = run()
     assert re.search(
-        r"saliency sanity: 21 passed, 0 failed, 7 failed as expected, 0 inconclusive, 0 errors", output
+        r"saliency sanity: 23 passed, 0 failed, 8 failed as expected, 0 inconclusive, 0 errors", output
     ), output
-    assert re.search(r"=+ \d+ passed, 7 xfailed in .*=+", output), output
+    assert re.search(r"=+ \d+ passed, 8 xfailed in .*=+", output), output
 
 
 @pytest.mark.parametrize("selected, shown", SHOWN, ids=[selected for selected, _ in SHOWN])
@@ -45,8 +45,9 @@ def test_the_readme_shows_the_failures_as_they_print(
 ) -> None:
     output = run("-k", selected, "--runxfail")
     for line in shown.splitlines():
-        # Digits after the point differ with the processor's arithmetic; words and layout do not.
-        pattern = re.sub(r"-?\d\\\.\d+", r"-?\\d\\.\\d+", re.escape(line.rstrip()))
+        # Digits differ with the processor's arithmetic, and the width of columns with them; words do not.
+        pattern = re.sub(r"(?:\\-)?\d+\\\.\d+", r"-?\\d+\\.\\d+", re.escape(line.rstrip()))
+        pattern = re.sub(r"(?:\\ )+", " +", pattern)
         assert re.search(rf"^{pattern}\s*$", output, re.M), (line, output)
 
 

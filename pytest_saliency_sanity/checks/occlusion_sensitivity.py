@@ -145,7 +145,7 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
         (*deciding, *_shown(sample, how.classes)),
         region_findings(sample) or _unbeatable_findings(sample, stages),
         hint=_hint(sample, stages),
-        notes=left_out(sample),
+        notes=(*left_out(sample), *_excused(sample, stages)),
         evidence={"regions": asdict(sample)},
     )
 
@@ -259,6 +259,14 @@ def _unbeatable_findings(sample: Sample, stages: Sequence[Stage]) -> tuple[Findi
         f"elsewhere"
     )
     return (Finding("gate.rivals", "inconclusive", sentence),)
+
+
+def _excused(sample: Sample, stages: Sequence[Stage]) -> tuple[str, ...]:
+    """The note that says why a stage that fails decides nothing."""
+    names = filter(None, (_unbeatable(sample, stage) for stage in stages))
+    return tuple(
+        f"to lose to {name} convicts nobody where it reaches {_reached(sample, name):.2f}" for name in names
+    )
 
 
 def _hint(sample: Sample, stages: Sequence[Stage]) -> str:

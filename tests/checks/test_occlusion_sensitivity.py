@@ -137,6 +137,7 @@ def test_who_is_convicted_otherwise_fails_though_the_center_cannot_be_beaten() -
     verdict = checked(partial(moved, by=10), planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point")
     assert verdict.deciding.name in ("percentile", "lead over Sobel")
+    assert re.search(r"note: to lose to the center convicts nobody where it reaches 0\.\d\d", str(verdict))
 
 
 def test_the_message_of_a_failure() -> None:
