@@ -1,0 +1,187 @@
+"""Variations of what a map holds relevant: found, and read by the model."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import settings
+from ..outputs import Forward
+from ..perturbations.inpainting import (
+    BOX,
+    Critic,
+    Descent,
+    Generator,
+    inpainted,
+    published_weight,
+    soft_ring,
+    variants_per_call,
+)
+from ..perturbations.preservation import preserved
+from ..perturbations.streams import replayed
+from .outcome import Variations
+from .reading import classes, kept_classes, probabilities, scores
+from .region import regions
+from .starts import check_generated, starting_latents
+
+STEPS, LEARNING_RATE = 300, 0.1
+TOLERANCE = 0.1
+
+
+def acceptable_variations(
+    model: Any,
+    generator: Generator,
+    inputs: Tensor,
+    map: Tensor,
+    targets: Any = None,
+    *,
+    share: float | None = None,
+    fraction: float | None = None,
+    hull: bool = True,
+    latent: int | tuple[int, ...] | None = None,
+    starts: int | Tensor | Callable[[Tensor], Tensor] = 8,
+    steps: int = STEPS,
+    learning_rate: float = LEARNING_RATE,
+    box: int = BOX,
+    critic: Critic | None = None,
+    realism_weight: float | None = None,
+    tolerance: float = TOLERANCE,
+    value_range: tuple[float, float] | None = None,
+    seed: int | None = None,
+    batch_size: int | None = None,
+    forward: Forward | None = None,
+) -> Variations:
+    """Fills the region that a map holds relevant anew, several times, and asks which variants keep the class.
+
+    Thakur and Fischmeister, problem 2, which is semantic inpainting (Yeh et al. 2017) with an explanation's mask.
+    From each start z′ descends (Adam, its rate falling to 0) on
+
+        L = Σ R (X − G(z′))² + λ · realism,    R = (1 − B) ⊙ (B ∗ box)
+
+    and X′ = X ⊙ (1 − B) + B ⊙ G(z′). The poster calls the first term L_Reconstruction and the second L_Contextual.
+
+    The region of a float map is, by default, the convex hull of its most important pixels without the isolated ones.
+    The pixels themselves are often a scatter with holes, and what shows through the holes holds the generator to
+    the original inside the region as well as around it: all variants are then the image over again.
+
+    Args:
+        model: the network, read in evaluation mode; given back as it was, as are generator and critic.
+        generator: any differentiable callable, latents (K, *latent) -> images (K, C, H, W) in the units of `inputs`.
+            A module, or a method of one, runs in evaluation mode; the modules in any other function as they are.
+        inputs: (N, C, H, W) floating point.
+        map: boolean masks (N, H, W) or (N, 1, H, W), which are B; or an explainer's maps (N, C, H, W), (N, 1, H, W)
+            or (N, H, W), of which channels are summed. Pass `map.abs()` where the sign does not matter.
+        targets: (N,) int64, the class to be kept; None means the model's own prediction. A single logit has the
+            target 0 alone: what is kept is then the side of 0 that it is on, with its sigmoid or 1 less that.
+        share, fraction: how much of a float map is important, at most one of both: a share of the pixels (by default
+            .05), or those of at least this fraction of the maximum.
+        hull: take the hull of the important pixels; False takes them as they are.
+        latent: numbers, or shape, of one latent; needed unless `starts` brings latents.
+        starts: how many, drawn from a standard normal; or latents (S, *latent); or a function inputs -> latents
+            (S, N, *latent), such as an encoder's with noise. All but the function's are the same for every image.
+        steps: of the descent.
+        learning_rate: Adam's, at the first step.
+        box: pixels a side of the window, odd; the ring is half of it wide.
+        critic: callable, images (K, C, H, W) -> (K,), lower is more realistic, such as −log D(G(z)). None means the
+            standard normal prior on the latents, half the mean of their squares: right for a generator trained with
+            that prior (VAE, GAN, flow), a bare shrinkage for another.
+        realism_weight: λ. By default the two published values by the image's shorter side, .1 up to 64 pixels and
+            .005 from 224, between them by a power law. The larger it is, the more alike the variants.
+        tolerance: how far the probability of the class may move and still count as kept.
+        value_range: the lowest and highest value of an image, if `inputs` happen to use only a part of it.
+        seed: of the starts; None means the run's.
+        batch_size: most images in one call of a network; changes nothing but rounding.
+        forward: function (model, inputs) -> logits, for models that return something else.
+
+    Returns:
+        The `Variations`; print it for a table.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence; for a region that is empty or leaves nothing around
+            it; for generated images of another shape or in other units than the inputs; for a loss that is not
+            finite.
+    """
+    _check_inputs(inputs)
+    _check_functions(generator, critic)
+    _check_options(steps, learning_rate, box, realism_weight, tolerance, batch_size)
+    seed = settings.overridden(settings.current(), seed=seed).seed
+    inputs, masks = inputs.detach(), regions(map, inputs, share, fraction, hull)
+    weight = published_weight(min(inputs.shape[2:])) if realism_weight is None else float(realism_weight)
+    per_call = variants_per_call(inputs, batch_size)
+    descent = Descent(generator, critic, steps, learning_rate, weight, per_call)
+    with _as_they_were(model, generator, critic), replayed(seed):
+        before = scores(model, inputs, forward, per_call)
+        kept = kept_classes(targets, before)
+        began = starting_latents(starts, latent, inputs, seed)
+        check_generated(descent, began, inputs, value_range)
+        ring = soft_ring(masks, box, torch.promote_types(inputs.dtype, torch.float32))
+        found = inpainted(inputs, ring, began, descent)
+        images = torch.where(masks[:, None], found.generated, inputs)
+        after = scores(model, images.flatten(0, 1), forward, per_call).unflatten(0, images.shape[:2])
+    return Variations(
+        images, masks, ring, found.generated, found.latents, found.contextual, found.realism,
+        targets=kept, tolerance=float(tolerance),
+        predicted_before=classes(before), confidence_before=probabilities(before, kept),
+        predicted=classes(after), confidence=probabilities(after, kept),
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _as_they_were(*parts: Any) -> Iterator[None]:
+    """Within this context the modules among or behind `parts` are in evaluation mode; afterwards as before."""
+    modules = {id(module): module for module in map(_module_of, parts) if module is not None}
+    with contextlib.ExitStack() as stack:
+        for module in modules.values():
+            stack.enter_context(preserved(module))
+        for module in modules.values():
+            module.eval()
+        yield
+
+
+def _module_of(part: Any) -> nn.Module | None:
+    """A module itself, or the one whose method is given."""
+    owner = getattr(part, "__self__", part)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _check_inputs(inputs: Any) -> None:
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        kind = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise TypeError(f"inputs must be one floating-point tensor (N, C, H, W), got {kind}.")
+    if inputs.ndim != 4 or not inputs.numel():
+        raise ValueError(f"inputs must be images (N, C, H, W), at least one, got {tuple(inputs.shape)}.")
+
+
+def _check_functions(generator: Any, critic: Any) -> None:
+    if not callable(generator):
+        raise TypeError(f"generator must be a function latents -> images, got {generator!r}.")
+    if critic is not None and not callable(critic):
+        raise TypeError(f"critic must be a function images -> (K,), or None, got {critic!r}.")
+
+
+def _check_options(
+    steps: Any, learning_rate: Any, box: Any, realism_weight: Any, tolerance: Any, batch_size: Any
+) -> None:
+    _check_whole("steps", steps, 0)
+    _check_whole("batch_size", 1 if batch_size is None else batch_size, 1)
+    _check_number("learning_rate", learning_rate, above=True)
+    _check_number("realism_weight", 0 if realism_weight is None else realism_weight)
+    _check_number("tolerance", tolerance)
+    if isinstance(box, bool) or not isinstance(box, int) or box < 3 or box % 2 == 0:
+        raise ValueError(f"box must be an odd number of pixels, at least 3, got {box!r}.")
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+
+
+def _check_number(name: str, value: Any, above: bool = False) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0 or (above and value == 0):
+        raise ValueError(f"{name} must be a number {'above 0' if above else 'of 0 or more'}, got {value!r}.")

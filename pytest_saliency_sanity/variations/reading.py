@@ -1,0 +1,52 @@
+"""How the model reads images: scores, classes, and the probability of the class that is to be kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..outputs import Forward, as_targets, check_targets, logits
+
+
+def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -> Tensor:
+    """(K, classes) logits of images (K, C, H, W), in at least single precision, without a graph."""
+    with torch.no_grad():
+        # Copies: a model may change its input in place.
+        parts = [logits(model, some.clone(), forward) for some in images.split(per_call)]
+    found = torch.cat(parts).to(images.device)
+    return found.to(torch.promote_types(found.dtype, torch.float32))
+
+
+def kept_classes(targets: Any, before: Tensor) -> Tensor:
+    """(N,) int64 the classes to be kept, given the logits (N, classes) of the images as they are.
+
+    Raises ValueError for weights, and what `check_targets` raises: a single logit has the target 0 alone.
+    """
+    if targets is None:
+        return classes(before)
+    targets = as_targets(targets, len(before))
+    if targets.dim() != 1:
+        raise ValueError(
+            f"A variation keeps one class: targets must be ({len(before)},) class indices, got weights of shape "
+            f"{tuple(targets.shape)}."
+        )
+    targets = check_targets(targets, *before.shape).to(before.device)
+    return classes(before) if before.shape[1] == 1 else targets
+
+
+def classes(scores: Tensor) -> Tensor:
+    """(…,) the class with the largest of logits (…, classes); of a single logit 1 where it is positive, else 0."""
+    return _two_sided(scores).argmax(-1)
+
+
+def probabilities(scores: Tensor, kept: Tensor) -> Tensor:
+    """(…, N) the softmax of the kept classes (N,) in logits (…, N, classes): a sigmoid for a single logit."""
+    every = _two_sided(scores).softmax(-1)
+    return every.gather(-1, kept.expand(every.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+
+
+def _two_sided(scores: Tensor) -> Tensor:
+    """A single logit with a second one of 0 before it: softmax (0, l) is (1 − sigmoid, sigmoid) of l."""
+    return torch.cat([torch.zeros_like(scores), scores], -1) if scores.shape[-1] == 1 else scores
