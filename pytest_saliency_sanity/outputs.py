@@ -34,6 +34,11 @@ def using_forward(forward: Forward | None) -> Iterator[None]:
         _forward.reset(token)
 
 
+def current_forward() -> Forward | None:
+    """The function that `using_forward` has set here, or None."""
+    return _forward.get()
+
+
 def logits(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor:
     """The model's logits, (N, K), with their graph.
 

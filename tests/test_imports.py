@@ -17,8 +17,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A part may import lower tiers and itself; parts of one tier do not see each other, but for the lowest.
 TIERS = (
     ("verdict", "rendering", "errors", "settings", "outputs", "case"),
-    ("explainers", "perturbations", "planted", "statistics"),
-    ("twins",),
+    ("perturbations", "planted", "statistics"),
+    ("twins", "variations"),
+    ("explainers",),
     ("checks", "report"),
     ("suite", "strategies"),
     ("plugin",),

@@ -19,17 +19,24 @@ from .controls import (
     sobel,
     stale_model,
 )
+from .distances import LargestAlpha, largest_alpha
+from .gad import ArtificialDistancing, DistancingWarning, NotDistanced, gad
 from .gradients import gradient, input_x_gradient, integrated_gradients, smoothgrad, vargrad
 from .masks import occlusion
 from .random_masks import Track, mask_estimation, rise
 
 __all__ = [
     "CONTROLS",
+    "ArtificialDistancing",
+    "DistancingWarning",
+    "LargestAlpha",
+    "NotDistanced",
     "Track",
     "cached_maps",
     "center_prior",
     "constant",
     "deconvnet",
+    "gad",
     "gradcam",
     "gradient",
     "gradient_sobel_mixture",
@@ -40,6 +47,7 @@ __all__ = [
     "input_x_sobel",
     "integrated_gradients",
     "laplacian",
+    "largest_alpha",
     "local_deviation",
     "mask_estimation",
     "noise",

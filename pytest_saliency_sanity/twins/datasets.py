@@ -91,11 +91,29 @@ def training_set(given: Any, key: str | None = None) -> TrainingSet:
     """
     if key is not None and not (isinstance(key, str) and key):
         raise TypeError(f"key= must be a text that identifies the training set, not {key!r}")
+    read = labeled(given)
+    _check_permutable(read.labels)
+    return replace(read, key=key or "")
+
+
+def labeled(given: Any) -> TrainingSet:
+    """Read and check labeled samples, of however many classes: `given` and errors as of `training_set`."""
     is_pair = isinstance(given, tuple) and len(given) == 2
     read = _pair(*given) if is_pair else _indexed(given)
     _check_labels(read.labels, len(read.inputs[0]))
     _check_inputs(read.inputs)
-    return replace(read, key=key or "")
+    return read
+
+
+def unlabeled(inputs: Tensor | np.ndarray) -> Tensor:
+    """(N, C, *S) samples without labels, on the CPU.
+
+    Raises:
+        TypeError, ValueError: one sentence with the value and the choices.
+    """
+    read = _floating(inputs)
+    _check_inputs((read,))
+    return read
 
 
 def _pair(inputs: Any, labels: Any) -> TrainingSet:
@@ -142,8 +160,8 @@ def _check_repeatable(given: Any, items: Sequence[tuple[tuple[Tensor, ...], Any]
         again = _item(given, index)[0]
         if not all(torch.equal(a, b) for a, b in zip(parts, again, strict=True)):
             raise ValueError(
-                f"item {index} of the training set {type(given).__name__} is another one at each reading: permuted "
-                f"labels cannot be memorized so; leave random transforms (augmentation) out"
+                f"item {index} of the training set {type(given).__name__} is another one at each reading: it "
+                f"cannot be memorized so; leave random transforms (augmentation) out"
             )
 
 
@@ -198,6 +216,10 @@ def _check_labels(labels: Tensor, samples: int) -> None:
         raise ValueError(f"the training set has {samples} inputs and {len(labels)} labels")
     if samples and int(labels.min()) < 0:
         raise ValueError(f"label {int(labels.min())} in the training set; labels are 0, 1, 2, …")
+
+
+def _check_permutable(labels: Tensor) -> None:
+    samples = len(labels)
     present = len(labels.unique())
     if present < 2:
         what = f"one class ({int(labels[0])})" if present else "no samples"

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
 import inspect
-import math
-import tempfile
 import time
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,9 +17,10 @@ from torch.utils.data import Dataset
 from pytest_saliency_sanity.outputs import Forward, logits
 from pytest_saliency_sanity.perturbations import replayed
 
-from . import store, training
+from . import descent, training
 from .datasets import TrainingSet
 from .fingerprints import code_fingerprint, combined, model_fingerprint, versions
+from .safekeeping import Making, kept, turn
 from .training import Options, accuracy, fit
 
 Train = Callable[[nn.Module, Dataset, int], nn.Module]
@@ -108,10 +103,6 @@ class Recipe:
         object.__setattr__(self, "code", _code(self))
 
 
-class TwinCacheWarning(UserWarning):
-    """A cached network could not be used, and was trained again."""
-
-
 class NotTrained(Exception):
     """A network is not cached, and the recipe may not train."""
 
@@ -130,16 +121,14 @@ def network(recipe: Recipe, data: TrainingSet, labels: str, seed: int, title: st
         store.Busy: when another process has been training it until the deadline.
     """
     model = _untrained(recipe, seed)
-    key = _key(recipe, data, model, seed)
-    if key in _IN_MEMORY:
-        _IN_MEMORY.move_to_end(key)
-        return replace(_IN_MEMORY[key], cached=True)
-    with _alone(recipe, key):
-        found = _loaded(recipe, key, model)
-        if found is None:
-            found = _trained(recipe, data, model, labels, seed, title)
-            _saved(recipe, key, found)
-    return _kept(key, found)
+    making = Making(
+        key=_key(recipe, data, model, seed),
+        blank=lambda: model,
+        kind=Network,
+        train=lambda: _trained(recipe, data, model, labels, seed, title),
+        lasting=lambda made: made.ended != "seconds",
+    )
+    return kept(making, _IN_MEMORY, cache=recipe.cache, deadline=recipe.deadline, most=_KEPT)
 
 
 def forget() -> None:
@@ -154,7 +143,7 @@ def _untrained(recipe: Recipe, seed: int) -> nn.Module:
         raise TypeError(
             f"make_model() must return an untrained torch.nn.Module, not {type(model).__name__}: {model!r}"
         )
-    if any(model is kept.model for kept in _IN_MEMORY.values()):
+    if any(model is known.model for known in _IN_MEMORY.values()):
         raise TypeError(
             "make_model() returned the same object twice; it has to build a new network each time"
         )
@@ -168,62 +157,12 @@ def _key(recipe: Recipe, data: TrainingSet, model: nn.Module, seed: int) -> str:
 
 def _code(recipe: Recipe) -> str:
     options = repr(sorted(asdict(recipe.options).items())) if recipe.train is None else ""
-    trainer = inspect.getsource(training) if recipe.train is None else code_fingerprint(recipe.train)
+    trainer = _own_trainer() if recipe.train is None else code_fingerprint(recipe.train)
     return combined(trainer, code_fingerprint(recipe.forward), options)
 
 
-def _kept(key: str, found: Network) -> Network:
-    if found.ended != "seconds":
-        _IN_MEMORY[key] = found
-    while len(_IN_MEMORY) > _KEPT:
-        _IN_MEMORY.popitem(last=False)
-    return found
-
-
-# The cache.
-
-
-def _alone(recipe: Recipe, key: str) -> AbstractContextManager[None]:
-    """One process at a time makes this network; the others wait, and then find it in the cache."""
-    if recipe.cache is None:
-        return contextlib.nullcontext()
-    return _locked(recipe.cache, key, _left(recipe))
-
-
-@contextlib.contextmanager
-def _locked(directory: Path, key: str, timeout: float) -> Iterator[None]:
-    """As `store.locked`; where there can be no lock, each process trains for itself."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(store.locked(directory, key, timeout))
-        except OSError as error:
-            warnings.warn(
-                f"{directory}: {error}; networks are trained without a lock", TwinCacheWarning, stacklevel=2
-            )
-        yield
-
-
-def _loaded(recipe: Recipe, key: str, model: nn.Module) -> Network | None:
-    if recipe.cache is None:
-        return None
-    try:
-        entry = store.load(recipe.cache, key)
-        if entry is None:
-            return None
-        model.load_state_dict(entry.state)
-        return Network(model.eval(), **{**entry.facts, "cached": True})
-    except (store.Damaged, RuntimeError, TypeError) as error:
-        warnings.warn(f"{error}; the network is trained again", TwinCacheWarning, stacklevel=2)
-        return None
-
-
-def _saved(recipe: Recipe, key: str, found: Network) -> None:
-    if recipe.cache is None or found.ended == "seconds":
-        return
-    try:
-        store.save(recipe.cache, key, found.model.state_dict(), found.facts())
-    except (TypeError, OSError) as error:  # a state that is not all tensors; a full disk
-        warnings.warn(f"{error}; the network is not cached", TwinCacheWarning, stacklevel=2)
+def _own_trainer() -> str:
+    return combined(*(inspect.getsource(module) for module in (training, descent)))
 
 
 # Training.
@@ -236,7 +175,7 @@ def _trained(
         raise NotTrained(title)
     _check_outputs(recipe, data, model, seed)
     began = time.monotonic()
-    with _turn(next(iter(model.parameters()), torch.empty(0)).device, recipe), replayed(seed):
+    with turn(next(iter(model.parameters()), torch.empty(0)).device, recipe.deadline), replayed(seed):
         if recipe.train is None:
             return _fitted(recipe, data, model, labels, seed, title)
         model = _by_the_user(recipe.train, model, data, seed)
@@ -261,7 +200,7 @@ def _by_the_user(train: Train, model: nn.Module, data: TrainingSet, seed: int) -
         raise TypeError(
             f"train(model, dataset, seed) must return the trained network, not {type(returned).__name__}"
         )
-    if any(returned is kept.model for kept in _IN_MEMORY.values()):
+    if any(returned is known.model for known in _IN_MEMORY.values()):
         raise TypeError(
             "train(model, dataset, seed) returned the same object twice; train the model it is given"
         )
@@ -300,18 +239,3 @@ def _logits(recipe: Recipe, data: TrainingSet, model: nn.Module, parts: tuple[Te
 def _like(model: nn.Module, part: Tensor) -> Tensor:
     known = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), part)
     return part.to(known.device, known.dtype)
-
-
-@contextlib.contextmanager
-def _turn(device: torch.device, recipe: Recipe) -> Iterator[None]:
-    """On a GPU one process trains at a time: several would share its memory and gain nothing."""
-    if device.type == "cpu":
-        yield
-        return
-    directory = Path(tempfile.gettempdir()) / f"saliency-sanity-{getpass.getuser()}"
-    with _locked(directory, combined("device", str(device)), _left(recipe)):
-        yield
-
-
-def _left(recipe: Recipe) -> float:
-    return max(recipe.deadline - time.monotonic(), 0.0) if math.isfinite(recipe.deadline) else math.inf

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
-from tqdm import tqdm
 
 from pytest_saliency_sanity.outputs import Forward, logits
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
+
+from .descent import Descent, descent, step
+from .progress import Bar, progress
 
 _RESTARTS = 3  # from the initial weights, each time with a third of the learning rate
 _WARM_UP = 16  # steps
@@ -31,8 +33,6 @@ _HINT = (
     0.02  # how far below its goal the accuracy of an epoch, whose weights moved, may be to be looked at again
 )
 _EVALUATED = 256  # samples a batch
-_REFRESH_SECONDS = 1.0
-_BAR = "{desc}: {bar:20} epoch {n_fmt} of at most {total_fmt}, {elapsed}{postfix}"
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,11 @@ class _Limits:
 
 @dataclass(frozen=True)
 class _Descent:
-    """Adam on `masters`: the trained parameters, or float32 copies of those that are too coarse for small steps."""
+    """Steps, and the schedules of their length."""
 
-    parameters: list[Tensor]
-    masters: list[Tensor]
-    adam: torch.optim.Adam
+    steps: Descent
     warm_up: LinearLR
     plateau: ReduceLROnPlateau
-
-
-class _Bar(tqdm):
-    """Without tqdm's watching thread, which whoever forks is warned of; it looks at the clock every epoch instead."""
-
-    monitor_interval = 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +134,7 @@ def fit(
     """
     began, task = time.monotonic(), _Task(model, inputs, labels, packed, forward)
     _check_trainable(model)
-    with _memorizing(model), _progress(options, title, stream) as bar:
+    with _memorizing(model), progress(options.max_epochs, title, stream) as bar:
         epochs, ended = _with_restarts(task, _Limits(options, deadline), seed, bar)
     model.eval()
     return Training(epochs, _accuracy(task), time.monotonic() - began, ended)
@@ -163,7 +155,7 @@ def accuracy(
 # Starting, and starting again.
 
 
-def _with_restarts(task: _Task, limits: _Limits, seed: int, bar: tqdm) -> tuple[int, str]:
+def _with_restarts(task: _Task, limits: _Limits, seed: int, bar: Bar) -> tuple[int, str]:
     initial = _values(task.model)
     for start in range(_RESTARTS + 1):
         epochs, ended = _run(task, limits, limits.options.learning_rate / 3**start, seed, bar)
@@ -174,12 +166,12 @@ def _with_restarts(task: _Task, limits: _Limits, seed: int, bar: tqdm) -> tuple[
     return epochs, ended
 
 
-def _run(task: _Task, limits: _Limits, rate: float, seed: int, bar: tqdm) -> tuple[int, str]:
+def _run(task: _Task, limits: _Limits, rate: float, seed: int, bar: Bar) -> tuple[int, str]:
     """The number of completed epochs, and what ended them."""
     options, order = limits.options, random_stream("batches", seed)
-    descent, at_chance = _descent(task, options, rate), _entropy(task.labels)
+    schedule, at_chance = _descent(task, options, rate), _entropy(task.labels)
     for epoch in range(1, options.max_epochs + 1):
-        passed = _epoch(task, descent, _batches(task, options, order), limits.deadline)
+        passed = _epoch(task, schedule, _batches(task, options, order), limits.deadline)
         if passed is None:
             return epoch - 1, "seconds"
         if not math.isfinite(passed.loss):
@@ -188,7 +180,7 @@ def _run(task: _Task, limits: _Limits, rate: float, seed: int, bar: tqdm) -> tup
         if _memorized(task, passed, options, is_last=epoch == options.max_epochs):
             return epoch, "accuracy"
         if passed.loss < _LEARNING * at_chance:
-            descent.plateau.step(passed.loss)
+            schedule.plateau.step(passed.loss)
     return options.max_epochs, "epochs"
 
 
@@ -211,16 +203,16 @@ def _restore(values: list[tuple[Tensor, Tensor]]) -> None:
 
 
 def _descent(task: _Task, options: Options, rate: float) -> _Descent:
-    parameters = _trainable(task.model)
-    masters = [_fine(parameter) for parameter in parameters]
-    adam = torch.optim.Adam(masters, rate)
-    warm_up = LinearLR(adam, start_factor=1 / _WARM_UP, total_iters=_WARM_UP - 1)
+    steps = descent(_trainable(task.model), rate)
+    warm_up = LinearLR(steps.adam, start_factor=1 / _WARM_UP, total_iters=_WARM_UP - 1)
     patience = max(_PATIENCE_EPOCHS, math.ceil(_PATIENCE_STEPS / _steps(task, options)))
-    plateau = ReduceLROnPlateau(adam, factor=0.5, patience=patience, threshold=0, min_lr=rate * _SLOWEST)
-    return _Descent(parameters, masters, adam, warm_up, plateau)
+    plateau = ReduceLROnPlateau(
+        steps.adam, factor=0.5, patience=patience, threshold=0, min_lr=rate * _SLOWEST
+    )
+    return _Descent(steps, warm_up, plateau)
 
 
-def _epoch(task: _Task, descent: _Descent, batches: Sequence[Tensor], deadline: float) -> _Epoch | None:
+def _epoch(task: _Task, schedule: _Descent, batches: Sequence[Tensor], deadline: float) -> _Epoch | None:
     """Every sample once; None when the deadline has passed. Reads from the device only at the end."""
     loss, hits = 0.0, 0
     _train_what_needs_it(task.model)
@@ -230,37 +222,11 @@ def _epoch(task: _Task, descent: _Descent, batches: Sequence[Tensor], deadline: 
         scores = _scores(task, batch)
         labels = task.labels[batch].to(scores.device)
         batch_loss = _loss(scores, labels)
-        _step(descent, batch_loss)
+        step(schedule.steps, batch_loss)
+        schedule.warm_up.step()
         loss += batch_loss.detach() * len(batch)
         hits += (_predicted(scores) == labels).sum()
     return _Epoch(float(loss) / len(task.labels), float(hits) / len(task.labels))
-
-
-def _step(descent: _Descent, loss: Tensor) -> None:
-    for parameter in descent.parameters:
-        parameter.grad = None
-    loss.backward()
-    _copy_gradients(descent)
-    descent.adam.step()
-    _copy_values(descent)
-    descent.warm_up.step()
-
-
-def _copy_gradients(descent: _Descent) -> None:
-    for parameter, master in zip(descent.parameters, descent.masters, strict=True):
-        if master is not parameter:
-            master.grad = None if parameter.grad is None else parameter.grad.to(master.dtype)
-
-
-@torch.no_grad()
-def _copy_values(descent: _Descent) -> None:
-    for parameter, master in zip(descent.parameters, descent.masters, strict=True):
-        if master is not parameter:
-            parameter.copy_(master)
-
-
-def _fine(parameter: Tensor) -> Tensor:
-    return parameter if parameter.element_size() >= 4 else parameter.detach().float()
 
 
 def _batches(task: _Task, options: Options, order: torch.Generator) -> Sequence[Tensor]:
@@ -373,16 +339,7 @@ def _check_trainable(model: nn.Module) -> None:
 # Progress.
 
 
-@contextlib.contextmanager
-def _progress(options: Options, title: str, stream: TextIO | None) -> Iterator[tqdm]:
-    with _Bar(
-        total=options.max_epochs, desc=title, file=stream, disable=stream is None,
-        miniters=1, mininterval=_REFRESH_SECONDS, bar_format=_BAR, leave=False,
-    ) as bar:  # fmt: skip
-        yield bar
-
-
-def _show(bar: tqdm, passed: _Epoch, options: Options) -> None:
+def _show(bar: Bar, passed: _Epoch, options: Options) -> None:
     bar.set_postfix_str(
         f"train accuracy {passed.accuracy:.2f}, waiting for {options.accuracy:.2f}", refresh=False
     )

@@ -16,7 +16,8 @@ from torch import nn
 
 from pytest_saliency_sanity.twins import networks, store
 from pytest_saliency_sanity.twins.datasets import TrainingSet, training_set
-from pytest_saliency_sanity.twins.networks import Network, NotTrained, Recipe, TwinCacheWarning, network
+from pytest_saliency_sanity.twins.networks import Network, NotTrained, Recipe, network
+from pytest_saliency_sanity.twins.safekeeping import TwinCacheWarning
 from pytest_saliency_sanity.twins.training import Options
 
 STREAM = torch.Generator().manual_seed(0)
@@ -224,30 +225,6 @@ def test_a_state_that_is_not_all_tensors(tmp_path: Path) -> None:
     with pytest.warns(TwinCacheWarning, match="the network is not cached"):
         assert made(given).accuracy >= 0.99
     assert made(given).cached  # in memory
-
-
-def test_one_process_at_a_time_trains_on_a_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """There is none here: the turn is taken for whatever is not the CPU."""
-    taken: list[str] = []
-    locked = store.locked
-
-    def watched(directory: Path, key: str, timeout: float) -> Any:
-        taken.append(directory.name)
-        return locked(directory, key, timeout)
-
-    monkeypatch.setattr(store, "locked", watched)
-    monkeypatch.setattr(networks.tempfile, "gettempdir", lambda: str(tmp_path))
-    with networks._turn(torch.device("cpu"), recipe()):
-        assert taken == []
-    with networks._turn(torch.device("cuda", 0), recipe()):
-        assert len(taken) == 1
-        with (
-            pytest.raises(store.Busy),
-            networks._turn(torch.device("cuda", 0), recipe(deadline=time.monotonic())),
-        ):
-            pass
-        with networks._turn(torch.device("cuda", 1), recipe()):
-            pass
 
 
 UNFIT = "make_model() must return an untrained torch.nn.Module, not str: 'net'"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
-from pytest_saliency_sanity.twins import training
+from pytest_saliency_sanity.twins import progress, training
 from pytest_saliency_sanity.twins.training import Options, accuracy, fit
 from tests.digits import train_digits
 from tests.networks import DEVELOPMENT, EVALUATION
@@ -360,7 +360,7 @@ def test_accuracy_is_of_evaluation_mode_and_leaves_modes_and_gradients():
 
 
 def test_progress_says_who_how_good_and_what_for(monkeypatch):
-    monkeypatch.setattr(training, "_REFRESH_SECONDS", 0)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0)
     images, labels = noise()
     stream = io.StringIO()
     title = "twin 3 of 4 (permuted labels)"
@@ -376,7 +376,7 @@ def test_the_progress_bar_is_closed_after_ctrl_c():
     model = built(lambda: nn.Sequential(perceptron(), Interrupting()))
     with pytest.raises(KeyboardInterrupt):
         fit(model, (noise()[0],), noise()[1], seed=0, title="twin", stream=stream)
-    assert not training._Bar._instances
+    assert not progress.Bar._instances
     assert stream.getvalue().startswith("\rtwin: ") and stream.getvalue().endswith(" \r")
 
 

@@ -1,0 +1,276 @@
+"""Does gradient artificial distancing narrow a map down to what the score depends on?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks.contract import Examination
+from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
+from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.hiding import Cut, Hiding, cut_at, hidden_regions
+from pytest_saliency_sanity.checks.means import mean_stage
+from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
+from pytest_saliency_sanity.checks.occlusion_sensitivity import (
+    PER_PIXELS,
+    left_out,
+    percentile_stage,
+    region_findings,
+)
+from pytest_saliency_sanity.checks.options import check_images
+from pytest_saliency_sanity.checks.subject import Subject, name_of, subject
+from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
+from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT
+from pytest_saliency_sanity.outputs import Forward, using_forward
+from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
+from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
+from pytest_saliency_sanity.twins.support import Support
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+CLAIM = Claim(
+    fails="does not narrow down to what the score depends on",
+    measures="is",
+    columns=("measure", "counted", "value"),
+    code="beside_the_point",
+    passed="to_the_point",
+)
+
+
+def check_distancing(
+    base: Callable[..., Any],
+    model: torch.nn.Module,
+    inputs: Any,
+    targets: Any = None,
+    *,
+    classes: tuple[int, int],
+    data: Any = None,
+    alphas: Sequence[float] = ALPHAS,
+    epochs: int = 10,
+    learning_rate: float = 4e-5,
+    batch_size: int = 32,
+    min_agreement: float = MIN_AGREEMENT,
+    share: float | None = None,
+    fraction: float | None = None,
+    infill: Infill = "zero",
+    labels: Any = None,
+    name: str | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    cache: str | Path | None = None,
+    forward: Forward | None = None,
+) -> Verdict:
+    """What `explainers.gad` makes of an explainer's maps: how much smaller their hulls are, and whether these matter.
+
+    RC, the area of GAD's hull by that of the original's, and RS, the change of the target's logit by the area that is
+    hidden, of GAD's hull and of the supplementary region (what the original's hull has beyond it), are counted by
+    class as in the paper's tables 1 and 2, and shown. They decide nothing: RS divides by the area while a change
+    saturates, so that hulls of noise have the larger RS on most images. What is judged is whether hiding GAD's hull
+    lowers the logit further than hiding the same shape elsewhere in the same image (as in
+    `check_occlusion_sensitivity`). A hull above 40 % of the frame has no elsewhere: that of half of the pixels is
+    wide, so that a verdict may need a smaller `share` than the paper's.
+
+    Args:
+        base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
+        model: the network; given back as it was.
+        inputs: (N, C, H, W) floating point, N >= 2.
+        targets: (N,) int64 of the two classes; None means the one that the model ranks higher.
+        classes: the two that are moved apart.
+        data: what the support networks are trained on, see `explainers.gad`; None means the inputs, with their labels
+            where there are any.
+        alphas, epochs, learning_rate, batch_size, min_agreement: see `explainers.gad`. A support network that did not
+            learn its distance is left out, which a note says; where none did, the verdict is inconclusive.
+        share: of the pixels that count as important, for GAD and for the hulls; half by default, as in the paper.
+        fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
+        infill: of hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
+        labels, name, seed, profile, max_seconds, forward: as in `check_model_sensitivity`.
+        cache: directory of trained networks; None means the run's (in pytest, its cache directory).
+
+    Returns:
+        The verdict, with a shown row of each table and class. `evidence["support"]` has the support networks'
+        agreements, `evidence["classes"]` all counts, `evidence["images"]` RC, RS and areas of each image.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+
+    Source: Rodrigues, Boutry and Najman (Gradient Artificial Distancing), equations 1 and 2, tables 1 and 2.
+    """
+    cut = cut_at(share, fraction, default=PAPER_SHARE)
+    _check_given(inputs)
+    began = time.monotonic()
+    audited = subject(
+        base, model, inputs, targets,
+        labels=labels, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
+    )  # fmt: skip
+    check_images(audited, "GAD explains images")
+    filling(audited.inputs[0], infill)
+    distanced = gad(
+        base, _data(data, inputs, labels), classes=classes, alphas=alphas, epochs=epochs,
+        learning_rate=learning_rate, batch_size=batch_size, share=cut.share, fraction=cut.fraction,
+        min_agreement=min_agreement, seed=audited.seed, cache=cache,
+    )  # fmt: skip
+    audited = _targeted(audited, targets, distanced.images.classes).by(distanced, name or name_of(distanced))
+    with using_forward(forward):
+        support = distanced.supports(model)
+    converged = tuple(one for one in support if one.agreement >= min_agreement)
+
+    def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
+        found = _measured(kept, meter, base, cut, infill)
+        notes = (*_left_out(support, min_agreement), *found.notes)
+        return replace(found, notes=notes, evidence={**found.evidence, **_facts(support)})
+
+    if converged:  # those that are left out are told of in a note, not at every call
+        only = replace(distanced, alphas=tuple(one.alpha for one in converged))
+        audited = audited.by(only, audited.name)
+    return verdict_by(
+        "distancing", CLAIM, audited, began, measure,
+        early=_support_findings(support, converged, min_agreement) or gates.accuracy_findings(audited),
+        caveats=gates.caveats(audited),
+    )  # fmt: skip
+
+
+# What is distanced.
+
+
+def _check_given(inputs: Any) -> None:
+    if inputs is None:
+        raise ValueError(
+            "distancing needs inputs= of two classes that the model knows; stand-in photographs have none"
+        )
+
+
+def _data(data: Any, inputs: Any, labels: Any) -> Any:
+    if data is not None:
+        return data
+    return inputs if labels is None else (inputs, labels)
+
+
+def _targeted(audited: Subject, targets: Any, classes: tuple[int, int]) -> Subject:
+    """The subject with targets of the two classes."""
+    if max(classes) >= audited.classes:
+        raise ValueError(f"class {max(classes)} is out of range: the model has {audited.classes} logits")
+    first, second = classes
+    if targets is None:
+        ranked = torch.where(audited.scores[:, first] >= audited.scores[:, second], first, second)
+        return replace(audited, targets=ranked.to(audited.targets.device))
+    if audited.targets.dim() != 1 or not torch.isin(audited.targets.cpu(), torch.tensor(classes)).all():
+        raise ValueError(f"targets must be of the classes {first} and {second}, got {targets!r}")
+    return audited
+
+
+def _support_findings(
+    support: tuple[Support, ...], converged: tuple[Support, ...], needed: float
+) -> tuple[Finding, ...]:
+    if converged:
+        return ()
+    fits = f"{_fits(support)}, where {needed:g} is needed"
+    sentence = f"no support network has learned its distance: {fits}; train longer, with epochs="
+    return (Finding("gate.support", "inconclusive", sentence),)
+
+
+def _left_out(support: tuple[Support, ...], needed: float) -> tuple[str, ...]:
+    lost = tuple(one for one in support if one.agreement < needed)
+    if not lost:
+        return ()
+    return (
+        f"support networks that did not learn their distance are left out: {_fits(lost)}, where {needed:g} is needed",
+    )
+
+
+def _fits(support: tuple[Support, ...]) -> str:
+    parts = [f"α = {one.alpha:g} agrees with its targets by {one.agreement:.3f}" for one in support]
+    return f"{', '.join(parts)} after {support[0].epochs} epochs"
+
+
+def _facts(support: tuple[Support, ...]) -> dict[str, Any]:
+    return {"support": [one.facts() for one in support]}
+
+
+# What is measured.
+
+
+def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, infill: Infill) -> Measured:
+    original, gad = (_hulls(one, meter, cut) for one in (kept.by(base, kept.name), kept))
+    found = narrowed(
+        kept.model, kept.inputs[0], kept.targets, kept.scores, (original, gad), filling(kept.inputs[0], infill),
+        forward=kept.forward, before=meter.check_deadline,
+    )  # fmt: skip
+    sample = hidden_regions(kept, meter, gad, 0, Hiding(infill, share=cut.share or PAPER_SHARE))
+    rows = counted(found, _classes(kept))
+    judged = (percentile_stage(sample),) if len(sample.hidden) > 1 else ()
+    return Measured(
+        (*judged, *(stage for row in rows for stage in _shown(row, found))),
+        region_findings(sample),
+        notes=(*left_out(sample), *_apart(rows)),
+        evidence={
+            "classes": {row.target: asdict(row) for row in rows},
+            "images": [asdict(one) for one in found],
+            "regions": asdict(sample),
+        },
+    )
+
+
+def _classes(kept: Subject) -> tuple[int, int]:
+    explainer = kept.explainer
+    if not isinstance(explainer, ArtificialDistancing):
+        raise TypeError(f"distancing measures what gad makes, not {explainer!r}")
+    return explainer.images.classes
+
+
+def _hulls(one: Subject, meter: Meter, cut: Cut) -> Tensor:
+    maps = torch.cat([chunk[0] for chunk in explained(one, meter, one.images)])
+    return cut.regions(maps.abs())
+
+
+# The tables.
+
+
+def _shown(row: Counts, found: Sequence[Narrowed]) -> tuple[Stage, ...]:
+    """The class's rows of tables 1 and 2; none where fewer than two images can be counted."""
+    own = [one for one in found if one.target == row.target]
+    smaller = [one.area == "smaller" for one in own if one.has_both_hulls]
+    more = [one.sensitivity == "more" for one in own if one.has_both_regions]
+    return (
+        *_row(f"RC < 1, class {row.target}", f"mean RC {row.change or 0:.2f}", smaller),
+        *_row(f"RS(GAD) > RS(rest), class {row.target}", _means(row), more),
+    )
+
+
+def _means(row: Counts) -> str:
+    own, rest = (PER_PIXELS * (value or 0) for value in (row.own, row.supplementary))
+    return f"mean RS {own:.2f} and {rest:.2f} per {PER_PIXELS} pixels"
+
+
+def _row(name: str, means: str, hits: list[bool]) -> tuple[Stage, ...]:
+    if len(hits) < 2:
+        return ()
+    detail = f"{sum(hits)} of {len(hits)} images, {means}"
+    return (mean_stage(name, detail, name, np.array(hits, dtype=float), 0.5, judged=False),)
+
+
+_APART = {
+    "equal": "have RC = 1",
+    "larger": "have RC > 1",
+    "infinite": "have a hull of GAD alone (RC infinite)",
+    "emptied": "have no hull of GAD (RC = 0)",
+    "neither": "have no hull at all",
+    "no rest": "have no supplementary region",
+}
+
+
+def _apart(rows: Sequence[Counts]) -> tuple[str, ...]:
+    """The note that says how many images each table does not count as its success or at all."""
+    return tuple(f"class {row.target}, {row.images} images: {found}" for row in rows if (found := _lost(row)))
+
+
+def _lost(row: Counts) -> str:
+    numbers = {**row.areas, **row.sensitivities}
+    return ", ".join(f"{numbers[name]} {what}" for name, what in _APART.items() if numbers[name])

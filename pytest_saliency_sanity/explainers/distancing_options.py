@@ -1,0 +1,97 @@
+"""What `gad` and `largest_alpha` may be given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from ..outputs import as_targets
+from .inputs import whole_number
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.twins.support import Regression
+
+
+def check_model(model: Any) -> None:
+    """TypeError for what is not a network."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"gad trains copies of a torch.nn.Module; the model is {type(model).__name__}.")
+
+
+def check_images(inputs: Any) -> None:
+    """ValueError for what is not (N, C, H, W)."""
+    if not isinstance(inputs, Tensor) or inputs.dim() != 4:
+        found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise ValueError(f"gad explains images: inputs must be a tensor (N, C, H, W), got {found}.")
+
+
+def of_the_classes(targets: Any, count: int, classes: tuple[int, int]) -> Tensor:
+    """`targets` (N,) int64, or a ValueError that shows the one that is not of the two classes."""
+    targets = as_targets(targets, count)
+    first, second = classes
+    if targets.dim() != 1:
+        raise ValueError(
+            f"gad moves the classes {first} and {second} apart: targets must be ({count},) of them, got weights of "
+            f"shape {tuple(targets.shape)}."
+        )
+    others = targets[(targets != first) & (targets != second)]
+    if len(others):
+        raise ValueError(
+            f"gad moves the classes {first} and {second} apart: targets must be of them, got {int(others[0])}."
+        )
+    return targets
+
+
+def checked_classes(classes: Any) -> tuple[int, int]:
+    """Two different classes, or a ValueError that shows them."""
+    pair = tuple(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else ()
+    whole = [number for number in pair if isinstance(number, Integral) and not isinstance(number, bool)]
+    if len(pair) != 2 or len(whole) != 2 or min(pair) < 0 or pair[0] == pair[1]:
+        raise ValueError(f"classes must be two different class indices (a, b), got {classes!r}.")
+    return int(pair[0]), int(pair[1])
+
+
+def checked_alphas(alphas: Any) -> tuple[float, ...]:
+    """Different numbers above 0, at least one, or a ValueError that shows them."""
+    given = tuple(alphas) if isinstance(alphas, Sequence) and not isinstance(alphas, str) else ()
+    if not given or not all(map(is_positive, given)) or len(set(given)) < len(given):
+        raise ValueError(f"alphas must be different numbers of logits above 0, at least one, got {alphas!r}.")
+    return tuple(map(float, given))
+
+
+def checked_regression(epochs: Any, learning_rate: Any, batch_size: Any) -> Regression:
+    """The options as one value, or a ValueError that shows the wrong one."""
+    from pytest_saliency_sanity.twins.support import Regression
+
+    if not is_positive(learning_rate):
+        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}.")
+    return Regression(
+        whole_number("epochs", epochs), float(learning_rate), whole_number("batch_size", batch_size)
+    )
+
+
+def checked_agreement(value: Any) -> float:
+    """A number from 0 to 1, or a ValueError that shows it."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
+        raise ValueError(f"min_agreement must be a number from 0 to 1, got {value!r}.")
+    return float(value)
+
+
+def is_positive(value: Any) -> bool:
+    """Whether this is a finite number above 0."""
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
+
+
+def check_threshold(share: Any, fraction: Any) -> None:
+    """ValueError unless one of them is given, above 0 and at most 1."""
+    if share is not None and fraction is not None:
+        raise ValueError(
+            f"give share (of the pixels) or fraction (of the maximum), got share={share!r} and fraction={fraction!r}."
+        )
+    name, value = ("share", share) if fraction is None else ("fraction", fraction)
+    if not is_positive(value) or value > 1:
+        raise ValueError(f"{name} must be above 0 and at most 1, got {value!r}.")

@@ -1,0 +1,326 @@
+"""What GAD makes of a map: the paper's tables, counted by hand as well, and what is judged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import Verdict, check_distancing, explainers, settings
+from pytest_saliency_sanity.checks.narrowing import AREAS, SENSITIVITIES, Narrowed, counted, narrowed
+from pytest_saliency_sanity.explainers import CONTROLS, gad, input_x_gradient
+from pytest_saliency_sanity.planted import planted_images
+from pytest_saliency_sanity.statistics.hulls import hulls
+from pytest_saliency_sanity.twins import support
+from tests.perturbations.state import state_of
+from tests.planted import planted_cnn
+
+HOW = {"classes": (0, 1), "epochs": 20, "learning_rate": 1e-3, "alphas": (2, 4), "infill": "mean"}
+
+
+def samples(seed: int = 0, count: int = 128) -> tuple[Tensor, Tensor]:
+    """Planted images of the first two shapes."""
+    data = planted_images(count, seed)
+    chosen = data.labels < 2
+    return data.images[chosen], data.labels[chosen]
+
+
+def checked(
+    base: Any = input_x_gradient, seed: int = 0, share: float | None = 0.1, **options: Any
+) -> Verdict:
+    images, labels = samples(seed)
+    given = {**HOW, "data": (images, labels), "labels": labels[:24], "share": share, **options}
+    return check_distancing(base, planted_cnn(seed), images[:24], given.pop("targets", labels[:24]), **given)
+
+
+@cache
+def of_moved(seed: int) -> Verdict:
+    return checked(moved, seed)
+
+
+@cache
+def of_input_x_gradient(seed: int = 0) -> Verdict:
+    return checked(input_x_gradient, seed)
+
+
+def moved(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Depends on the model and the image, and points beside the object."""
+    return explainers.gradient(model, inputs, targets).roll((16, 16), (2, 3))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgotten() -> Iterator[None]:
+    yield
+    support.forget()
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with settings.using(settings.Settings(progress=None)):
+        yield
+
+
+# What is judged.
+
+
+@pytest.mark.parametrize("name, seed", [("gradient", 0), ("guided_backprop", 1), ("input_x_gradient", 2)])
+def test_what_narrows_down_to_the_object_passes(name: str, seed: int) -> None:
+    verdict = (
+        of_input_x_gradient(seed) if name == "input_x_gradient" else checked(getattr(explainers, name), seed)
+    )
+    assert (verdict.outcome, verdict.reason) == ("pass", "to_the_point"), verdict
+    assert verdict.explainer == f"gad({name})"
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("name", ["gradient", "input_x_gradient", "guided_backprop", "integrated_gradients"])
+def test_on_other_networks_too(name: str, seed: int) -> None:
+    verdict = checked(getattr(explainers, name), seed)
+    assert verdict.outcome == "pass", verdict
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_narrows_down_to_another_place_fails(seed: int) -> None:
+    verdict = of_moved(seed)
+    assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point"), verdict
+    smaller = sum(row["areas"]["smaller"] for row in verdict.evidence["classes"].values())
+    assert smaller > 14  # the paper's table 1 speaks for it all the same
+
+
+@pytest.mark.parametrize("name, seed", [("sobel", 0), ("sobel", 1), ("noise", 2), ("constant", 0)])
+def test_what_knows_no_model_does_not_pass(name: str, seed: int) -> None:
+    verdict = checked(CONTROLS[name](), seed)
+    assert verdict.outcome in ("fail", "inconclusive"), verdict
+
+
+def test_rs_alone_would_let_it_pass() -> None:
+    """RS of GAD's hull is above that of the rest on most images, though the hull lies beside the object."""
+    rows = of_moved(1).evidence["classes"].values()
+    more = sum(row["sensitivities"]["more"] for row in rows)
+    assert more > sum(row["sensitivities"]["not more"] for row in rows)
+
+
+def test_the_hull_of_half_of_the_pixels_is_too_wide_to_be_judged() -> None:
+    verdict = checked(share=None)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
+    assert re.search(r"in \d+ it has a hull of more than 40% of the frame", verdict.summary)
+    assert {stage.name for stage in verdict.stages} >= {"RC < 1, class 0", "RC < 1, class 1"}
+
+
+# The tables.
+
+
+@pytest.mark.parametrize("threshold", [{"share": 0.1}, {"share": None, "fraction": 0.1}])
+def test_the_tables_are_those_of_the_formulas(threshold: dict[str, Any]) -> None:
+    verdict = checked(explainers.gradient, **threshold)
+    images, labels = samples()
+    model = planted_cnn(0)
+    explainer = gad(
+        explainers.gradient, (images, labels),
+        classes=(0, 1), epochs=20, learning_rate=1e-3, alphas=(2, 4), **threshold,
+    )  # fmt: skip
+    images, labels = images[:24], labels[:24]
+    fill = images.mean()
+    maps = [one(model, images, labels).sum(1).abs() for one in (explainers.gradient, explainer)]
+    expected = {k: {"smaller": 0, "equal": 0, "larger": 0, "more": 0, "not more": 0} for k in ("0", "1")}
+    for number, label in enumerate(labels.tolist()):
+        original, own = (hulls(one[number : number + 1], **threshold)[0] for one in maps)
+        rest = original & ~own
+        ratio = int(own.sum()) / int(original.sum())
+        expected[str(label)]["smaller" if ratio < 1 else "larger" if ratio > 1 else "equal"] += 1
+        scores = []
+        for region in (own, rest):
+            hidden = torch.where(region, fill, images[number : number + 1])
+            with torch.no_grad():
+                change = (model(images[number : number + 1]) - model(hidden))[0, label].abs()
+            scores.append(float(change / region.sum()) if region.any() else None)
+        if None not in scores:
+            expected[str(label)]["more" if scores[0] > scores[1] else "not more"] += 1
+    for k, row in verdict.evidence["classes"].items():
+        found = {**row["areas"], **row["sensitivities"]}
+        assert {name: found[name] for name in expected[k]} == expected[k]
+        assert sum(row["areas"].values()) == sum(row["sensitivities"].values()) == row["images"]
+        assert row["images"] == int((labels == int(k)).sum())
+
+
+def region(rows: slice, columns: slice) -> Tensor:
+    mask = torch.zeros(6, 6, dtype=torch.bool)
+    mask[rows, columns] = True
+    return mask
+
+
+def test_each_image_is_one_of_each_table() -> None:
+    """A linear network of one weight a pixel: every RS is known."""
+    weights = torch.arange(36.0).view(6, 6) / 10
+
+    def model(images: Tensor) -> Tensor:
+        score = (images[:, 0] * weights).sum((1, 2))
+        return torch.stack([score, -score], 1)
+
+    none, low, high = region(slice(0), slice(0)), region(slice(2), slice(2)), region(slice(4, 6), slice(6))
+    cases = [
+        (low | high, high, "smaller", "more"),
+        (low | high, low, "smaller", "not more"),
+        (low, low, "equal", "no rest"),
+        (low, high, "larger", "more"),
+        (none, low, "infinite", "no rest"),
+        (high, none, "emptied", "no hull"),
+        (none, none, "neither", "no hull"),
+    ]
+    images, targets = torch.ones(len(cases), 1, 6, 6), torch.tensor([0, 1, 0, 1, 0, 1, 0])
+    both = tuple(torch.stack([case[part] for case in cases]) for part in (0, 1))
+    found = narrowed(model, images, targets, model(images), both, torch.zeros_like(images))
+    assert [(one.area, one.sensitivity) for one in found] == [case[2:] for case in cases]
+    mean = float(weights[high].mean())
+    assert found[0].change == pytest.approx(12 / 16) and found[0].own == pytest.approx(mean, rel=1e-4)
+    assert found[0].supplementary == pytest.approx(float(weights[low].mean()), rel=1e-4)
+    assert found[4].change == float("inf") and found[5].change == 0 and found[6].change == 1
+    assert found[5].own == 0 and found[5].supplementary == pytest.approx(mean, rel=1e-4)
+    first, second, third = counted(found, (0, 1, 2))
+    assert first.areas == {**dict.fromkeys(AREAS, 0), "smaller": 1, "equal": 1, "infinite": 1, "neither": 1}
+    assert second.sensitivities == {**dict.fromkeys(SENSITIVITIES, 0), "more": 1, "not more": 1, "no hull": 1}
+    assert (first.images, second.images, third.images) == (4, 3, 0)
+    assert first.change == pytest.approx((12 / 16 + 1) / 2)
+    assert second.own == pytest.approx((found[1].own + found[3].own) / 2)
+    assert (third.change, third.own, third.supplementary) == (None, None, None)
+
+
+def test_a_draw_of_both_sensitivities_is_not_more() -> None:
+    assert Narrowed(0, 0, 8, 4, 4, 0.5, 0.25, 0.25).sensitivity == "not more"
+
+
+# The support networks.
+
+
+def test_their_agreements_are_evidence() -> None:
+    found = of_input_x_gradient().evidence["support"]
+    assert [one["alpha"] for one in found] == [2.0, 4.0]
+    assert all(0.9 < one["agreement"] < 1 and one["error"] > 0 and one["epochs"] == 20 for one in found)
+
+
+def test_those_that_did_not_learn_are_left_out_with_a_note(recwarn: pytest.WarningsRecorder) -> None:
+    verdict = checked(alphas=(2, 4, 1000))
+    note = r"support networks that did not learn their distance are left out: α = 1000 agrees with its targets by "
+    assert any(
+        re.match(rf"{note}0\.\d\d\d after 20 epochs, where 0\.9 is needed", line) for line in verdict.notes
+    )
+    assert len(verdict.evidence["support"]) == 3 and verdict.stages == of_input_x_gradient().stages
+    assert not recwarn.list
+
+
+def test_where_none_did_nothing_can_be_said() -> None:
+    verdict = checked(epochs=1, learning_rate=1e-6)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.support")
+    assert re.fullmatch(
+        r"gad\(input_x_gradient\): inconclusive: no support network has learned its distance: α = 2 agrees with "
+        r"its targets by 0\.0\d\d, α = 4 agrees with its targets by 0\.0\d\d after 1 epochs, where 0\.9 is needed; "
+        r"train longer, with epochs=",
+        verdict.summary,
+    )
+
+
+def test_a_network_that_guesses_is_inconclusive() -> None:
+    assert checked(labels=1 - samples()[1][:24]).reason == "gate.accuracy"
+
+
+# Words.
+
+
+def test_the_message() -> None:
+    lines = str(of_moved(0)).splitlines()
+    assert re.match(
+        r"gad\(moved\) does not narrow down to what the score depends on: 0\.\d\d is the percentile of the logit's "
+        r"drop when its region is hidden, among the same shape elsewhere in the image \(99 % upper bound 0\.\d\d < "
+        r"0\.50\)",
+        lines[0],
+    )
+    assert re.match(r"  measure +counted +value +interval +verdict", lines[2])
+    assert re.match(
+        r"  percentile +of the logit's drop, among 39 places of the same shape +0\.\d\d .* fail", lines[3]
+    )
+    assert re.match(
+        r"  RC < 1, class 0 +\d+ of \d+ images, mean RC 0\.\d\d +0\.\d\d .*\(shown only\)", lines[4]
+    )
+    assert re.match(
+        r"  RS\(GAD\) > RS\(rest\), class 0 +\d+ of \d+ images, mean RS \d+\.\d\d and \d+\.\d\d per 1000 pixels +",
+        lines[5],
+    )
+    assert any(re.match(r"note: class 0, \d+ images: \d+ have RC > 1", line) for line in lines[8:])
+
+
+# Targets, data, and the model.
+
+
+def test_without_targets_the_higher_of_the_two_is_explained() -> None:
+    images, _ = samples()
+    verdict = checked(targets=None)
+    scores = planted_cnn(0)(images[:24])[:, :2]
+    assert [one["target"] for one in verdict.evidence["images"]] == scores.argmax(1).tolist()
+
+
+def test_without_data_the_inputs_and_their_labels_are_used() -> None:
+    images, labels = samples()
+    given = checked(data=(images[:24], labels[:24]), alphas=(2,))
+    assert checked(data=None, alphas=(2,)).stages == given.stages
+    unlabeled = checked(data=images[:24], alphas=(2,), labels=None)
+    assert checked(data=None, alphas=(2,), labels=None).stages == unlabeled.stages
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError])
+def test_the_model_comes_back_as_it_was(error: type[Exception] | None) -> None:
+    model, (images, labels) = planted_cnn(0).train(), samples()
+
+    def base(given: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        if error:
+            raise error
+        return input_x_gradient(given, inputs, targets)
+
+    before = state_of(model)
+    verdict = check_distancing(base, model, images[:8], labels[:8], data=(images, labels), share=0.1, **HOW)
+    assert state_of(model) == before
+    assert (verdict.outcome == "error") == (error is not None)
+
+
+def test_the_same_seed_gives_the_same_verdict() -> None:
+    support.forget()
+    assert checked(seed=2).stages == of_input_x_gradient(2).stages
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [
+        ({"share": 1.5}, "share must be above 0 and at most 1, got 1.5"),
+        ({"share": 0.1, "fraction": 0.1}, "give exactly one of share (of the pixels) and fraction (of the maximum)"),
+        ({"infill": "noise"}, "infill must be one of zero, blur, mean, a number or a tensor, not 'noise'"),
+        ({"classes": (1, 1)}, "classes must be two different class indices (a, b), got (1, 1)."),
+        ({"classes": (0, 9), "data": samples()[0]}, "class 9 is out of range: the model has 4 logits"),
+        ({"alphas": (0,)}, "alphas must be different numbers of logits above 0, at least one, got (0,)."),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0."),
+        ({"min_agreement": 2}, "min_agreement must be a number from 0 to 1, got 2."),
+        ({"targets": torch.full((24,), 3)}, "targets must be of the classes 0 and 1, got tensor([3, 3,"),
+        ({"targets": torch.ones(24, 4)}, "targets must be of the classes 0 and 1, got tensor([[1., 1.,"),
+    ],
+)  # fmt: skip
+def test_bad_input(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        checked(**options)
+
+
+def test_other_inputs_are_refused() -> None:
+    with pytest.raises(
+        ValueError, match=re.escape("distancing needs inputs= of two classes that the model knows")
+    ):
+        check_distancing(input_x_gradient, planted_cnn(), None, classes=(0, 1))
+    signals, labels = torch.rand(4, 2, 8), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(
+        ValueError, match=r"GAD explains images: inputs must be a tensor \(N, C, H, W\), not \(4, 2, 8\)"
+    ):
+        check_distancing(
+            input_x_gradient, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), signals, labels, classes=(0, 1)
+        )
