@@ -24,9 +24,10 @@ from tests.figures.distancing import (
     least_activated,
     misclassified,
     report,
+    searched,
     sheet,
 )
-from tests.networks.pairs import DATA, PAIRS, pair_accuracy, pair_network
+from tests.networks.pairs import DATA, PAIRS, digits, pair_accuracy, pair_network
 
 FEW = 8
 METHODS = ("Saliency", "Gradient×Input", "Deconvolution")
@@ -45,6 +46,23 @@ def test_both_classes_are_as_many(name: str, size: int) -> None:
     data = DATA[name]()
     assert data.labels.bincount().tolist() == [size, size] == [int((data.labels == k).sum()) for k in (0, 1)]
     assert abs(float(data.images.mean())) < 1e-3 and 0 < data.trained_on.float().mean() < 1
+
+
+def test_a_file_of_digits_gives_the_papers_256(tmp_path: Path) -> None:
+    labels = torch.arange(10).repeat(300)
+    images = labels.view(-1, 1, 1).expand(-1, 28, 28).byte().numpy() + np.eye(28, dtype=np.uint8)
+    np.savez(tmp_path / "many.npz", images=images, labels=labels.numpy())
+    data = digits(tmp_path / "many.npz")
+    assert data.name == "digits of many"
+    assert data.labels.bincount().tolist() == [256, 256]
+    assert data.part(data.trained_on).labels.bincount().tolist() == [200, 200]
+    assert float(data.images[data.labels == 1].mean()) > float(data.images[data.labels == 0].mean())
+
+
+@pytest.mark.extended
+def test_the_largest_distance_is_searched_for(small: Experiment) -> None:
+    with settings.using(settings.Settings(progress=None)):
+        assert re.match(r"  largest α in 60 epochs: \d+(\.\d+)?( \(the cap\))?; α = 1 0\.9", searched(small))
 
 
 @pytest.mark.parametrize("kind", PAIRS)

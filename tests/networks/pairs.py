@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from skimage.data import lfw_subset
 from torch import Tensor, nn
@@ -20,6 +21,9 @@ from tests.digits import Digits, held_out_digits, train_digits
 from tests.networks import evaluation, training
 from tests.networks.evaluation import ResidualBlock
 from tests.networks.training import CACHE, _save, accuracy, fit
+
+PAPER_COUNT = 256  # digits of each class
+TRAINED_ON = 200  # of these
 
 
 @dataclass(frozen=True)
@@ -51,15 +55,31 @@ class TwoClasses:
         return Digits(self.images[chosen], self.labels[chosen])
 
 
-def digits() -> TwoClasses:
-    """All fours and nines there are, 240 of each (the paper's experiments have 256); 200 of each are trained on."""
-    sets = train_digits(), held_out_digits()
-    images, labels = (torch.cat([one[part] for one in sets]) for part in (0, 1))
-    chosen = (labels == 4) | (labels == 9)
-    trained_on = (torch.arange(len(labels)) < len(sets[0].labels))[chosen]
+def digits(file: Path | None = None) -> TwoClasses:
+    """Fours and nines, of each 200 to train on: the 240 that the project holds, or the first 256 of a file.
+
+    Args:
+        file: an npz with `images` (N, 28, 28) uint8 and `labels` (N,), such as all of MNIST: the paper takes 256.
+    """
+    images, labels = _held() if file is None else _read(file)
+    chosen = torch.cat([(labels == k).nonzero()[:PAPER_COUNT, 0] for k in (4, 9)])
+    place = torch.cat([torch.arange(int((labels[chosen] == k).sum())) for k in (4, 9)])
+    name = "digits" if file is None else f"digits of {file.stem}"
     return TwoClasses(
-        "digits", ("4", "9"), _centered(images[chosen]), (labels[chosen] == 9).long(), trained_on
+        name, ("4", "9"), _centered(images[chosen]), (labels[chosen] == 9).long(), place < TRAINED_ON
     )
+
+
+def _held() -> Digits:
+    """All the project has: those to train on come first."""
+    sets = train_digits(), held_out_digits()
+    return Digits(*(torch.cat([one[part] for one in sets]) for part in (0, 1)))
+
+
+def _read(file: Path) -> Digits:
+    with np.load(file) as arrays:
+        images = torch.from_numpy(arrays["images"]).unsqueeze(1).float() / 255
+        return Digits(images, torch.from_numpy(arrays["labels"]).long())
 
 
 def faces() -> TwoClasses:
@@ -122,7 +142,7 @@ def pair_network(kind: str, data: TwoClasses, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = PAIRS[kind]()
-    weights = CACHE / f"pair-{kind}-{data.name}-{seed}-{_fingerprint()}.pt"
+    weights = CACHE / f"pair-{kind}-{data.name}-{seed}-{_fingerprint()}.pt".replace(" ", "-")
     if weights.exists():
         model.load_state_dict(torch.load(weights, weights_only=True))
     else:
