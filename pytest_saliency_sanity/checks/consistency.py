@@ -166,9 +166,9 @@ def _stage(runs: Runs, name: str, similarity: Similarity, line: float, judged: b
         name,
         f"two runs on the same images ({count} runs)",
         f"the {name} of two runs on the same images",
-        values, line, judged=judged, draws="runs",
+        values, line, judged=judged, draws="runs", limits=(-1.0, 1.0),
     )  # fmt: skip
-    return replace(stage, upper=min(stage.upper, 1.0), draws=count, pass_above=reached(line))
+    return replace(stage, draws=count, pass_above=reached(line))
 
 
 def _hint(stages: tuple[Stage, ...], wanted: float) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.explanation import Meter, stream_of
+from pytest_saliency_sanity.checks.options import of_images
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.perturbations import replayed
@@ -110,10 +111,11 @@ def _curves(
 ) -> Curves:
     """Of rankings (R, n, P) of the n images from number `begin` on."""
     own = slice(begin, begin + rankings.shape[1])
+    infill = of_images(asked.infill, torch.arange(kept.images)[own], kept.images)
     with replayed(kept.seed):
         return perturbation_curves(
             kept.model, kept.inputs[0][own], rankings, kept.targets[own],
-            steps=asked.steps, infill=asked.infill, modes=modes, score="logit" if kept.classes == 1 else score,
+            steps=asked.steps, infill=infill, modes=modes, score="logit" if kept.classes == 1 else score,
             seed=_seed(kept, begin), forward=kept.forward, before_call=meter.check_deadline,
         )  # fmt: skip
 

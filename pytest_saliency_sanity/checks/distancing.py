@@ -25,7 +25,7 @@ from pytest_saliency_sanity.checks.occlusion_sensitivity import (
     percentile_stage,
     region_findings,
 )
-from pytest_saliency_sanity.checks.options import check_images
+from pytest_saliency_sanity.checks.options import check_images, of_chosen
 from pytest_saliency_sanity.checks.subject import Subject, name_of, subject
 from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
 from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT
@@ -111,6 +111,7 @@ def check_distancing(
         labels=labels, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
     )  # fmt: skip
     check_images(audited, "GAD explains images")
+    infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
     distanced = gad(
         base, _data(data, inputs, labels), classes=classes, alphas=alphas, epochs=epochs,

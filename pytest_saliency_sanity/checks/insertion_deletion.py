@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -26,7 +26,7 @@ from pytest_saliency_sanity.checks.deleting import (
 )
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
-from pytest_saliency_sanity.checks.options import check_demands, check_images, reached
+from pytest_saliency_sanity.checks.options import check_demands, check_images, of_chosen, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
@@ -92,7 +92,8 @@ def check_insertion_deletion(
         min_insertion: mean area under the insertion curve that is needed, of the softmax score, from 0 to 1.
         max_deletion: mean area under the deletion curve that may not be exceeded, from 0 to 1.
         steps: of the curves; None means as above.
-        infill: "zero", "blur", "noisy_linear" or a tensor; None means zero for deletion and blur for insertion.
+        infill: "zero", "blur", "noisy_linear", or a tensor that broadcasts to the inputs; None means zero for deletion
+            and blur for insertion.
         absolute: rank by the absolute values of the map, for explainers whose sign does not say "for the class".
         labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
 
@@ -120,6 +121,7 @@ def check_insertion_deletion(
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     check_images(audited, "pixels are deleted from images")
+    asked = replace(asked, infill=of_chosen(asked.infill, audited, inputs))
     pixel_counts(audited.inputs[0][0, 0].numel(), steps)
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
 
 import numpy as np
 
@@ -22,7 +21,7 @@ def mean_stage(
     judged: bool = True,
     levels: tuple[float, float] = (ALPHA_FAIL, ALPHA_PASS),
     draws: str = "draws",
-    evidence: Mapping[str, Any] | None = None,
+    limits: tuple[float, float] = (-math.inf, math.inf),
 ) -> Stage:
     """The stage that passes where the mean is above a line and fails where it is below.
 
@@ -32,7 +31,7 @@ def mean_stage(
         line: the statistic is held against it.
         levels: alpha_fail and alpha_pass, one-sided.
         draws: what the columns are called.
-        evidence: further numbers.
+        limits: the least and the largest mean there can be, beyond which no bound is shown.
     """
     sample = values.reshape(len(values), -1)
     alpha_fail, alpha_pass = levels
@@ -44,13 +43,13 @@ def mean_stage(
         sentence=sentence,
         judged=judged,
         statistic=mean,
-        lower=lower,
-        upper=upper,
+        lower=max(lower, limits[0]),
+        upper=min(upper, limits[1]),
         fail_below=line,
         pass_above=line,
         alpha_fail=alpha_fail,
         alpha_pass=alpha_pass,
         images=sample.shape[0],
         draws=sample.shape[1],
-        evidence={"settled_by": settlement(needed, sample.shape, draws), **(evidence or {})},
+        evidence={"settled_by": settlement(needed, sample.shape, draws)},
     )

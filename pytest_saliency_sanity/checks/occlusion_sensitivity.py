@@ -17,7 +17,7 @@ from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.hiding import RIVALS, Cut, Hiding, Sample, cut_at, hidden_regions
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.options import check_classes, check_images
+from pytest_saliency_sanity.checks.options import check_classes, check_images, of_chosen
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
@@ -99,8 +99,9 @@ def check_occlusion_sensitivity(
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     check_images(audited, "regions are hidden in images")
-    how = Hiding(infill, check_classes(classes, audited.classes) or (), share or TOP_SHARE)
+    infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
+    how = Hiding(infill, check_classes(classes, audited.classes) or (), share or TOP_SHARE)
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         return _measured(kept, meter, cut, how, absolute)
@@ -173,7 +174,7 @@ def percentile_stage(sample: Sample, levels: tuple[float, float] = (ALPHA_FAIL, 
         "percentile",
         f"of the logit's drop, among {places} places of the same shape",
         "the percentile of the logit's drop when its region is hidden, among the same shape elsewhere in the image",
-        sample.values(lambda one: one.percentile), CHANCE, levels=levels,
+        sample.values(lambda one: one.percentile), CHANCE, levels=levels, limits=(0.0, 1.0),
     )  # fmt: skip
 
 
@@ -188,7 +189,7 @@ def _lead(sample: Sample, name: str, levels: tuple[float, float]) -> Stage:
     reached = f"a region of the same area by {name} reaches {theirs.mean():.2f}"
     return mean_stage(
         _lead_name(name), reached, f"the lead of its percentile over {name}: {reached}", excess + line, line,
-        levels=levels,
+        levels=levels, limits=(-1.0, 1.0),
     )  # fmt: skip
 
 

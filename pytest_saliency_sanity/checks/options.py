@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
+from typing import Any
+
+from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.statistics import FIGURES
@@ -54,6 +57,22 @@ def check_demands(**demands: float) -> None:
 def reached(least: float) -> float:
     """What a share has to be above to have reached `least`: there is nothing above 1, so 1 itself is enough there."""
     return math.nextafter(1.0, 0.0) if least == 1 else least
+
+
+def of_images(infill: Any, index: Tensor, count: int) -> Any:
+    """The rows at `index` of an infill (or of one for each mode) that has a row for each of `count` images."""
+    if isinstance(infill, Mapping):
+        return {mode: of_images(one, index, count) for mode, one in infill.items()}
+    if isinstance(infill, Tensor) and infill.dim() == 4 and len(infill) == count > 1:
+        return infill[index.to(infill.device)]
+    return infill
+
+
+def of_chosen(infill: Any, audited: Subject, inputs: Any) -> Any:
+    """`of_images` for those of the user's inputs that are looked at."""
+    if inputs is None or audited.order is None:
+        return infill
+    return of_images(infill, audited.order, len(inputs))
 
 
 def figure_names(similarities: Sequence[str] | str) -> tuple[str, ...]:

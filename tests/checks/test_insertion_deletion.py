@@ -69,6 +69,14 @@ def test_an_open_question_is_put_to_all_images() -> None:
     assert not np.allclose(first, second)
 
 
+def test_an_infill_of_every_image_follows_those_that_are_chosen() -> None:
+    """Noise is looked at twice; the infill is the image itself, so that no score changes if it is the right one."""
+    data = planted_images(40, 3)
+    verdict = check_insertion_deletion(CONTROLS["noise"](), planted_cnn(), data.images, infill=data.images)
+    assert verdict.stages[0].images == 32
+    assert max(map(abs, verdict.evidence["areas"]["explainer"])) < 1e-4
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_and_what_is_against_the_class_do_not(seed: int) -> None:
     def against(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

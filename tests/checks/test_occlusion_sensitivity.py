@@ -188,6 +188,18 @@ def test_other_infills_tell_the_same(infill: Any) -> None:
     assert checked(CONTROLS["sobel"](), infill=infill).outcome == "fail"
 
 
+def test_an_infill_of_every_image_follows_those_that_are_chosen() -> None:
+    """Of forty images 32 are looked at; each is hidden by its own."""
+    data = planted_images(40, 3)
+    quiet = torch.where(data.masks[:, None], 0.1, data.images)  # without its object
+    given = {"infill": quiet, "targets": data.labels, "share": 0.1}
+    verdict = check_occlusion_sensitivity(occlusion, planted_cnn(), data.images, **given)
+    assert verdict.outcome == "pass"
+    assert verdict.stages[0].statistic > 0.9
+    with pytest.raises(ValueError, match=r"the infill of shape \(39, 1, 32, 32\) does not broadcast"):
+        check_occlusion_sensitivity(occlusion, planted_cnn(), data.images, infill=quiet[:39])
+
+
 def test_a_fraction_of_the_maximum() -> None:
     assert checked(occlusion, fraction=0.5).outcome == "pass"
 
