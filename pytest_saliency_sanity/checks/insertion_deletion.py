@@ -165,7 +165,8 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
         if "inconclusive" not in {stage.outcome for stage in stages if stage.judged}:
             break
     notes = _warnings(stages[1:]) if asked.relative else ()
-    return Measured(stages, notes=notes, evidence=as_evidence(found))
+    hint = _hint(stages) if bool((maps < 0).any()) and not asked.absolute else ""
+    return Measured(stages, hint=hint, notes=notes, evidence=as_evidence(found))
 
 
 def _area_stages(found: Found, asked: Asked, levels: Levels) -> tuple[Stage, ...]:
@@ -201,6 +202,16 @@ def _warnings(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     if not beaten_by:
         return ()
     return (f"it is not shown to be better than {', '.join(beaten_by)}, which know no model",)
+
+
+def _hint(stages: tuple[Stage, ...]) -> str:
+    """What to try with a map that has negative values, where the question stays open."""
+    if "inconclusive" not in {stage.outcome for stage in stages if stage.judged}:
+        return ""
+    return (
+        "of a map with both signs the pixels against the class come last, though to hide them may break up what is "
+        "seen as well; absolute=True ranks by the size of the values"
+    )
 
 
 def _stage(

@@ -66,15 +66,21 @@ class Trial:
 
 
 def named(explainer: str) -> Callable[..., object]:
-    """A fresh explainer by its name; "sobel 30 %" is the mixture of 30 % Sobel with the gradient."""
+    """A fresh explainer by its name; "sobel 30 %" is 30 % Sobel, 70 % gradient; "absolute x" gives x without signs."""
     if explainer.endswith(" %"):
         share = int(explainer.split()[1]) / 100
         return functools.partial(gradient_sobel_mixture, sobel=share)
+    if explainer.startswith("absolute "):
+        return functools.partial(_sizes, named(explainer.removeprefix("absolute ")))
     if explainer in PLANTED:
         return PLANTED[explainer]
     if explainer in CONTROLS:
         return CONTROLS[explainer]()
     return getattr(explainers, explainer)
+
+
+def _sizes(explainer: Callable[..., Tensor], model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    return explainer(model, images, targets).abs()
 
 
 def trials_of(

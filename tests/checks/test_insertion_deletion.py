@@ -59,6 +59,13 @@ def test_a_map_against_the_class_ranks_by_its_size() -> None:
     assert checked(against, absolute=True).outcome == "pass"
 
 
+def test_an_open_question_of_a_signed_map_has_a_hint() -> None:
+    noise = checked(CONTROLS["noise"](), name="noise")
+    assert noise.outcome == "inconclusive" and "absolute=True ranks by the size of the values" in str(noise)
+    assert "absolute=True" not in str(checked(CONTROLS["noise"](), name="noise", absolute=True))
+    assert "absolute=True" not in str(checked(occlusion))
+
+
 def test_an_open_question_is_put_to_all_images() -> None:
     data = planted_images(32, 3)
     clear = check_insertion_deletion(occlusion, planted_cnn(), data.images)
