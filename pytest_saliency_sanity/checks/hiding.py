@@ -18,9 +18,9 @@ from pytest_saliency_sanity.statistics.hulls import (
     PLACEMENTS,
     TOP_SHARE,
     area,
-    hull_of_area,
     hulls,
     placements,
+    region_like,
     relative_sensitivity,
 )
 from pytest_saliency_sanity.statistics.regions import intersection_over_union
@@ -72,6 +72,7 @@ class Hidden:
         drop: by how much that falls when the region is hidden; below 0 where it rises.
         percentile: mid-rank of the drop among those of the same shape elsewhere in the image, 0 to 1.
         rivals: name -> mid-rank, among the same, of the drop by the rival's region of the same area.
+        rival_areas: name -> pixels in that region.
         overlap: name -> intersection over union of the region with the rival's.
         places: how many other places there were.
         sensitivity: of the target, "target", and of the classes asked for, by number: RS (equation 2) of its logit
@@ -86,6 +87,7 @@ class Hidden:
     drop: float
     percentile: float
     rivals: Mapping[str, float]
+    rival_areas: Mapping[str, int]
     overlap: Mapping[str, float]
     places: int
     sensitivity: Mapping[str | int, tuple[float, float]]
@@ -159,7 +161,7 @@ def _looked_at(kept: Subject, meter: Meter, image: int, region: Tensor, fill: Te
     others = placements(region, PLACEMENTS, seed=kept.seed + image)
     if len(others) < FEWEST_PLACES:
         return Sample(cramped=(image,))
-    masks = torch.cat([region[None], _rival_regions(kept, image, int(region.sum()), how.share), others])
+    masks = torch.cat([region[None], _rival_regions(kept, image, region, how.share), others])
     owners = torch.full((len(masks),), image)
     after = occluded_logits(
         kept.model, kept.inputs[0], owners, masks, fill, forward=kept.forward, before=meter.check_deadline
@@ -168,11 +170,11 @@ def _looked_at(kept: Subject, meter: Meter, image: int, region: Tensor, fill: Te
     return Sample((_hidden(kept, image, masks, after.double(), vacant, how.classes),))
 
 
-def _rival_regions(kept: Subject, image: int, wanted: int, share: float) -> Tensor:
+def _rival_regions(kept: Subject, image: int, region: Tensor, share: float) -> Tensor:
     """(R, H, W) where each rival would have pointed, had it pointed at as many pixels."""
     shown = kept.inputs[0][image : image + 1]
     maps = [rival(kept.model, shown, None).sum(1)[0].cpu() for rival in RIVALS.values()]
-    return torch.stack([hull_of_area(one, wanted, share) for one in maps])
+    return torch.stack([region_like(one, region, share) for one in maps])
 
 
 def _hidden(
@@ -193,6 +195,7 @@ def _hidden(
         drop=float(own),
         percentile=_mid_rank(own, others),
         rivals={name: _mid_rank(drop, others) for name, drop in zip(RIVALS, rivals, strict=True)},
+        rival_areas=dict(zip(RIVALS, area(masks[1 : 1 + len(RIVALS)]).tolist(), strict=True)),
         overlap=dict(zip(RIVALS, overlap.tolist(), strict=True)),
         places=len(others),
         sensitivity={

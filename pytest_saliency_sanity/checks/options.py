@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -20,15 +20,16 @@ def check_thresholds(**thresholds: float) -> None:
             raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
 
 
-def check_classes(classes: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
-    """The classes that were asked for, as a tuple; None stays None.
+def check_classes(classes: Sequence[int] | int | None, count: int) -> tuple[int, ...]:
+    """The classes that were asked for, one or several, as a tuple; () for None.
 
     Raises:
         ValueError: for none, for one that the model's `count` logits do not have, and for one that is given twice.
     """
     if classes is None:
-        return None
-    given = tuple(classes)
+        return ()
+    listed = classes.tolist() if hasattr(classes, "tolist") else classes
+    given = tuple(listed) if isinstance(listed, Iterable) else (listed,)
     wrong = [k for k in given if not isinstance(k, Integral) or isinstance(k, bool) or not 0 <= k < count]
     if wrong or not given:
         shown = repr(wrong[0]) if wrong else "an empty sequence"

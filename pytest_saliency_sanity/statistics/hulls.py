@@ -7,6 +7,8 @@ rests on placing the same shape elsewhere in the same image instead (`placements
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ PAPER_SHARE = 0.5  # the paper's experiments: the top half of the pixels
 PAPER_FRACTION = 0.1  # the paper's figure 4: a tenth of the maximum
 SMALLEST = 0.25  # of the largest component; smaller ones are stripped before the hull is drawn
 _HALVINGS = 12  # down to one pixel in 4,000
-_NEAR = 0.02  # of the area that is looked for
+_NEAR = 0.02  # of the area that is looked for: near enough to end the search
+_SIMILAR = 0.1  # near enough to be called the same
 PLACEMENTS = 39  # with the shape's own place 40: the best of them has a p-value of .025
 
 
@@ -30,17 +33,25 @@ def hulls(maps: Tensor, *, share: float | None = None, fraction: float | None = 
     return convex_hulls(without_isolated(important(maps, share=share, fraction=fraction)))
 
 
-def hull_of_area(one: Tensor, wanted: int, share: float = TOP_SHARE) -> Tensor:
-    """(H, W) bool, of the hulls of a map's highest pixels, for any share of them, one whose area is near `wanted`.
+def region_like(one: Tensor, region: Tensor, share: float = TOP_SHARE) -> Tensor:
+    """(H, W) bool, where a map points with a region of (nearly) the area of another: its own hull, or that shape moved.
 
-    The hull grows with the share, but in steps, and where a component joins it by a leap: the search halves the
-    share's interval and keeps the nearest hull it has met.
+    The hull of more of the map's highest pixels is larger, but in steps, and leaps where a component joins it. Where
+    no share gives an area within a tenth of the wanted one, as in pictures of a few flat shapes, it is the shape of
+    `region` at the place where it covers most of the map.
 
     Args:
-        one: (H, W), a map.
-        wanted: pixels.
+        one: (H, W), a map of values of 0 or more.
+        region: (H, W) bool, not empty.
         share: of the pixels, tried first.
     """
+    wanted = int(region.sum())
+    hull = _hull_of_area(one, wanted, share)
+    return hull if abs(int(hull.sum()) - wanted) <= _SIMILAR * wanted else _moved_to_most(one, region)
+
+
+def _hull_of_area(one: Tensor, wanted: int, share: float) -> Tensor:
+    """Of the hulls that halving the share's interval meets, the one whose area is nearest to `wanted` pixels."""
     low, high, best = 0.0, 1.0, torch.zeros_like(one, dtype=torch.bool)
     for _ in range(_HALVINGS):
         hull = hulls(one[None], share=share)[0]
@@ -52,6 +63,14 @@ def hull_of_area(one: Tensor, wanted: int, share: float = TOP_SHARE) -> Tensor:
         low, high = (share, high) if pixels < wanted else (low, share)
         share = (low + high) / 2
     return best
+
+
+def _moved_to_most(one: Tensor, region: Tensor) -> Tensor:
+    shape, _ = _cropped(_on_cpu(region))
+    kernel = torch.from_numpy(np.ascontiguousarray(shape)).to(one.device, torch.float64)
+    covered = torch.nn.functional.conv2d(one.double()[None, None], kernel[None, None])[0, 0]
+    top, left = divmod(int(covered.argmax()), covered.shape[1])
+    return _stacked([_framed(shape, top, left, region.shape)], region)[0]
 
 
 def important(maps: Tensor, *, share: float | None = None, fraction: float | None = None) -> Tensor:
@@ -154,7 +173,7 @@ def _threshold(share: float | None, fraction: float | None) -> tuple[str, float]
             f"got share={share!r} and fraction={fraction!r}"
         )
     name, value = given[0]
-    if not 0 < value <= 1:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value <= 1:
         raise ValueError(f"{name} must be above 0 and at most 1, got {value!r}")
     return name, value
 

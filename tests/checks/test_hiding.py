@@ -84,7 +84,19 @@ def test_rivals_point_at_as_many_pixels() -> None:
     for one in found.hidden:
         assert one.overlap["Sobel"] == 1
         assert one.rivals["Sobel"] == one.percentile
-        assert set(one.rivals) == set(RIVALS)
+        assert set(one.rivals) == set(RIVALS) == set(one.rival_areas)
+
+
+def test_the_rivals_have_the_area_in_pictures_of_flat_shapes_too() -> None:
+    """One-sided edges know no model: where Sobel has no hull as small, its region is theirs, moved along the edges."""
+    images = torch.zeros(4, 1, 32, 32)
+    for number, image in enumerate(images):
+        image[0, 4 + 3 * number : 16 + 3 * number, 5 + 2 * number : 17 + 2 * number] = 1
+    given = subject(gradient, planted_cnn(), images, None)
+    left = (images - images.roll(1, 3)).clamp_min(0)[:, 0]
+    found = hidden(given, hulls(left, share=0.02), Hiding(share=0.02)).hidden
+    assert len(found) == 4
+    assert all(abs(area - one.area) <= 0.1 * one.area for one in found for area in one.rival_areas.values())
 
 
 def test_the_center_is_a_disc_of_the_area() -> None:

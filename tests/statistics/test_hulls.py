@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from itertools import product
 
@@ -17,10 +18,10 @@ from torch import Tensor
 from pytest_saliency_sanity.statistics.hulls import (
     area,
     convex_hulls,
-    hull_of_area,
     hulls,
     important,
     placements,
+    region_like,
     relative_change_of_area,
     relative_sensitivity,
     without_isolated,
@@ -313,23 +314,54 @@ def test_placements_leave_the_random_state(mask):
     assert np.array_equal(numpy_before, np.random.get_state()[1])
 
 
-def test_a_hull_of_an_area_is_the_nearest_that_any_share_gives():
-    """Beside all shares one by one."""
+def block(area_: int, sides: tuple[int, int]) -> Tensor:
+    """A region of so many pixels in the lower right corner."""
+    region = torch.zeros(sides, dtype=torch.bool)
+    rows = max(1, round(area_**0.5))
+    region[-rows:, -(area_ // rows) :] = True
+    return region
+
+
+def test_a_region_like_another_is_the_nearest_hull_that_any_share_gives():
+    """Beside all shares one by one; where none has the area, it is the shape itself, moved."""
     for seed in range(6):
         one = torch.rand(14, 11, generator=torch.Generator().manual_seed(seed))
         one = torch.nn.functional.avg_pool2d(one[None, None], 5, 1, 2)[0, 0]
         every = torch.stack([hulls(one[None], share=count / one.numel())[0] for count in range(1, 155)])
         for wanted in (9, 30, 80):
-            nearest = int((area(every) - wanted).abs().min())
-            found = int(hull_of_area(one, wanted, share=0.3).sum())
-            assert abs(found - wanted) <= max(nearest + 0.1 * wanted, 0.02 * wanted)
+            region = block(wanted, (14, 11))
+            found = region_like(one, region, share=0.3)
+            assert abs(int(found.sum()) - int(region.sum())) <= 0.1 * int(region.sum())
+            hulled = any(torch.equal(found, hull) for hull in every)
+            assert hulled or int(found.sum()) == int(region.sum())
 
 
 def test_a_share_that_gives_the_area_is_taken_at_once():
     one = torch.rand(12, 12, generator=torch.Generator().manual_seed(1))
     own = hulls(one[None], share=0.05)[0]
-    assert torch.equal(hull_of_area(one, int(own.sum()), share=0.05), own)
+    assert torch.equal(region_like(one, own, share=0.05), own)
 
 
-def test_a_constant_map_has_no_hull_of_any_area():
-    assert not hull_of_area(torch.ones(8, 8), 10).any()
+def test_where_no_hull_has_the_area_the_shape_is_moved_to_where_the_map_is():
+    """A square's edges are all of one height: their hull is the whole square, or nothing."""
+    one = torch.zeros(24, 24)
+    one[4:16, 4:16] = 1
+    one[5:15, 5:15] = 0
+    column = torch.zeros(24, 24, dtype=torch.bool)
+    column[10:18, 20:22] = True
+    found = region_like(one, column)
+    assert int(found.sum()) == 16 and found.any(1).sum() == 8 and found.any(0).sum() == 2
+    best = max(
+        float(one[top : top + 8, left : left + 2].sum()) for top, left in product(range(17), range(23))
+    )
+    assert float(one[found].sum()) == best > 0
+
+
+def test_a_map_of_one_value_still_has_a_region_of_the_area():
+    assert int(region_like(torch.ones(8, 8), block(9, (8, 8))).sum()) == 9
+
+
+@pytest.mark.parametrize("share", ["a", True, float("nan")])
+def test_a_share_that_is_no_number(share):
+    with pytest.raises(ValueError, match=re.escape(f"share must be above 0 and at most 1, got {share!r}")):
+        hulls(torch.rand(1, 4, 4), share=share)
