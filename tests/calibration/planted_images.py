@@ -5,7 +5,8 @@ checks of occlusion sensitivity, insertion and deletion, and localization; Sobel
 first and the last (curves of insertion and deletion cannot recognize an edge detector). Of integrated gradients the
 curves take the absolute values: zeros in the place of single pixels, whatever their sign, break the object up, so that
 the signed map is inconclusive at times. It is shown. Every seed has networks and images of its own; lines were chosen
-on seeds 0 and 1. `--position center` and `--contrast 0.3` show what the center and Sobel are compared for.
+on seeds 0 and 1, and to take sizes on 10 to 14 (one signed map of 15 stayed open there). `--position center` and
+`--contrast 0.3` show what the center and Sobel are compared for.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--checks", nargs="*", default=list(checks(Scenes())))
     parser.add_argument("--networks", nargs="*", default=list(KINDS), choices=KINDS)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[10, 11, 12, 13, 14])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[20, 21, 22, 23, 24])
     parser.add_argument("--explainers", nargs="*", help="default: all")
     parser.add_argument("--position", default="anywhere", help="of the object: anywhere (default) or center")
     parser.add_argument("--contrast", type=float, default=0.8, help="of the distractors (default: 0.8)")

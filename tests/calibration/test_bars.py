@@ -51,7 +51,7 @@ def test_on_planted_images_the_honest_pass_and_the_faulty_do_not(name):
     scenes = planted_images.Scenes()
     check, honest, _ = planted_images.checks(scenes)[name]
     found = trials.run(
-        check, [*honest, *planted_images.FAULTY], tuple(KINDS), (10, 11, 12), jobs=2, setting=scenes
+        check, [*honest, *planted_images.FAULTY], tuple(KINDS), (20, 21, 22), jobs=2, setting=scenes
     )
     assert planted_images.unmet(name, found) == []
 
