@@ -6,13 +6,14 @@ use to vary what a mask holds relevant. Nothing is judged here; `pytest_saliency
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 Generator: TypeAlias = Callable[[Tensor], Tensor]
 Critic: TypeAlias = Callable[[Tensor], Tensor]
@@ -70,8 +71,9 @@ def inpainted(images: Tensor, ring: Tensor, starts: Tensor, descent: Descent) ->
         descent: the generator and its options.
 
     Raises:
-        TypeError, ValueError: for a generator or critic that returns something else than is asked for, that no
-            gradient passes, or whose loss leaves the finite numbers.
+        TypeError, ValueError: for a generator or critic that cannot read what it is given, returns something else
+            than is asked for, lets no gradient through (a critic of weight 0 may), or whose loss leaves the finite
+            numbers.
     """
     count, n = starts.shape[:2]
     with torch.inference_mode(False), torch.enable_grad():
@@ -131,7 +133,9 @@ def variants_per_call(images: Tensor, batch_size: int | None) -> int:
 
 def generated_images(generator: Generator, latents: Tensor, images: Tensor) -> Tensor:
     """What the generator makes of latents (K, *latent): of the shape of `images` (K, C, H, W), or an error."""
-    made = generator(latents.to(images.dtype))
+    latents = latents.to(images.dtype)
+    with named_failures("generator", generator, "the latents of latent= or starts=,", latents):
+        made = generator(latents)
     if not isinstance(made, Tensor) or not made.is_floating_point():
         kind = made.dtype if isinstance(made, Tensor) else type(made).__name__
         raise TypeError(f"generator must return a tensor of floating-point images, got {kind}.")
@@ -143,37 +147,80 @@ def generated_images(generator: Generator, latents: Tensor, images: Tensor) -> T
     return made
 
 
+@contextlib.contextmanager
+def named_failures(name: str, part: Any, what: str, given: Tensor) -> Iterator[None]:
+    """Within this context a RuntimeError or IndexError of torch becomes a ValueError that names part and tensor.
+
+    Not running out of memory, which says so itself.
+
+    Args:
+        name: of the part, as the user knows it.
+        part: what is called; if it is a module or a method of one, dtypes that clash are named.
+        what: `given` is, in the plural.
+        given: what the part is called with.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(_failure(name, part, what, given, error)) from error
+
+
+def module_of(part: Any) -> nn.Module | None:
+    """A module itself, or the one whose method is given."""
+    owner = getattr(part, "__self__", part)
+    return owner if isinstance(owner, nn.Module) else None
+
+
+def _failure(name: str, part: Any, what: str, given: Tensor, error: Exception) -> str:
+    held = _dtypes(module_of(part))
+    told = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '').rstrip('.')}"
+    if held and given.dtype not in held:
+        return (
+            f"{name} is of {' and '.join(sorted(map(str, held)))}, but is given {given.dtype}, and nothing is cast "
+            f"here: bring {name} and inputs to one dtype ({told})."
+        )
+    return f"{name} fails on {what} of shape {tuple(given.shape)} and {given.dtype} ({told})."
+
+
+def _dtypes(module: nn.Module | None) -> set[torch.dtype]:
+    tensors = [] if module is None else [*module.parameters(), *module.buffers()]
+    return {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+
+
 def _descended(start: Tensor, images: Tensor, ring: Tensor, descent: Descent) -> tuple[Tensor, ...]:
     """The generated images, latents, contextual losses and realism of K variants at the end."""
     latents = _wide(start).requires_grad_()
     optimizer = torch.optim.Adam([latents], descent.learning_rate)
     for step in range(descent.steps):
         optimizer.param_groups[0]["lr"] = descent.learning_rate * (1 - step / descent.steps)
-        _, contextual, realism = _losses(latents, images, ring, descent)
+        _, contextual, realism = _losses(latents, images, ring, descent, step)
+        if step == 0:
+            _check_reached(latents, contextual, realism, descent)
         # Of the latents alone: nothing is left on the parameters of the generator and the critic.
         (latents.grad,) = torch.autograd.grad(_total(contextual, realism, descent), [latents])
         optimizer.step()
     latents = latents.detach()
     with torch.no_grad():
-        made, contextual, realism = _losses(latents, images, ring, descent)
+        made, contextual, realism = _losses(latents, images, ring, descent, descent.steps)
     return made.to(images.dtype), latents, contextual, realism
 
 
-def _losses(latents: Tensor, images: Tensor, ring: Tensor, descent: Descent) -> tuple[Tensor, Tensor, Tensor]:
+def _losses(
+    latents: Tensor, images: Tensor, ring: Tensor, descent: Descent, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
     made = generated_images(descent.generator, latents, images)
-    if latents.requires_grad and not made.requires_grad:
-        raise ValueError(
-            "No gradient reaches the latents: the generator detaches them, runs under torch.no_grad() or leaves torch."
-        )
     contextual = contextual_loss(made, images, ring)
     realism = prior_loss(latents) if descent.critic is None else _judged(descent.critic, made)
-    _check_finite(contextual, realism, descent)
+    _check_finite(contextual, realism, descent, step)
     return made, contextual, realism
 
 
 def _judged(critic: Critic, made: Tensor) -> Tensor:
     """(K,) the critic's values; one number an image in any shape will do."""
-    values: Any = critic(made)
+    with named_failures("critic", critic, "images", made):
+        values: Any = critic(made)
     if not isinstance(values, Tensor) or not values.is_floating_point():
         kind = values.dtype if isinstance(values, Tensor) else type(values).__name__
         raise TypeError(f"critic must return a tensor of floating-point numbers, got {kind}.")
@@ -190,13 +237,42 @@ def _total(contextual: Tensor, realism: Tensor, descent: Descent) -> Tensor:
     return (contextual + descent.realism_weight * realism).sum()
 
 
-def _check_finite(contextual: Tensor, realism: Tensor, descent: Descent) -> None:
+def _check_finite(contextual: Tensor, realism: Tensor, descent: Descent, step: int) -> None:
     for name, values in (("contextual loss", contextual), ("realism", realism)):
         if not values.isfinite().all():
+            rate = f"on the way down: lower learning_rate, which is {descent.learning_rate!r}, or"
             raise ValueError(
-                f"The {name} became {values[~values.isfinite()][0].item()} on the way down: lower learning_rate, "
-                f"which is {descent.learning_rate!r}, or look at what the generator and the critic return."
+                f"The {name} became {values[~values.isfinite()][0].item()} {rate if step else 'at the starts:'} look "
+                "at what the generator and the critic return."
             )
+
+
+def _check_reached(latents: Tensor, contextual: Tensor, realism: Tensor, descent: Descent) -> None:
+    if not _depends(contextual, latents):
+        raise ValueError(
+            "No gradient reaches the latents: the generator detaches them, runs under torch.no_grad() or leaves torch."
+        )
+    if descent.realism_weight and not _depends(realism, latents):
+        raise ValueError(
+            "No gradient passes the critic, which detaches the images, runs under torch.no_grad() or leaves torch, so "
+            f"that a realism_weight of {descent.realism_weight!r} would do nothing: mend it, or pass realism_weight=0 "
+            "to have it measured only."
+        )
+
+
+def _depends(values: Tensor, leaf: Tensor) -> bool:
+    """Whether the graph of `values` leads to a leaf: `requires_grad` may be due to a network's parameters."""
+    seen: set[Any] = set()
+    ahead: list[Any] = [values.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        if getattr(node, "variable", None) is leaf:
+            return True
+        seen.add(node)
+        ahead += [source for source, _ in node.next_functions]
+    return False
 
 
 def _wide(values: Tensor) -> Tensor:

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import settings
-from ..outputs import Forward
+from ..outputs import Forward, current_forward
 from ..perturbations.inpainting import (
     BOX,
     Critic,
     Descent,
     Generator,
     inpainted,
+    module_of,
     published_weight,
     soft_ring,
     variants_per_call,
@@ -70,10 +71,11 @@ def acceptable_variations(
     the original inside the region as well as around it: all variants are then the image over again.
 
     Args:
-        model: the network, read in evaluation mode; given back as it was, as are generator and critic.
+        model: the network, read in evaluation mode; given back as it was, as are generator and critic. All three
+            have to take the dtype of `inputs`, of which nothing is cast.
         generator: any differentiable callable, latents (K, *latent) -> images (K, C, H, W) in the units of `inputs`.
             A module, or a method of one, runs in evaluation mode; the modules in any other function as they are.
-        inputs: (N, C, H, W) floating point.
+        inputs: (N, C, H, W) floating point, finite.
         map: boolean masks (N, H, W) or (N, 1, H, W), which are B; or an explainer's maps (N, C, H, W), (N, 1, H, W)
             or (N, H, W), of which channels are summed. Pass `map.abs()` where the sign does not matter.
         targets: (N,) int64, the class to be kept; None means the model's own prediction. A single logit has the
@@ -89,7 +91,8 @@ def acceptable_variations(
         box: pixels a side of the window, odd; the ring is half of it wide.
         critic: callable, images (K, C, H, W) -> (K,), lower is more realistic, such as −log D(G(z)). None means the
             standard normal prior on the latents, half the mean of their squares: right for a generator trained with
-            that prior (VAE, GAN, flow), a bare shrinkage for another.
+            that prior (VAE, GAN, flow), a bare shrinkage for another. Its gradient may be 0, as where a hinge is
+            satisfied, but has to reach the images, unless `realism_weight` is 0.
         realism_weight: λ. By default the two published values by the image's shorter side, .1 up to 64 pixels and
             .005 from 224, between them by a power law. The larger it is, the more alike the variants.
         tolerance: how far the probability of the class may move and still count as kept.
@@ -103,12 +106,13 @@ def acceptable_variations(
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence; for a region that is empty or leaves nothing around
-            it; for generated images of another shape or in other units than the inputs; for a loss that is not
-            finite.
+            it; for a network that fails on the shape or dtype it is given; for generated images of another shape or
+            in other units than the inputs; for a critic or generator that no gradient passes; for a loss or logits
+            that are not finite.
     """
     _check_inputs(inputs)
-    _check_functions(generator, critic)
-    _check_options(steps, learning_rate, box, realism_weight, tolerance, batch_size)
+    _check_functions(model, generator, critic, forward)
+    _check_options(hull, steps, learning_rate, box, realism_weight, tolerance, batch_size)
     seed = settings.overridden(settings.current(), seed=seed).seed
     inputs, masks = inputs.detach(), regions(map, inputs, share, fraction, hull)
     weight = published_weight(min(inputs.shape[2:])) if realism_weight is None else float(realism_weight)
@@ -122,7 +126,7 @@ def acceptable_variations(
         ring = soft_ring(masks, box, torch.promote_types(inputs.dtype, torch.float32))
         found = inpainted(inputs, ring, began, descent)
         images = torch.where(masks[:, None], found.generated, inputs)
-        after = scores(model, images.flatten(0, 1), forward, per_call).unflatten(0, images.shape[:2])
+        after = scores(model, images, forward, per_call)
     return Variations(
         images, masks, ring, found.generated, found.latents, found.contextual, found.realism,
         targets=kept, tolerance=float(tolerance),
@@ -134,7 +138,7 @@ def acceptable_variations(
 @contextlib.contextmanager
 def _as_they_were(*parts: Any) -> Iterator[None]:
     """Within this context the modules among or behind `parts` are in evaluation mode; afterwards as before."""
-    modules = {id(module): module for module in map(_module_of, parts) if module is not None}
+    modules = {id(module): module for module in map(module_of, parts) if module is not None}
     with contextlib.ExitStack() as stack:
         for module in modules.values():
             stack.enter_context(preserved(module))
@@ -143,21 +147,25 @@ def _as_they_were(*parts: Any) -> Iterator[None]:
         yield
 
 
-def _module_of(part: Any) -> nn.Module | None:
-    """A module itself, or the one whose method is given."""
-    owner = getattr(part, "__self__", part)
-    return owner if isinstance(owner, nn.Module) else None
-
-
 def _check_inputs(inputs: Any) -> None:
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         kind = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
         raise TypeError(f"inputs must be one floating-point tensor (N, C, H, W), got {kind}.")
     if inputs.ndim != 4 or not inputs.numel():
         raise ValueError(f"inputs must be images (N, C, H, W), at least one, got {tuple(inputs.shape)}.")
+    broken = ~inputs.isfinite()
+    if broken.any():
+        image = int(broken.nonzero()[0, 0])
+        raise ValueError(f"inputs must be finite, got {inputs[broken][0].item()} in image {image}.")
 
 
-def _check_functions(generator: Any, critic: Any) -> None:
+def _check_functions(model: Any, generator: Any, critic: Any, forward: Any) -> None:
+    if forward is not None and not callable(forward):
+        raise TypeError(f"forward must be a function (model, inputs) -> logits, or None, got {forward!r}.")
+    if not callable(model) and forward is None and current_forward() is None:
+        raise TypeError(
+            f"model must be a function images -> logits, or be called by forward=, got {model!r}."
+        )
     if not callable(generator):
         raise TypeError(f"generator must be a function latents -> images, got {generator!r}.")
     if critic is not None and not callable(critic):
@@ -165,8 +173,10 @@ def _check_functions(generator: Any, critic: Any) -> None:
 
 
 def _check_options(
-    steps: Any, learning_rate: Any, box: Any, realism_weight: Any, tolerance: Any, batch_size: Any
+    hull: Any, steps: Any, learning_rate: Any, box: Any, realism_weight: Any, tolerance: Any, batch_size: Any
 ) -> None:
+    if not isinstance(hull, bool):
+        raise ValueError(f"hull must be True or False, got {hull!r}.")
     _check_whole("steps", steps, 0)
     _check_whole("batch_size", 1 if batch_size is None else batch_size, 1)
     _check_number("learning_rate", learning_rate, above=True)

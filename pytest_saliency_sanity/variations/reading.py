@@ -8,15 +8,20 @@ import torch
 from torch import Tensor
 
 from ..outputs import Forward, as_targets, check_targets, logits
+from ..perturbations.inpainting import named_failures
 
 
 def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -> Tensor:
-    """(K, classes) logits of images (K, C, H, W), in at least single precision, without a graph."""
+    """(…, N, classes) logits of images (…, N, C, H, W), in at least single precision, without a graph.
+
+    Raises what `logits` raises, ValueError for a model that cannot read the images, and for logits that are not finite.
+    """
+    flat = images.flatten(0, -4)
     with torch.no_grad():
-        # Copies: a model may change its input in place.
-        parts = [logits(model, some.clone(), forward) for some in images.split(per_call)]
-    found = torch.cat(parts).to(images.device)
-    return found.to(torch.promote_types(found.dtype, torch.float32))
+        found = torch.cat([_read(model, some, forward) for some in flat.split(per_call)]).to(images.device)
+    found = found.to(torch.promote_types(found.dtype, torch.float32)).unflatten(0, images.shape[:-3])
+    _check_finite(found)
+    return found
 
 
 def kept_classes(targets: Any, before: Tensor) -> Tensor:
@@ -45,6 +50,21 @@ def probabilities(scores: Tensor, kept: Tensor) -> Tensor:
     """(…, N) the softmax of the kept classes (N,) in logits (…, N, classes): a sigmoid for a single logit."""
     every = _two_sided(scores).softmax(-1)
     return every.gather(-1, kept.expand(every.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+
+
+def _read(model: Any, images: Tensor, forward: Forward | None) -> Tensor:
+    with named_failures("model", model, "images", images):
+        return logits(model, images.clone(), forward)  # A copy: a model may change its input in place.
+
+
+def _check_finite(scores: Tensor) -> None:
+    broken = ~scores.isfinite()
+    if broken.any():
+        *start, image, _ = broken.nonzero()[0].tolist()
+        whose = f"variant {start[0]} of image {image}" if start else f"image {image} as it is"
+        raise ValueError(
+            f"The model's logits are not finite: {scores[broken][0].item()} for {whose}, in which no class can be read."
+        )
 
 
 def _two_sided(scores: Tensor) -> Tensor:

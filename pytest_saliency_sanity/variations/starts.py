@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..perturbations.inpainting import Descent, generated_images
+from ..perturbations.inpainting import Descent, Generator, generated_images, named_failures
 from ..perturbations.streams import stream
 
 OUTSIDE = 0.5  # of the inputs' range: generated images that leave it by more are in other units
@@ -28,7 +30,7 @@ def starting_latents(starts: Any, latent: Any, inputs: Tensor, seed: int) -> Ten
         return _for_every_image(_checked(starts, "(S, *latent)", 2), inputs)
     if not callable(starts):
         raise TypeError(f"starts must be how many, a tensor (S, *latent) or a function, got {starts!r}.")
-    with torch.no_grad():
+    with torch.no_grad(), named_failures("starts", starts, "images", inputs):
         found = _checked(starts(inputs), "(S, N, *latent)", 3)
     if found.shape[1] != len(inputs):
         raise ValueError(f"starts must return (S, {len(inputs)}, *latent), got {tuple(found.shape)}.")
@@ -57,13 +59,18 @@ def _checked(latents: Any, shape: str, least: int) -> Tensor:
         raise TypeError(f"starts must be floating-point latents {shape}, got {kind}.")
     if latents.dim() < least or not latents.numel():
         raise ValueError(f"starts must be latents {shape}, got {tuple(latents.shape)}.")
+    broken = ~latents.isfinite()
+    if broken.any():
+        raise ValueError(
+            f"starts must be finite latents {shape}, got {latents[broken][0].item()} among them."
+        )
     return latents.detach()
 
 
 def check_generated(
     descent: Descent, starts: Tensor, inputs: Tensor, value_range: tuple[float, float] | None
 ) -> None:
-    """ValueError if what the generator makes of the starts is of another shape, or clearly in other units.
+    """ValueError if what the generator makes of the starts is of another shape, not finite, or clearly in other units.
 
     Units differ where the images leave the inputs' range, or `value_range`, by more than half of it; and, unless
     `value_range` is given, where they span less than a third of it.
@@ -87,8 +94,17 @@ def _generated_range(descent: Descent, starts: Tensor, inputs: Tensor) -> tuple[
     with torch.no_grad():
         for job in torch.arange(starts.shape[:2].numel(), device=inputs.device).split(descent.per_call):
             latents = starts.flatten(0, 1)[job]
-            ranges.append(_range(generated_images(descent.generator, latents, inputs[job % len(inputs)])))
+            ranges.append(_finite_range(descent.generator, latents, inputs[job % len(inputs)]))
     return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _finite_range(generator: Generator, latents: Tensor, images: Tensor) -> tuple[float, float]:
+    low, high = _range(generated_images(generator, latents, images))
+    if not math.isfinite(low) or not math.isfinite(high):
+        raise ValueError(
+            f"generator makes images from {low} to {high} of the starts: it must return finite numbers."
+        )
+    return low, high
 
 
 def _range(images: Tensor) -> tuple[float, float]:
@@ -97,7 +113,15 @@ def _range(images: Tensor) -> tuple[float, float]:
 
 
 def _checked_range(value_range: Any) -> tuple[float, float]:
-    pair = isinstance(value_range, (tuple, list)) and len(value_range) == 2
+    pair = (
+        isinstance(value_range, (tuple, list)) and len(value_range) == 2 and all(map(_is_number, value_range))
+    )
     if not pair or not value_range[0] < value_range[1]:
-        raise ValueError(f"value_range must be (lowest, highest), got {value_range!r}.")
+        raise ValueError(f"value_range must be two numbers (lowest, highest), or None, got {value_range!r}.")
     return float(value_range[0]), float(value_range[1])
+
+
+def _is_number(value: Any) -> bool:
+    """Also what `inputs.min()` returns."""
+    real = isinstance(value, Real) or (isinstance(value, Tensor) and value.dim() == 0)
+    return real and not isinstance(value, bool)

@@ -110,6 +110,35 @@ def test_a_linear_generator_reaches_the_least_squares_on_the_ring(weight: float)
         close(found.latents[:, i], expected.expand(4, -1), atol=1e-4, rtol=1e-4)
 
 
+def slow_descent(
+    start: Tensor, image: Tensor, ring: Tensor, weight: float, steps: int, rate: float
+) -> Tensor:
+    """Adam (Kingma and Ba 2015, algorithm 1) on one latent of the linear generator, its rate on a line to 0."""
+    matrix, bias, _ = linear_generator()
+    rings, z = ring.expand(SHAPE).flatten(), start.clone()
+    first, second = torch.zeros_like(z), torch.zeros_like(z)
+    for t in range(1, steps + 1):
+        gradient = 2 * matrix.T @ (rings * (matrix @ z + bias - image.flatten())) + weight * z / LATENT
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        falling = rate * (steps - (t - 1)) / steps
+        z = z - falling * (first / (1 - 0.9**t)) / ((second / (1 - 0.999**t)).sqrt() + 1e-8)
+    return z
+
+
+@pytest.mark.parametrize("steps", [1, 2, 9, 40])
+@pytest.mark.parametrize("rate, weight", [(0.1, 0.0), (0.03, 5.0)])
+def test_the_descent_equals_the_reference_whose_rate_falls_to_0(
+    steps: int, rate: float, weight: float
+) -> None:
+    images, ring, starts, descent = setting(steps=steps, learning_rate=rate, realism_weight=weight)
+    found = inpainted(images, ring, starts, descent)
+    for start in range(4):
+        for i in range(len(images)):
+            expected = slow_descent(starts[start, i], images[i], ring[i], weight, steps, rate)
+            close(found.latents[start, i], expected)
+
+
 def test_what_comes_back_is_of_the_last_latents() -> None:
     images, ring, starts, descent = setting(steps=3, realism_weight=0.5)
     found = inpainted(images, ring, starts, descent)
@@ -212,8 +241,11 @@ def test_about_28_photographs_a_call() -> None:
          r"critic must return one number an image, \(12,\) for images \(12, 2, 9, 8\), got \(\)\."),
         ({"critic": lambda made: made.mean((2, 3))}, ValueError, r"got \(12, 2\)\."),
         ({"critic": lambda made: made.mean((1, 2, 3)) / 0}, ValueError,
-         "The realism became -?inf on the way down: lower learning_rate, which is 0.1, or look at"),
-        ({"generator": lambda z: linear_generator()[2](z) / 0}, ValueError, "The contextual loss became "),
+         "The realism became -?inf at the starts: look at what the generator and the critic return"),
+        ({"generator": lambda z: linear_generator()[2](z) / 0}, ValueError,
+         "The contextual loss became (inf|nan) at the starts: look at"),
+        ({"generator": lambda z: linear_generator()[2](z).exp(), "learning_rate": 1e4}, ValueError,
+         r"The contextual loss became (inf|nan) on the way down: lower learning_rate, which is 10000.0, or look at"),
     ],
 )  # fmt: skip
 def test_a_generator_or_critic_that_cannot_be_used(options: Any, error: type, message: str) -> None:
