@@ -82,6 +82,9 @@ def _bound(stage: Stage, level: str) -> str:
     """The bound that decided, on its side of the line: below it is good where less is better."""
     below = (stage.outcome == "fail") == stage.more_is_better
     name, value, sign = ("upper", stage.upper, "<") if below else ("lower", stage.lower, ">")
+    # At the end of the scale to reach the line is enough.
+    if value in (stage.fail_below, stage.fail_above):
+        sign = {"<": "≤", ">": "≥"}[sign]
     return f"{level} {name} bound {value:.2f} {sign} {stage.threshold:.2f}"
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_saliency_sanity import rendering
-from pytest_saliency_sanity.verdict import Finding
+from pytest_saliency_sanity.checks.options import kept_to, reached
+from pytest_saliency_sanity.verdict import Finding, Stage
 from tests.plugin.judging import made, made_stage
 
 MEASURED = "of the map survives when the upper third is re-initialized"
@@ -52,6 +53,17 @@ def test_two_thresholds() -> None:
         "(99 % lower bound 0.40, 95 % upper bound 0.60; below 0.30 passes, above 0.80 fails); "
         "a signed map would tell"
     )
+
+
+def test_at_the_end_of_the_scale_the_line_is_reached() -> None:
+    """At 1 there is nothing to be above, at 0 nothing to be below."""
+    ends = {"statistic": 1.0, "lower": 1.0, "upper": 1.0, "alpha_fail": 0.01, "alpha_pass": 0.05}
+    whole = Stage(name="IoU", **ends, images=8, draws=1, fail_below=1.0, pass_above=reached(1.0))
+    none = made_stage(0.0, lower=0.0, upper=0.0, fail_above=0.0, pass_below=kept_to(0.0))
+    assert made("pass", stages=(whole,)).summary.endswith("(95 % lower bound 1.00 ≥ 1.00)")
+    assert made("pass", stages=(none,)).summary.endswith("(95 % upper bound 0.00 ≤ 0.00)")
+    near = made_stage(0.0, lower=0.0, upper=1e-4, fail_above=0.0, pass_below=kept_to(0.0))
+    assert made("inconclusive", stages=(near,)).outcome == "inconclusive"
 
 
 def test_nothing_measured() -> None:

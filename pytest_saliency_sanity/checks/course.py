@@ -11,7 +11,7 @@ import torch
 
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.contract import Examination, constant_findings, described, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, explain, stream_of
+from pytest_saliency_sanity.checks.explanation import Maps, Meter, OutOfBudget, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -91,8 +91,8 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
                 return Measured(findings=constant, evidence=known)
             found = measure(kept, meter, first)
         return Measured(found.stages, found.findings, found.hint, found.notes, {**known, **found.evidence})
-    except Breach as breach:
-        return Measured(findings=(breach.finding,), exception=breach.cause)
+    except Stopped as stopped:
+        return Measured(findings=(stopped.finding,), exception=stopped.cause)
     except OutOfBudget:
         return Measured(findings=(_out_of_budget(audited, meter),))
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks.explanation import Meter, stream_of
+from pytest_saliency_sanity.checks.explanation import Meter, check_scores, stream_of
 from pytest_saliency_sanity.checks.options import of_images
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
@@ -77,7 +77,8 @@ def beside_rivals(kept: Subject, meter: Meter, maps: Tensor, begin: int, asked: 
     images, targets = kept.inputs[0][own], kept.targets[own]
     compared = {"explainer": maps, RANDOM: smooth_random_maps(maps, seed)}
     compared |= {name: _summed(made(kept.model, images, targets)) for name, made in REFERENCES.items()}
-    orders = [ranked(one, seed) for one in compared.values()]
+    # an explainer may return its maps on another device than the model's
+    orders = [ranked(one.to(images.device), seed) for one in compared.values()]
     rankings = torch.stack([ranking for order in orders for ranking in (order, least_first(order))])
     steps = min(RELATIVE_STEPS, maps[0].numel()) if asked.steps is None else asked.steps
     curves = _curves(kept, meter, rankings, begin, ("deletion",), replace(asked, steps=steps), "logit")
@@ -113,11 +114,14 @@ def _curves(
     own = slice(begin, begin + rankings.shape[1])
     infill = of_images(asked.infill, torch.arange(kept.images)[own], kept.images)
     with replayed(kept.seed):
-        return perturbation_curves(
+        curves = perturbation_curves(
             kept.model, kept.inputs[0][own], rankings, kept.targets[own],
-            steps=asked.steps, infill=infill, modes=modes, score="logit" if kept.classes == 1 else score,
+            steps=asked.steps, infill=infill, modes=modes, score=score,
             seed=_seed(kept, begin), forward=kept.forward, before_call=meter.check_deadline,
         )  # fmt: skip
+    by_image = [scores.movedim(1, 0).flatten(1) for scores in curves.scores.values()]
+    check_scores(torch.cat(by_image, 1), "with pixels deleted")
+    return curves
 
 
 def _seed(kept: Subject, begin: int) -> int:

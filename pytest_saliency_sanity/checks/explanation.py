@@ -113,6 +113,22 @@ def explain(
     )
 
 
+def check_scores(logits: Tensor, what: str) -> None:
+    """Raise Stopped, inconclusive, unless the logits (n, K) of images that were changed are all finite.
+
+    Args:
+        logits: a row an image.
+        what: describes these images, e.g. "with pixels deleted".
+    """
+    broken = int((~logits.isfinite()).any(1).sum())
+    if broken:
+        sentence = (
+            f"the model's logits are not finite for {broken} of {len(logits)} images {what}; another infill may be "
+            f"one that the model can read"
+        )
+        raise Stopped(Finding("gate.scores", "inconclusive", sentence))
+
+
 def stream_of(*key: int | str) -> int:
     """The seed of the random stream named `key`: the same in every process, unlike `hash`."""
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=4).digest(), "little")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.explanation import Meter, check_scores
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling, occluded_logits
@@ -166,6 +166,7 @@ def _looked_at(kept: Subject, meter: Meter, image: int, region: Tensor, fill: Te
     after = occluded_logits(
         kept.model, kept.inputs[0], owners, masks, fill, forward=kept.forward, before=meter.check_deadline
     )
+    check_scores(after, "with a region hidden")
     vacant = _vacant(kept.inputs[0][image], fill[image], region)
     return Sample((_hidden(kept, image, masks, after.double(), vacant, how.classes),))
 

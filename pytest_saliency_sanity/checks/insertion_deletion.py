@@ -26,14 +26,21 @@ from pytest_saliency_sanity.checks.deleting import (
 )
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
-from pytest_saliency_sanity.checks.options import check_demands, check_images, of_chosen, reached
+from pytest_saliency_sanity.checks.options import (
+    check_demands,
+    check_images,
+    fitted,
+    kept_to,
+    of_chosen,
+    reached,
+)
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.infills import chosen_infills
 from pytest_saliency_sanity.perturbations.insertion import MODES, RISE
 from pytest_saliency_sanity.perturbations.options import pixel_counts
-from pytest_saliency_sanity.statistics.sign_flips import sign_flip_bounds, sign_flip_p
+from pytest_saliency_sanity.statistics.sign_flips import fewest_values, sign_flip_bounds, sign_flip_p
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
 
 CLAIM = Claim(
@@ -79,7 +86,10 @@ def check_insertion_deletion(
     relevant pixels first is larger than that of a random map of the same smoothness, image by image (sign-flip test,
     28 steps, of the target's logit: the softmax score is at an end after one step, whichever pixels go). With
     `min_insertion` or `max_deletion` it is RISE's protocol, 224 steps where there are so many pixels: the mean area
-    under the softmax score's curve is held against the threshold.
+    under the softmax score's curve is held against the threshold. Of a model with a single logit that score is the
+    logit's sigmoid, also where it is below .5, for the logit is what is explained; targets of weights (N, 1), -1 for
+    the images on the other side, ask for the probability of that side. Fewer than 5 images cannot pass, and fewer than
+    7 cannot fail, whatever their areas: so few signs can be flipped in too few ways, and a bound is infinite.
 
     A large area does not make an explanation faithful: image × Sobel beats honest gradients on it. That an explainer
     is no better than Sobel, a centered disc or |x − mean| is a note.
@@ -89,12 +99,16 @@ def check_insertion_deletion(
         model: the network; given back as it was.
         inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64; None means the model's own prediction.
-        min_insertion: mean area under the insertion curve that is needed, of the softmax score, from 0 to 1.
-        max_deletion: mean area under the deletion curve that may not be exceeded, from 0 to 1.
+        min_insertion: mean area under the insertion curve that is needed, of the softmax score (of a single logit
+            the sigmoid), from 0 to 1.
+        max_deletion: mean area under the deletion curve, of the same score, that may not be exceeded, from 0 to 1.
         steps: of the curves; None means as above.
-        infill: "zero", "blur", "noisy_linear", or a tensor that broadcasts to the inputs; None means zero for deletion
-            and blur for insertion.
-        absolute: rank by the absolute values of the map, for explainers whose sign does not say "for the class".
+        infill: "zero", "blur", "mean" (of each channel over the images), "noisy_linear", a number, or a tensor or an
+            array that broadcasts to the inputs; or a mapping of the modes "insertion" and "deletion" to one of these
+            each. None means zero for deletion and blur for insertion.
+        absolute: rank by the absolute values of the map, for explainers whose sign does not say "for the class". To
+            delete pixels that speak against the class may break up what is seen as well, so that a signed map can
+            stay open where its size does not; decide before you look, not by which of the two passes.
         labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
 
     Returns:
@@ -114,14 +128,16 @@ def check_insertion_deletion(
         RISE if infill is None else infill,
         absolute,
     )
-    chosen_infills(asked.infill, ("deletion",) if asked.relative else MODES)
+    modes = ("deletion",) if asked.relative else MODES
+    asked = replace(asked, infill=chosen_infills(asked.infill, modes))
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
         max_seconds=max_seconds, forward=forward, input_shape=input_shape,
     )  # fmt: skip
     check_images(audited, "pixels are deleted from images")
-    asked = replace(asked, infill=of_chosen(asked.infill, audited, inputs))
+    infills = of_chosen(asked.infill, audited, inputs)
+    asked = replace(asked, infill=fitted(infills, audited.inputs[0]))
     pixel_counts(audited.inputs[0][0, 0].numel(), steps)
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
@@ -154,7 +170,7 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
     """The profile's images, and all there are when these leave the question open; both looks share the error rates."""
     sizes = sorted({min(kept.amounts.images, kept.images), kept.images})
     look, stages_of = (beside_rivals, _advantages) if asked.relative else (against_lines, _area_stages)
-    levels = Levels(ALPHA_FAIL / len(sizes), ALPHA_PASS / len(sizes), kept.seed)
+    levels = shared_levels(len(sizes), kept.seed)
     found: Found = {}
     stages: tuple[Stage, ...] = ()
     for begin, end in pairwise([0, *sizes]):
@@ -165,8 +181,12 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
         if "inconclusive" not in {stage.outcome for stage in stages if stage.judged}:
             break
     notes = _warnings(stages[1:]) if asked.relative else ()
-    hint = _hint(stages) if bool((maps < 0).any()) and not asked.absolute else ""
-    return Measured(stages, hint=hint, notes=notes, evidence=as_evidence(found))
+    return Measured(stages, notes=notes, evidence=as_evidence(found))
+
+
+def shared_levels(looks: int, seed: int) -> Levels:
+    """Of each of several looks at a growing sample: they share the error rates evenly (Bonferroni)."""
+    return Levels(ALPHA_FAIL / looks, ALPHA_PASS / looks, seed)
 
 
 def _area_stages(found: Found, asked: Asked, levels: Levels) -> tuple[Stage, ...]:
@@ -177,7 +197,7 @@ def _area_stage(mode: str, found: Found, line: float | None, levels: Levels) -> 
     areas, steps = found["areas", mode], found["curves", mode].shape[1] - 1
     shown = float(areas.mean()) if line is None else line
     more_is_better = {"fail_below": shown, "pass_above": reached(shown)}
-    lines = more_is_better if mode == "insertion" else {"fail_above": shown, "pass_below": shown}
+    lines = more_is_better if mode == "insertion" else {"fail_above": shown, "pass_below": kept_to(shown)}
     return _stage(
         f"{mode} AUC", f"{steps} steps", f"the area under the {mode} curve", areas,
         lines, levels, judged=line is not None,
@@ -202,16 +222,6 @@ def _warnings(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     if not beaten_by:
         return ()
     return (f"it is not shown to be better than {', '.join(beaten_by)}, which know no model",)
-
-
-def _hint(stages: tuple[Stage, ...]) -> str:
-    """What to try with a map that has negative values, where the question stays open."""
-    if "inconclusive" not in {stage.outcome for stage in stages if stage.judged}:
-        return ""
-    return (
-        "of a map with both signs the pixels against the class come last, though to hide them may break up what is "
-        "seen as well; absolute=True ranks by the size of the values"
-    )
 
 
 def _stage(
@@ -240,6 +250,16 @@ def _stage(
         alpha_pass=levels.passing,
         images=len(values),
         draws=1,
-        evidence={"p_value": sign_flip_p(values - line, levels.seed), "settled_by": "more images may tell"},
+        evidence={
+            "p_value": sign_flip_p(values - line, levels.seed),
+            "settled_by": _settled_by(values, levels),
+        },
         **lines,
     )
+
+
+def _settled_by(values: np.ndarray, levels: Levels) -> str:
+    fewest = fewest_values(levels.failing)
+    if len(values) >= fewest:
+        return "more images may tell"
+    return f"with fewer than {fewest} images the 99 % bound is infinite, and nothing can fail"

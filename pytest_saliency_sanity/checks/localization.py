@@ -21,8 +21,10 @@ from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.statistics.hulls import without_isolated
 from pytest_saliency_sanity.statistics.regions import (
     as_masks,
+    bounding_boxes,
     intersection_over_union,
     mass_inside,
     maximum_inside,
@@ -45,7 +47,7 @@ class Pointing:
     """How well maps point at regions, image by image.
 
     Attributes:
-        iou: (n,) of the map's highest pixels, as many as the region has, with the region.
+        iou: (n,) of the map's highest pixels, as many as the region has, or of their box, with the region.
         inside: (n,) 1 where the maximum is in the region.
         mass: (n,) the share of the positive values in it.
     """
@@ -64,6 +66,7 @@ def check_localization(
     regions: Any = None,
     box_format: str = "xyxy",
     min_iou: float | None = None,
+    box: bool = False,
     absolute: bool = False,
     labels: Any = None,
     name: str | None = None,
@@ -76,7 +79,9 @@ def check_localization(
 
     Of each map as many pixels are taken as the region of the image has; their intersection over union with the
     region is compared, image by image, with that of a centered disc and of random boxes of the same area. Without
-    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`.
+    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`. With `box` it is the bounding
+    box of these pixels that is compared, and of the disc's, after isolated pixels are left out: connected components
+    of less than a quarter of the largest.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
@@ -86,6 +91,7 @@ def check_localization(
         regions: boolean masks (N, H, W), or boxes (N, 4) in pixels, or for each image a tensor (k, 4) of boxes.
         box_format: as in torchvision: "xyxy", "xywh" or "cxcywh".
         min_iou: mean intersection over union that is needed, from 0 to 1; None means better than the references.
+        box: compare the bounding box of the highest pixels, for regions that are boxes around what is seen.
         absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
         labels, name, seed, profile, max_seconds, forward: as in `check_model_sensitivity`.
 
@@ -107,7 +113,7 @@ def check_localization(
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         maps = torch.cat([chunk[0].cpu() for chunk in explained(kept, meter, kept.images)]).float()
-        stages = _stages(kept, maps.abs() if absolute else maps, masks, min_iou)
+        stages = _stages(kept, maps.abs() if absolute else maps, masks, min_iou, box)
         return Measured(stages, evidence={"share_of_the_image": float(masks.float().mean())})
 
     early = gates.accuracy_findings(audited) or _size_findings(masks)
@@ -155,9 +161,10 @@ def _size_findings(masks: Tensor) -> tuple[Finding, ...]:
     return (Finding("gate.regions", "inconclusive", sentence),)
 
 
-def pointing(maps: Tensor, masks: Tensor) -> Pointing:
-    """How well maps (n, H, W) point at regions (n, H, W) bool."""
+def pointing(maps: Tensor, masks: Tensor, box: bool = False) -> Pointing:
+    """How well maps (n, H, W), or the boxes of their highest pixels, point at regions (n, H, W) bool."""
     chosen = torch.stack([_highest(one, int(mask.sum())) for one, mask in zip(maps, masks, strict=True)])
+    chosen = bounding_boxes(without_isolated(chosen)) if box else chosen
     measures = (
         intersection_over_union(chosen, masks),
         maximum_inside(maps, masks),
@@ -188,22 +195,25 @@ def random_boxes_iou(masks: Tensor, seed: int) -> np.ndarray:
     return np.array(values)
 
 
-def _stages(audited: Subject, maps: Tensor, masks: Tensor, min_iou: float | None) -> tuple[Stage, ...]:
-    found = pointing(maps, masks)
-    center = pointing(_summed(controls.center_prior(None, audited.inputs[0], None)), masks)
+def _stages(
+    audited: Subject, maps: Tensor, masks: Tensor, min_iou: float | None, box: bool
+) -> tuple[Stage, ...]:
+    found = pointing(maps, masks, box)
+    center = pointing(_summed(controls.center_prior(None, audited.inputs[0], None)), masks, box)
     boxes = random_boxes_iou(masks, audited.seed)
     references = {"the center": center.iou, "a random box": boxes}
     detail = ", ".join(f"{name} {values.mean():.2f}" for name, values in references.items())
+    what = "the box of its highest pixels" if box else "its highest pixels"
     return (
-        _stage("IoU", detail, "the mean IoU of its highest pixels with the region", found.iou, min_iou),
-        *(_beats(name, found.iou, values, min_iou is None) for name, values in references.items()),
+        _stage("IoU", detail, f"the mean IoU of {what} with the region", found.iou, min_iou),
+        *(_beats(name, what, found.iou, values, min_iou is None) for name, values in references.items()),
         _shown("pointing game", center.inside, found.inside),
         _shown("mass inside", center.mass, found.mass),
     )
 
 
-def _beats(name: str, iou: np.ndarray, reference: np.ndarray, judged: bool) -> Stage:
-    sentence = f"the IoU of its highest pixels above that of {name}"
+def _beats(name: str, what: str, iou: np.ndarray, reference: np.ndarray, judged: bool) -> Stage:
+    sentence = f"the IoU of {what} above that of {name}"
     return _stage(f"IoU − {name}", "on the same images", sentence, iou - reference, 0.0, judged)
 
 

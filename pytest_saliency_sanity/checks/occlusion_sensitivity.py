@@ -143,12 +143,17 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
         maps = torch.cat([chunk[0] for chunk in explained(kept, meter, end, begin=begin)])
         regions = cut.regions(maps.abs() if absolute else maps)
         sample += hidden_regions(kept, meter, regions, begin, how)
-        stages = _judged(sample, len(sizes))
+        stages = judged_stages(sample, len(sizes))
         if _settled(stages) and not _unbeatable_findings(sample, stages):
             break
-    deciding = (replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages)
+    found = judgment(sample, stages)
+    return replace(found, stages=(*found.stages, *_shown(sample, how.classes)))
+
+
+def judgment(sample: Sample, stages: Sequence[Stage]) -> Measured:
+    """The stages, those that convict nobody as shown only, with what keeps them from deciding, and why."""
     return Measured(
-        (*deciding, *_shown(sample, how.classes)),
+        tuple(replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages),
         region_findings(sample) or _unbeatable_findings(sample, stages),
         hint=_hint(sample, stages),
         notes=(*left_out(sample), *_excused(sample, stages)),
@@ -164,7 +169,7 @@ def _settled(stages: Sequence[Stage]) -> bool:
 # The stages.
 
 
-def _judged(sample: Sample, looks: int) -> tuple[Stage, ...]:
+def judged_stages(sample: Sample, looks: int = 1) -> tuple[Stage, ...]:
     """The percentile, and its lead over each rival's; the error rates are shared out over stages and looks."""
     if len(sample.hidden) < 2:
         return ()

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.perturbations.infills import as_values, broadcast, check_fits, named
 from pytest_saliency_sanity.statistics import FIGURES
 
 
@@ -60,6 +61,11 @@ def reached(least: float) -> float:
     return math.nextafter(1.0, 0.0) if least == 1 else least
 
 
+def kept_to(most: float) -> float:
+    """What a share has to be below to have kept to `most`: there is nothing below 0, so 0 itself is enough there."""
+    return math.nextafter(0.0, 1.0) if most == 0 else most
+
+
 def of_images(infill: Any, index: Tensor, count: int) -> Any:
     """The rows at `index` of an infill (or of one for each mode) that has a row for each of `count` images."""
     if isinstance(infill, Mapping):
@@ -70,10 +76,34 @@ def of_images(infill: Any, index: Tensor, count: int) -> Any:
 
 
 def of_chosen(infill: Any, audited: Subject, inputs: Any) -> Any:
-    """`of_images` for those of the user's inputs that are looked at."""
-    if inputs is None or audited.order is None:
+    """An infill (or one for each mode) for those of the user's images that are looked at; values become tensors.
+
+    What is neither a name nor values comes back as it is.
+
+    Raises:
+        ValueError: for values that do not broadcast to the user's images.
+    """
+    if isinstance(infill, Mapping):
+        return {mode: of_chosen(one, audited, inputs) for mode, one in infill.items()}
+    values = as_values(infill)
+    if values is None:
         return infill
-    return of_images(infill, audited.order, len(inputs))
+    count = audited.images if inputs is None else len(inputs)
+    check_fits(values, (count, *audited.inputs[0].shape[1:]))
+    return values if inputs is None or audited.order is None else of_images(values, audited.order, count)
+
+
+def fitted(infill: Any, images: Tensor) -> Any:
+    """An infill (or one for each mode) with its values broadcast to the images, and "mean" as that of all of them.
+
+    Raises:
+        ValueError: for values that do not fit, or are not finite.
+    """
+    if isinstance(infill, Mapping):
+        return {mode: fitted(one, images) for mode, one in infill.items()}
+    if isinstance(infill, Tensor):
+        return broadcast(infill, images)
+    return named(images, infill) if infill == "mean" else infill
 
 
 def figure_names(similarities: Sequence[str] | str) -> tuple[str, ...]:

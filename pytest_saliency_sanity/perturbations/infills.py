@@ -1,10 +1,11 @@
-"""What takes the place of hidden pixels: zeros, a blur, noisy linear imputation, or the user's tensor."""
+"""What takes the place of hidden pixels: zeros, a blur, means, noisy linear imputation, or the user's values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from numbers import Real
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,11 +13,10 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from .noise import white_noise, wide
-from .options import check_choice
 
-Infill: TypeAlias = "str | Tensor"
+Infill: TypeAlias = "str | float | np.ndarray | Tensor"
 
-INFILLS = ("zero", "blur", "noisy_linear")
+INFILLS = ("zero", "blur", "mean", "noisy_linear")
 BLUR_SIZE, BLUR_SIGMA = 11, 5.0  # pixels
 NOISE = 0.01  # standard deviation that ROAD's program adds to imputed pixels, in units of the inputs
 
@@ -38,7 +38,7 @@ class Fillings:
     noise: Tensor
 
 
-def fillings(images: Tensor, infills: Mapping[str, Infill], seed: int) -> Fillings:
+def fillings(images: Tensor, infills: Mapping[str, str | Tensor], seed: int) -> Fillings:
     """The fillings of images (n, C, *S) by mode -> infill, as `chosen_infills` gives them.
 
     Raises ValueError for an infill that does not fit the images.
@@ -52,17 +52,81 @@ def fillings(images: Tensor, infills: Mapping[str, Infill], seed: int) -> Fillin
     )
 
 
-def chosen_infills(infill: Infill | Mapping[str, Infill], modes: Sequence[str]) -> dict[str, Infill]:
-    """mode -> infill. Raises ValueError, with the choices, for an unknown one and for a mode without one."""
-    given = infill if isinstance(infill, Mapping) else dict.fromkeys(modes, infill)
+def chosen_infills(infill: Infill | Mapping[str, Infill], modes: Sequence[str]) -> dict[str, str | Tensor]:
+    """mode -> a name or a tensor. Raises ValueError, with the choices, for another infill and a mode without one."""
+    if not isinstance(infill, Mapping):
+        return dict.fromkeys(modes, as_infill(infill))
     for mode in modes:
-        if mode not in given:
+        if mode not in infill:
             raise ValueError(
-                f"infill must have an entry for {mode}, got {', '.join(map(str, given)) or 'none'}."
+                f"infill must have an entry for {mode}, got {', '.join(map(str, infill)) or 'none'}."
             )
-        if not isinstance(given[mode], Tensor):
-            check_choice("infill", given[mode], INFILLS, "or a tensor")
-    return {mode: given[mode] for mode in modes}
+    return {mode: as_infill(infill[mode]) for mode in modes}
+
+
+def as_infill(infill: Any, names: Sequence[str] = INFILLS) -> str | Tensor:
+    """One of `names` as it is; a number, an array or a tensor as a tensor.
+
+    Raises ValueError for anything else, with the choices.
+    """
+    if isinstance(infill, str) and infill in names:
+        return infill
+    values = as_values(infill)
+    if values is None:
+        raise ValueError(
+            f"infill must be one of {', '.join(names)}, a number or a tensor, not {_shown(infill)}"
+        )
+    return values
+
+
+def as_values(infill: Any) -> Tensor | None:
+    """A number, an array or a tensor as a tensor; None for what is none of these."""
+    if isinstance(infill, Tensor):
+        return None if infill.is_complex() else infill.detach()
+    if isinstance(infill, np.ndarray):
+        # torch takes native bytes and widths only
+        return torch.from_numpy(infill.astype(np.float64)) if infill.dtype.kind in "fiu" else None
+    if isinstance(infill, Real) and not isinstance(infill, bool):
+        return torch.tensor(float(infill), dtype=torch.float64)
+    return None
+
+
+def broadcast(values: Tensor, images: Tensor) -> Tensor:
+    """(n, C, *S) values as they stand in for images (n, C, *S), on their device and in their dtype.
+
+    Raises ValueError for a shape that does not fit, and for values that are not finite in that dtype.
+    """
+    check_fits(values, tuple(images.shape))
+    cast = values.detach().to(images)
+    broken = ~cast.isfinite()
+    if broken.any():
+        places = f"NaN or infinite values in {int(broken.sum())} of {cast.numel()} places"
+        shown = repr(values.item()) if values.dim() == 0 else f"{places} of the shape {tuple(values.shape)}"
+        raise ValueError(f"infill must be finite in {cast.dtype}, got {shown}")
+    return cast.expand_as(images)
+
+
+def check_fits(values: Tensor, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless the values broadcast to images of a shape (n, C, *S)."""
+    try:
+        values.expand(shape)
+    except RuntimeError:
+        raise ValueError(
+            f"the infill of shape {tuple(values.shape)} does not broadcast to the images {shape}"
+        ) from None
+
+
+def named(images: Tensor, infill: str) -> Tensor:
+    """(n, C, *S) what "zero", "blur" and "mean" put in the place of images (n, C, *S).
+
+    "mean" is that of each channel over all the images.
+    """
+    if infill == "blur":
+        return blurred(images)
+    if infill == "mean":
+        axes = (0, *range(2, images.ndim))
+        return wide(images).mean(axes, keepdim=True).to(images.dtype).expand_as(images)
+    return torch.zeros_like(images)
 
 
 def blurred(inputs: Tensor) -> Tensor:
@@ -82,31 +146,29 @@ def _noise(images: Tensor, seed: int) -> Tensor:
     return NOISE * white_noise(wide(images), seed, "noisy linear").to(images.dtype)
 
 
-def _distinct(infills: Iterable[Infill]) -> list[Infill]:
-    found: list[Infill] = []
+def _distinct(infills: Iterable[str | Tensor]) -> list[str | Tensor]:
+    found: list[str | Tensor] = []
     for infill in infills:
         if not _places(infill, found):
             found.append(infill)
     return found
 
 
-def _places(infill: Infill, infills: Sequence[Infill]) -> list[int]:
+def _places(infill: str | Tensor, infills: Sequence[str | Tensor]) -> list[int]:
     # Tensors by identity: == would compare their elements.
     same = (infill is other if isinstance(infill, Tensor) else _is(other, infill) for other in infills)
     return [place for place, found in enumerate(same) if found]
 
 
-def _is(infill: Infill, name: str) -> bool:
+def _is(infill: str | Tensor, name: str) -> bool:
     return isinstance(infill, str) and infill == name
 
 
-def _whole(infill: Infill, images: Tensor, noise: Tensor) -> Tensor:
+def _whole(infill: str | Tensor, images: Tensor, noise: Tensor) -> Tensor:
     """(n, C, *S) what is left of the images when all is hidden."""
     if isinstance(infill, Tensor):
-        return _broadcast(infill, images)
-    if infill == "zero":
-        return torch.zeros_like(images)
-    return blurred(images) if infill == "blur" else _channel_means(images, noise)
+        return broadcast(infill, images)
+    return _channel_means(images, noise) if infill == "noisy_linear" else named(images, infill)
 
 
 def _channel_means(images: Tensor, noise: Tensor) -> Tensor:
@@ -115,13 +177,11 @@ def _channel_means(images: Tensor, noise: Tensor) -> Tensor:
     return wide(images).mean((2, 3), keepdim=True).to(images.dtype) + noise
 
 
-def _broadcast(infill: Tensor, images: Tensor) -> Tensor:
-    try:
-        return infill.detach().to(images).expand_as(images)
-    except RuntimeError:
-        raise ValueError(
-            f"An infill of shape {tuple(infill.shape)} does not broadcast to inputs of shape {tuple(images.shape)}."
-        ) from None
+def _shown(infill: Any) -> str:
+    """What was given in place of an infill, never an array or a list as a whole."""
+    if isinstance(infill, (np.ndarray, Tensor)):
+        return f"an array of {infill.dtype} of the shape {tuple(infill.shape)}"
+    return repr(infill) if infill is None or isinstance(infill, (str, bool)) else f"a {type(infill).__name__}"
 
 
 def _kernel() -> Tensor:

@@ -96,13 +96,14 @@ def perturbation_curves(
         targets: (n,) classes, or (n, K) weights of their scores.
         steps: 1 to P; None is 224, or P where there are fewer pixels.
         infill: what takes the place of hidden pixels, one for all modes or one for each: "zero"; "blur" (see
-            `blurred`); "noisy_linear" (see `linearly_imputed`; a sparse solve for every image and step, up to
-            a third of a second at 224×224), a tensor that broadcasts to the inputs. Linear imputation has nothing to
-            go by where all is hidden: there it is the mean of each channel. Its noise is one field an image,
-            drawn from `seed`, the same at all steps and for all rankings, so that these differ by their order
-            alone; ROAD draws it anew each time.
+            `blurred`); "mean" (of each channel over the inputs); "noisy_linear" (see `linearly_imputed`; a sparse
+            solve for every image and step, up to a third of a second at 224×224); a number, or a tensor or an array
+            that broadcasts to the inputs. Linear imputation has nothing to go by where all is hidden: there it is
+            the mean of each channel. Its noise is one field an image, drawn from `seed`, the same at all steps and
+            for all rankings, so that these differ by their order alone; ROAD draws it anew each time.
         modes: "insertion", "deletion" or both.
-        score: "softmax", the target's probability, or "logit".
+        score: "softmax", the target's probability, or "logit". The probability of a single logit is its sigmoid,
+            whichever side of 0 it is on: the logit is the target. A weight of -1 gives that of the other side.
         batch_size: the most images in one call; None goes by memory.
         seed: of ties and noise.
         forward: as for `outputs.logits`, whose errors pass through.
@@ -110,8 +111,8 @@ def perturbation_curves(
 
     Raises:
         TypeError: for inputs or maps that are no tensors of the right kind.
-        ValueError: for an option or a shape that does not fit, with its value and the choices; for a model in
-            training mode, or with one logit and softmax.
+        ValueError: for an option or a shape that does not fit, with its value and the choices; for an infill that
+            is not finite; for a model in training mode.
     """
     check_subject(model, inputs)
     chosen = chosen_modes(modes)
@@ -132,18 +133,18 @@ def _read(readout: _Readout, study: Study, jobs: Tensor, before_call: Callable[[
         before_call()
     scores = wide(logits(readout.model, perturbed(study, jobs), readout.forward))
     targets = check_targets(readout.targets[jobs[:, 2]], *scores.shape).to(scores.device)
-    scores = _probabilities(scores) if readout.score == "softmax" else scores
+    if readout.score == "logit":
+        return _weighted(scores, targets)
+    if scores.shape[1] == 1:  # its softmax is 1 for every image
+        return _weighted(scores, targets).sigmoid()
+    return _weighted(scores.softmax(1), targets)
+
+
+def _weighted(scores: Tensor, targets: Tensor) -> Tensor:
+    """(B,) of scores (B, K) those of the targets (B,), or their sum by weights (B, K)."""
     if targets.dim() == 2:
         return (scores * targets.to(scores.dtype)).sum(1)
     return scores.gather(1, targets[:, None]).squeeze(1)
-
-
-def _probabilities(scores: Tensor) -> Tensor:
-    if scores.shape[1] == 1:
-        raise ValueError(
-            'score="softmax" is 1 for every image of a model with a single logit; use score="logit".'
-        )
-    return scores.softmax(1)
 
 
 def _fractions(counts: Tensor, scores: Tensor) -> Tensor:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.outputs import Forward, logits
 
-from .infills import blurred
+from .infills import Infill, as_infill, broadcast, named
 
-Infill: TypeAlias = "str | float | Tensor"
+__all__ = ["INFILLS", "Infill", "filling", "occluded_logits"]
 
 INFILLS = ("zero", "blur", "mean")
 BATCH = 64  # images per call of the model
@@ -24,22 +24,14 @@ def filling(images: Tensor, infill: Infill) -> Tensor:
     Args:
         images: (N, C, H, W).
         infill: "zero", 0 in the space of the model's inputs, as in the paper of GAD; "blur", the image itself
-            without its details; "mean", the mean of each channel over all the images; or a number, or a tensor that
-            broadcasts to the images.
+            without its details; "mean", the mean of each channel over all the images; or a number, or a tensor or
+            an array that broadcasts to the images.
 
     Raises:
-        ValueError: for something else, with the choices.
+        ValueError: for something else, with the choices; for a shape that does not fit, and values that are not finite.
     """
-    if isinstance(infill, str) and infill in INFILLS:
-        return _named(images, infill)
-    if isinstance(infill, (str, bool)) or not isinstance(infill, (int, float, Tensor)):
-        raise ValueError(f"infill must be one of {', '.join(INFILLS)}, a number or a tensor, not {infill!r}")
-    value = torch.as_tensor(infill, dtype=images.dtype, device=images.device)
-    try:
-        return value.expand_as(images)
-    except RuntimeError:
-        shapes = f"{tuple(value.shape)} does not broadcast to the images {tuple(images.shape)}"
-        raise ValueError(f"the infill of shape {shapes}") from None
+    chosen = as_infill(infill, INFILLS)
+    return broadcast(chosen, images) if isinstance(chosen, Tensor) else named(images, chosen)
 
 
 def occluded_logits(
@@ -72,11 +64,3 @@ def occluded_logits(
             shown = torch.where(hidden[:, None], fill[which], images[which])
             found.append(logits(model, shown, forward).cpu())
     return torch.cat(found)
-
-
-def _named(images: Tensor, infill: str) -> Tensor:
-    if infill == "blur":
-        return blurred(images)
-    if infill == "mean":
-        return images.mean((0, 2, 3), keepdim=True).expand_as(images)
-    return torch.zeros_like(images)

@@ -30,11 +30,10 @@ def check_subject(model: Any, inputs: Any) -> None:
         )
 
 
-def check_choice(name: str, value: Any, choices: Sequence[str], others: str = "") -> None:
-    """Raise ValueError, with the choices, unless `value` is one of them; `others` are named beside them."""
+def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
+    """Raise ValueError, with the choices, unless `value` is one of them."""
     if not isinstance(value, str) or value not in choices:
-        listed = " ".join(filter(None, (", ".join(choices), others)))
-        raise ValueError(f"{name} must be one of {listed}, got {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
 
 
 def chosen_modes(modes: str | Sequence[str]) -> tuple[str, ...]:

@@ -57,6 +57,12 @@ def intersection_over_union(left: Tensor, right: Tensor) -> Tensor:
     return torch.where(union > 0, shared / union.clamp_min(1), 1.0)
 
 
+def bounding_boxes(masks: Tensor) -> Tensor:
+    """(n, H, W) bool, each mask's (n, H, W) smallest box of rows and columns, filled; empty for an empty mask."""
+    rows, columns = _spanned(masks.any(2)), _spanned(masks.any(1))
+    return rows[:, :, None] & columns[:, None, :]
+
+
 def mass_inside(maps: Tensor, mask: Tensor) -> Tensor:
     """(n,) the share of the positive values of maps (n, H, W) that lies inside masks (n, H, W).
 
@@ -181,6 +187,12 @@ _CORNERS: Mapping[str, Callable[[float, float, float, float], Edges]] = {
     "xywh": lambda left, top, width, height: (left, top, left + width, top + height),
     "cxcywh": lambda x, y, width, height: (x - width / 2, y - height / 2, x + width / 2, y + height / 2),
 }
+
+
+def _spanned(touched: Tensor) -> Tensor:
+    """(n, L) bool, True from the first True of each row to the last."""
+    begun, left = touched.cumsum(1) > 0, touched.flip(1).cumsum(1).flip(1) > 0
+    return begun & left
 
 
 def _widened(mask: Tensor, tolerance: float) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.optimize import brentq
 
@@ -24,7 +26,12 @@ def sign_flip_bounds(
 
     Infinite where there are too few values to reject anything at that level.
     """
-    return _lower(values, alpha_lower, seed), -_lower(-values, alpha_upper, seed)
+    return _lower(values, alpha_lower, seed), 0.0 - _lower(-values, alpha_upper, seed)  # no -0
+
+
+def fewest_values(alpha: float) -> int:
+    """How many values are needed before the test can reject anything at a level: with n its p-value is 2^-n or more."""
+    return math.floor(-math.log2(alpha)) + 1
 
 
 def _lower(values: np.ndarray, alpha: float, seed: int) -> float:

@@ -20,12 +20,26 @@ from pytest_saliency_sanity import (
     check_contract,
     check_model_sensitivity,
 )
+from pytest_saliency_sanity.checks.explanation import Stopped, check_scores
 from pytest_saliency_sanity.explainers import (
     gradient,
 )
 from tests.checks.explaining import Explainer, kept, made_of
 from tests.checks.models import cnn, images, signal_cnn, tabular, two_branches
 from tests.perturbations.state import state_of
+
+# What the model says of changed images.
+
+
+def test_scores_that_are_not_finite_are_counted() -> None:
+    scores = torch.zeros(5, 3)
+    check_scores(scores, "with pixels deleted")
+    scores[1, 2], scores[3] = torch.nan, torch.inf
+    with pytest.raises(
+        Stopped, match=r"^the model's logits are not finite for 2 of 5 images with dots; another"
+    ):
+        check_scores(scores, "with dots")
+
 
 # What comes back.
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget
+from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.checks.hiding import (
     FEWEST_PLACES,
     RIVALS,
@@ -116,6 +116,21 @@ def test_the_infill_takes_the_place(infill: Any, value: float | None) -> None:
     assert found.drop == pytest.approx(drop, abs=1e-4)
 
 
+def test_logits_that_are_not_finite_end_it() -> None:
+    def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+        hidden = (inputs == 9).flatten(1).any(1)
+        return model(inputs).masked_fill(hidden[:, None], torch.nan)
+
+    with pytest.raises(Stopped) as stopped:
+        hidden(audited(forward=forward), squares(3), Hiding(9.0))
+    finding = stopped.value.finding
+    assert (finding.reason, finding.outcome) == ("gate.scores", "inconclusive")
+    assert finding.sentence == (
+        "the model's logits are not finite for 42 of 42 images with a region hidden; another infill may be one that "
+        "the model can read"
+    )
+
+
 def test_weights_of_the_logits_are_a_target_too() -> None:
     weights = torch.tensor([[1.0, -1.0, 0.0, 0.5]] * 3)
     given = audited(targets=weights)
@@ -147,7 +162,7 @@ def test_images_that_come_later_are_the_same_as_at_once() -> None:
 
 
 def test_pixels_that_have_the_infills_value_already() -> None:
-    images = torch.rand(3, 1, 32, 32)
+    images = 0.1 + torch.rand(3, 1, 32, 32)
     images[:, :, 3:7, 12:20] = 0  # the upper half of the squares
     given = subject(gradient, planted_cnn(), images, None)
     assert [one.vacant for one in hidden(given, squares(3)).hidden] == [0.5] * 3

@@ -146,6 +146,51 @@ def test_the_highest_pixels_are_as_many_as_the_region_has() -> None:
     assert found.inside[0] == 1
 
 
+def test_the_box_of_the_highest_pixels_without_isolated_ones() -> None:
+    maps = torch.zeros(1, 8, 8)
+    maps[0, 1, 1:5] = maps[0, 1:5, 1] = 2  # two sides of a box of 4 × 4, 7 pixels
+    maps[0, 7, 7] = 1
+    mask = torch.zeros(1, 8, 8, dtype=torch.bool)
+    mask[0, 1:3, 1:5] = True  # 8 pixels
+    assert pointing(maps, mask).iou[0] == pytest.approx(5 / 11)
+    assert pointing(maps, mask, box=True).iou[0] == pytest.approx(8 / 16)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_boxes_are_held_against_boxes(seed: int) -> None:
+    data = planted_images(24, seed)
+    given = {"regions": data.boxes, "box": True}
+    assert checked(explainers.occlusion, data, seed, **given).outcome == "pass"
+    assert checked(CONTROLS["sobel"](), data, seed, name="sobel", **given).outcome != "pass"
+
+
+def test_the_box_around_stripes_is_nearer_to_a_box_than_they_are() -> None:
+    """Some columns of the object's box come first, then noise anywhere: the box leaves that out."""
+    data = planted_images(12, 5)
+
+    def stripes(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        where = [int((data.images == one).all(3).all(2).all(1).nonzero()[0]) for one in inputs]
+        maps = torch.rand(len(inputs), 32, 32, generator=torch.Generator().manual_seed(0)) / 2
+        for one, (left, top, right, bottom) in zip(maps, data.boxes[where].tolist(), strict=True):
+            one[top:bottom, left:right] = 1
+            one[top + 1 : bottom - 1, left + 1 : right - 1 : 2] = 0
+        return maps
+
+    pixels, boxes = (checked(stripes, data, regions=data.boxes, box=box) for box in (False, True))
+    assert boxes.stages[0].statistic > 0.7 > 0.6 > pixels.stages[0].statistic
+    assert boxes.summary.startswith("stripes: no evidence that it does not point at the region: ")
+    assert "is the IoU of the box of its highest pixels above that of" in boxes.summary
+    assert boxes.stages[3:] == pixels.stages[3:]
+
+
+def test_the_centers_box_is_its_reference() -> None:
+    """A map like the center's is neither above nor below it, in pixels as in boxes."""
+    center = CONTROLS["center_prior"]()
+    for box in (False, True):
+        stages = {stage.name: stage for stage in checked(center, name="center", box=box).stages}
+        assert stages["IoU − the center"].statistic == 0
+
+
 @pytest.mark.parametrize(
     "options, error, sentence",
     [

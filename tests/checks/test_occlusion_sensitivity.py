@@ -218,7 +218,7 @@ def test_who_does_not_lead_is_passed_as_rarely_as_the_level_says() -> None:
     random, passed = np.random.default_rng(0), 0
     for _ in range(600):
         drawn = [one_hidden(number, *random.uniform(size=3)) for number in range(32)]
-        looks = (occlusion_sensitivity._judged(Sample(tuple(drawn[:size])), 2) for size in (16, 32))
+        looks = (occlusion_sensitivity.judged_stages(Sample(tuple(drawn[:size])), 2) for size in (16, 32))
         passed += any(all(stage.outcome == "pass" for stage in stages) for stages in looks)
     assert passed <= 0.05 * 600
 
@@ -233,7 +233,7 @@ def test_who_leads_by_just_the_line_is_convicted_as_rarely_as_the_level_says() -
             rivals = random.uniform(0.2, 0.8, size=2)
             own = float(np.mean(rivals + 0.1 * (1 - rivals)) + random.uniform(-0.2, 0.2))
             drawn.append(one_hidden(number, own, *rivals))
-        looks = (occlusion_sensitivity._judged(Sample(tuple(drawn[:size])), 2) for size in (16, 32))
+        looks = (occlusion_sensitivity.judged_stages(Sample(tuple(drawn[:size])), 2) for size in (16, 32))
         failed += any(stage.outcome == "fail" for stages in looks for stage in stages)
     assert failed <= 0.02 * 600
 

@@ -52,6 +52,30 @@ def test_a_tensor_is_infilled(infill: Tensor) -> None:
         np.testing.assert_allclose(curves.scores[mode][0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "infill",
+    [0.7, np.float32(0.7), np.full((3, 1, 1), 0.7), np.full((3, 3, 7, 9), 0.7, dtype=">f8")],
+    ids=str,
+)
+def test_numbers_and_arrays_are_infilled(infill: Any) -> None:
+    model, inputs, maps, targets = setting(3, 7, 9)
+    curves = perturbation_curves(model, inputs, maps, targets, steps=5, infill=infill)
+    images = sum(model.sizes)
+    expected = perturbation_curves(model, inputs, maps, targets, steps=5, infill=torch.tensor(0.7))
+    assert images == 3 * 2 + 2 * 3 * 4  # one infill for both modes
+    for mode, scores in expected.scores.items():
+        torch.testing.assert_close(curves.scores[mode], scores)
+
+
+def test_the_mean_is_that_of_each_channel_over_all_images() -> None:
+    model, inputs, maps, targets = setting(3, 7, 9)
+    curves = perturbation_curves(model, inputs, maps, targets, steps=5, infill="mean")
+    means = torch.stack([inputs[:, channel].mean() for channel in range(3)]).view(3, 1, 1)
+    for mode in ("insertion", "deletion"):
+        expected = references(model, inputs, maps, targets, 5, means.expand_as(inputs), mode)
+        np.testing.assert_allclose(curves.scores[mode][0], expected, atol=1e-6)
+
+
 def test_each_mode_may_have_its_infill() -> None:
     model, inputs, maps, targets = setting(3, 7, 9)
     infill = {"insertion": "zero", "deletion": "blur"}

@@ -17,7 +17,7 @@ from pytest_saliency_sanity.perturbations.insertion import (
     ranked,
     smooth_random_maps,
 )
-from tests.perturbations.counting import setting
+from tests.perturbations.counting import Counting, setting
 from tests.perturbations.published import published_blur, references
 
 SHAPES = [(3, 8, 8), (3, 7, 9), (2, 31), (1, 4, 3, 5)]
@@ -82,6 +82,19 @@ def test_scores_of_weights_and_logits() -> None:
     with torch.no_grad():
         expected = model(inputs).gather(1, targets[:, None]).squeeze(1)
     torch.testing.assert_close(one.scores["deletion"][0, :, 0], expected)
+
+
+def test_the_probability_of_a_single_logit_is_its_sigmoid() -> None:
+    """Also below 0: the logit is the target. A weight of -1 is the other side."""
+    _, inputs, maps, _ = setting(3, 8, 8)
+    model = Counting(3, 8, 8, classes=1).eval()
+    logits = perturbation_curves(model, inputs, maps, [0] * 3, steps=4, score="logit").scores
+    found = perturbation_curves(model, inputs, maps, [0] * 3, steps=4).scores
+    other = perturbation_curves(model, inputs, maps, -torch.ones(3, 1), steps=4).scores
+    assert (logits["deletion"] < 0).any() and (logits["deletion"] > 0).any()
+    for mode, values in logits.items():
+        torch.testing.assert_close(found[mode], 1 / (1 + torch.exp(-values)))
+        torch.testing.assert_close(other[mode], 1 - found[mode])
 
 
 def test_several_rankings_are_those_of_one_at_a_time() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,15 @@ def test_the_infills(images: Tensor) -> None:
     assert all(filling(images, choice).dtype == images.dtype for choice in ("zero", "blur", "mean", 1))
 
 
+@pytest.mark.parametrize(
+    "infill", [np.float64(0.5), np.int64(2), np.full((3, 1, 1), 0.5), np.ones((4, 3, 6, 5), dtype=np.uint8)]
+)
+def test_numpys_numbers_and_arrays(images: Tensor, infill: Any) -> None:
+    found = filling(images, infill)
+    assert found.dtype == images.dtype
+    np.testing.assert_array_equal(found, np.broadcast_to(infill, images.shape))
+
+
 def test_batches_change_nothing_and_are_announced(images: Tensor) -> None:
     owners, hidden, fill = torch.arange(4).repeat(3), masks(12), filling(images, "mean")
     model, announced = Sums(), []
@@ -87,6 +97,23 @@ def test_the_images_stay_as_they_were(images: Tensor) -> None:
         ("black", "infill must be one of zero, blur, mean, a number or a tensor, not 'black'"),
         (None, "infill must be one of zero, blur, mean, a number or a tensor, not None"),
         (True, "infill must be one of zero, blur, mean, a number or a tensor, not True"),
+        ("noisy_linear", "infill must be one of zero, blur, mean, a number or a tensor, not 'noisy_linear'"),
+        (
+            np.array([["a"] * 99] * 99),
+            "infill must be one of zero, blur, mean, a number or a tensor, not an array of <U1 of the shape (99, 99)",
+        ),
+        (
+            torch.zeros(2, dtype=torch.complex64),
+            "infill must be one of zero, blur, mean, a number or a tensor, not an array of torch.complex64 of the "
+            "shape (2,)",
+        ),
+        (float("nan"), "infill must be finite in torch.float64, got nan"),
+        (-np.inf, "infill must be finite in torch.float64, got -inf"),
+        (
+            torch.tensor([1, torch.nan, 2]).view(3, 1, 1),
+            "infill must be finite in torch.float64, got NaN or infinite values in 1 of 3 places of the "
+            "shape (3, 1, 1)",
+        ),
         (torch.zeros(2, 1, 1), "the infill of shape (2, 1, 1) does not broadcast to the images (4, 3, 6, 5)"),
     ],
 )

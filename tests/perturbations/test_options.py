@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -27,16 +29,40 @@ def image_maps() -> Tensor:
         ({"score": "margin"}, "score must be one of softmax, logit, got 'margin'."),
         ({"modes": "removal"}, "modes must be one of insertion, deletion, got 'removal'."),
         ({"modes": ()}, "modes must be one of insertion, deletion, got ()."),
-        ({"infill": "mean"}, "infill must be one of zero, blur, noisy_linear or a tensor, got 'mean'."),
         (
             {"infill": "a tensor"},
-            "infill must be one of zero, blur, noisy_linear or a tensor, got 'a tensor'.",
+            "infill must be one of zero, blur, mean, noisy_linear, a number or a tensor, not 'a tensor'",
         ),
-        ({"infill": 0.0}, "infill must be one of zero, blur, noisy_linear or a tensor, got 0.0."),
+        (
+            {"infill": [0.0] * 1000},
+            "infill must be one of zero, blur, mean, noisy_linear, a number or a tensor, not a list",
+        ),
+        (
+            {"infill": np.full((2, 3, 4, 4), "a")},
+            "infill must be one of zero, blur, mean, noisy_linear, a number or a tensor, "
+            "not an array of <U1 of the shape (2, 3, 4, 4)",
+        ),
+        (
+            {"infill": {"insertion": "blur", "deletion": True}},
+            "infill must be one of zero, blur, mean, noisy_linear, a number or a tensor, not True",
+        ),
+        ({"infill": float("nan")}, "infill must be finite in torch.float32, got nan"),
+        ({"infill": -math.inf}, "infill must be finite in torch.float32, got -inf"),
+        ({"infill": 1e39}, "infill must be finite in torch.float32, got 1e+39"),
+        (
+            {
+                "infill": {
+                    "insertion": "zero",
+                    "deletion": torch.tensor([0, torch.nan, torch.inf]).view(3, 1, 1),
+                }
+            },
+            "infill must be finite in torch.float32, got NaN or infinite values in 2 of 3 places of the "
+            "shape (3, 1, 1)",
+        ),
         ({"infill": {"insertion": "blur"}}, "infill must have an entry for deletion, got insertion."),
         (
             {"infill": torch.zeros(5)},
-            "An infill of shape (5,) does not broadcast to inputs of shape (2, 3, 4, 4).",
+            "the infill of shape (5,) does not broadcast to the images (2, 3, 4, 4)",
         ),
         ({"targets": [0, 9]}, "Target 9 is out of range: the model has the classes 0..3."),
         ({"maps": torch.zeros(2, 3, 3)}, "maps must be (2, *(4, 4)) or (R, 2, *(4, 4)), got (2, 3, 3)."),
@@ -100,7 +126,4 @@ def test_models_and_infills_that_do_not_fit_are_named() -> None:
         'infill "noisy_linear" needs images (n, C, H, W), got (2, 3, 16).'
     )
     single = Counting(3, 16, classes=1).eval()
-    assert message_of(lambda: perturbation_curves(single, signal, maps, [0, 0])) == (
-        'score="softmax" is 1 for every image of a model with a single logit; use score="logit".'
-    )
     assert perturbation_curves(single, signal, maps, [0, 0], score="logit").fractions[-1] == 1

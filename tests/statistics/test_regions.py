@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.statistics.regions import (
     as_masks,
+    bounding_boxes,
     intersection_over_union,
     mass_inside,
     maximum_inside,
@@ -182,6 +183,16 @@ def test_intersection_over_union_by_counting(pair):
         a, b = ({tuple(pixel) for pixel in mask.nonzero().tolist()} for mask in (one, other))
         assert value == pytest.approx(len(a & b) / len(a | b) if a | b else 1)
     close(intersection_over_union(left, left), torch.ones(3))
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=3, max_dims=3, max_side=6)))
+def test_a_bounding_box_is_the_slice_from_the_first_to_the_last(masks):
+    for mask, box in zip(masks, bounding_boxes(torch.from_numpy(masks)).numpy(), strict=True):
+        expected = np.zeros_like(mask)
+        if mask.any():
+            rows, columns = np.nonzero(mask)
+            expected[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
+        np.testing.assert_array_equal(box, expected)
 
 
 def test_intersection_over_union_with_a_box():

@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pytest_saliency_sanity.statistics.sign_flips import sign_flip_bounds, sign_flip_p
+from pytest_saliency_sanity.statistics.sign_flips import fewest_values, sign_flip_bounds, sign_flip_p
 
 
 def test_few_values_are_flipped_in_all_ways() -> None:
@@ -33,6 +33,14 @@ def test_the_bounds_invert_the_test() -> None:
 def test_too_few_values_reject_nothing() -> None:
     lower, upper = sign_flip_bounds(np.array([1.0, 1.1, 0.9]), 0.05, 0.05)
     assert (lower, upper) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("alpha, fewest", [(0.05, 5), (0.01, 7), (0.005, 8), (0.25, 3)])
+def test_how_many_values_reject_anything(alpha: float, fewest: int) -> None:
+    values = np.linspace(1, 1.2, fewest)
+    assert fewest_values(alpha) == fewest
+    assert np.isfinite(sign_flip_bounds(values, alpha, alpha)).all()
+    assert not np.isfinite(sign_flip_bounds(values[1:], alpha, alpha)).any()
 
 
 def test_equal_values_are_their_own_bounds() -> None:
