@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,19 @@ from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.checks.occlusion_sensitivity import (
     PER_PIXELS,
-    left_out,
-    percentile_stage,
-    region_findings,
+    judged_stages,
+    judgment,
 )
-from pytest_saliency_sanity.checks.options import check_images, of_chosen
+from pytest_saliency_sanity.checks.options import of_chosen
 from pytest_saliency_sanity.checks.subject import Subject, name_of, subject
+from pytest_saliency_sanity.checks.two_classes import of_two_classes
 from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
-from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT
+from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT, advice
 from pytest_saliency_sanity.outputs import Forward, using_forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
-from pytest_saliency_sanity.twins.support import Support
+from pytest_saliency_sanity.twins.store import Busy
+from pytest_saliency_sanity.twins.support import Support, Unfinished
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -74,14 +76,16 @@ def check_distancing(
     hidden, of GAD's hull and of the supplementary region (what the original's hull has beyond it), are counted by
     class as in the paper's tables 1 and 2, and shown. They decide nothing: RS divides by the area while a change
     saturates, so that hulls of noise have the larger RS on most images. What is judged is whether hiding GAD's hull
-    lowers the logit further than hiding the same shape elsewhere in the same image (as in
-    `check_occlusion_sensitivity`). A hull above 40 % of the frame has no elsewhere: that of half of the pixels is
-    wide, so that a verdict may need a smaller `share` than the paper's.
+    lowers the logit further than hiding the same shape elsewhere in the same image, and whether its percentile there
+    leads those of Sobel's filter and of the center, who know no model (as in `check_occlusion_sensitivity`, whose
+    condition for the center holds here as well). A hull above 40 % of the frame has no elsewhere: that of half of the
+    pixels is wide, so that a verdict may need a smaller `share` than the paper's.
 
     Args:
         base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
         model: the network; given back as it was.
-        inputs: (N, C, H, W) floating point, N >= 2.
+        inputs: (N, C, H, W) floating point, N >= 2. With labels, images of other classes are left out, which a note
+            says.
         targets: (N,) int64 of the two classes; None means the one that the model ranks higher.
         classes: the two that are moved apart.
         data: what the support networks are trained on, see `explainers.gad`; None means the inputs, with their labels
@@ -91,7 +95,8 @@ def check_distancing(
         share: of the pixels that count as important, for GAD and for the hulls; half by default, as in the paper.
         fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
         infill: of hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
-        labels, name, seed, profile, max_seconds, forward: as in `check_model_sensitivity`.
+        labels, name, seed, profile, forward: as in `check_model_sensitivity`.
+        max_seconds: budget of training and explanations; past it the verdict is inconclusive.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
 
     Returns:
@@ -99,18 +104,16 @@ def check_distancing(
         agreements, `evidence["classes"]` all counts, `evidence["images"]` RC, RS and areas of each image.
 
     Raises:
-        TypeError, ValueError: for bad arguments, in one sentence.
+        TypeError, ValueError: for bad arguments, and for fewer than two images of the classes; in one sentence.
 
     Source: Rodrigues, Boutry and Najman (Gradient Artificial Distancing), equations 1 and 2, tables 1 and 2.
     """
     cut = cut_at(share, fraction, default=PAPER_SHARE)
-    _check_given(inputs)
     began = time.monotonic()
-    audited = subject(
-        base, model, inputs, targets,
-        labels=labels, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
-    )  # fmt: skip
-    check_images(audited, "GAD explains images")
+    given = partial(
+        subject, base, model, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward
+    )
+    audited = of_two_classes(given, classes, inputs, targets, labels)
     infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
     distanced = gad(
@@ -118,9 +121,11 @@ def check_distancing(
         learning_rate=learning_rate, batch_size=batch_size, share=cut.share, fraction=cut.fraction,
         min_agreement=min_agreement, seed=audited.seed, cache=cache,
     )  # fmt: skip
-    audited = _targeted(audited, targets, distanced.images.classes).by(distanced, name or name_of(distanced))
-    with using_forward(forward):
-        support = distanced.supports(model)
+    audited = audited.by(distanced, name or name_of(distanced))
+    support: tuple[Support, ...] = ()
+    early = gates.accuracy_findings(audited)
+    if not early:
+        support, early = _trained(distanced, audited, began)
     converged = tuple(one for one in support if one.agreement >= min_agreement)
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
@@ -133,19 +138,11 @@ def check_distancing(
         audited = audited.by(only, audited.name)
     return verdict_by(
         "distancing", CLAIM, audited, began, measure,
-        early=_support_findings(support, converged, min_agreement) or gates.accuracy_findings(audited),
-        caveats=gates.caveats(audited),
+        early=early, caveats=gates.caveats(audited),
     )  # fmt: skip
 
 
 # What is distanced.
-
-
-def _check_given(inputs: Any) -> None:
-    if inputs is None:
-        raise ValueError(
-            "distancing needs inputs= of two classes that the model knows; stand-in photographs have none"
-        )
 
 
 def _data(data: Any, inputs: Any, labels: Any) -> Any:
@@ -154,26 +151,27 @@ def _data(data: Any, inputs: Any, labels: Any) -> Any:
     return inputs if labels is None else (inputs, labels)
 
 
-def _targeted(audited: Subject, targets: Any, classes: tuple[int, int]) -> Subject:
-    """The subject with targets of the two classes."""
-    if max(classes) >= audited.classes:
-        raise ValueError(f"class {max(classes)} is out of range: the model has {audited.classes} logits")
-    first, second = classes
-    if targets is None:
-        ranked = torch.where(audited.scores[:, first] >= audited.scores[:, second], first, second)
-        return replace(audited, targets=ranked.to(audited.targets.device))
-    if audited.targets.dim() != 1 or not torch.isin(audited.targets.cpu(), torch.tensor(classes)).all():
-        raise ValueError(f"targets must be of the classes {first} and {second}, got {targets!r}")
-    return audited
+def _trained(
+    distanced: ArtificialDistancing, audited: Subject, began: float
+) -> tuple[tuple[Support, ...], tuple[Finding, ...]]:
+    """The support networks; or none of use, and the finding that says why."""
+    seconds = audited.amounts.max_seconds
+    try:
+        with using_forward(audited.forward):
+            support = distanced.supports(audited.model, began + seconds)
+    except Unfinished as error:
+        sentence = f"the budget of {seconds:g} s ended while {error}; raise max_seconds"
+        return (), (Finding("budget", "inconclusive", sentence),)
+    except Busy as error:
+        return (), (Finding("budget", "inconclusive", str(error)),)
+    return support, _support_findings(support, distanced.min_agreement)
 
 
-def _support_findings(
-    support: tuple[Support, ...], converged: tuple[Support, ...], needed: float
-) -> tuple[Finding, ...]:
-    if converged:
+def _support_findings(support: tuple[Support, ...], needed: float) -> tuple[Finding, ...]:
+    if any(one.agreement >= needed for one in support):
         return ()
     fits = f"{_fits(support)}, where {needed:g} is needed"
-    sentence = f"no support network has learned its distance: {fits}; train longer, with epochs="
+    sentence = f"no support network has learned its distance: {fits}; {advice(support)}"
     return (Finding("gate.support", "inconclusive", sentence),)
 
 
@@ -187,8 +185,12 @@ def _left_out(support: tuple[Support, ...], needed: float) -> tuple[str, ...]:
 
 
 def _fits(support: tuple[Support, ...]) -> str:
-    parts = [f"α = {one.alpha:g} agrees with its targets by {one.agreement:.3f}" for one in support]
-    return f"{', '.join(parts)} after {support[0].epochs} epochs"
+    return f"{', '.join(map(_fit, support))} after {support[0].epochs} epochs"
+
+
+def _fit(one: Support) -> str:
+    fit = f"agrees with its targets by {one.shown}" if one.finite else "has outputs that are not finite"
+    return f"α = {one.alpha:g} {fit}"
 
 
 def _facts(support: tuple[Support, ...]) -> dict[str, Any]:
@@ -206,15 +208,15 @@ def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, i
     )  # fmt: skip
     sample = hidden_regions(kept, meter, gad, 0, Hiding(infill, share=cut.share or PAPER_SHARE))
     rows = counted(found, _classes(kept))
-    judged = (percentile_stage(sample),) if len(sample.hidden) > 1 else ()
-    return Measured(
-        (*judged, *(stage for row in rows for stage in _shown(row, found))),
-        region_findings(sample),
-        notes=(*left_out(sample), *_apart(rows)),
+    judged = judgment(sample, judged_stages(sample))
+    return replace(
+        judged,
+        stages=(*judged.stages, *(stage for row in rows for stage in _shown(row, found))),
+        notes=(*judged.notes, *_apart(rows)),
         evidence={
+            **judged.evidence,
             "classes": {row.target: asdict(row) for row in rows},
             "images": [asdict(one) for one in found],
-            "regions": asdict(sample),
         },
     )
 

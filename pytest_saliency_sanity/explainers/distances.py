@@ -12,7 +12,8 @@ from pytest_saliency_sanity import settings
 from .distancing_options import (
     check_model,
     checked_agreement,
-    checked_classes,
+    checked_cache,
+    checked_data,
     checked_regression,
     is_positive,
 )
@@ -69,12 +70,12 @@ def largest_alpha(
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
     """
-    from pytest_saliency_sanity.twins.pairs import pair
     from pytest_saliency_sanity.twins.support import supports
 
     check_model(model)
     _check_range(first, cap, resolution)
-    images, floor = pair(data, checked_classes(classes)), checked_agreement(min_agreement)
+    images, floor = checked_data(data, classes), checked_agreement(min_agreement)
+    chosen = directory(checked_cache(cache))
     regression = checked_regression(epochs, learning_rate, batch_size)
     whole_number("seed", seed, least=0)
     agreements: dict[float, float] = {}
@@ -82,7 +83,7 @@ def largest_alpha(
     def converges(alpha: float) -> bool:
         (found,) = supports(
             model, images, (alpha,), regression,
-            seed=seed, cache=directory(cache), stream=settings.current().progress,
+            seed=seed, cache=chosen, stream=settings.current().progress,
         )  # fmt: skip
         agreements[alpha] = found.agreement
         return found.agreement >= floor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from ..outputs import as_targets
 from .inputs import whole_number
 
 if TYPE_CHECKING:
+    from pytest_saliency_sanity.twins.pairs import Pair
     from pytest_saliency_sanity.twins.support import Regression
 
 
@@ -27,6 +29,25 @@ def check_images(inputs: Any) -> None:
     if not isinstance(inputs, Tensor) or inputs.dim() != 4:
         found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
         raise ValueError(f"gad explains images: inputs must be a tensor (N, C, H, W), got {found}.")
+
+
+def checked_data(data: Any, classes: Any) -> Pair:
+    """The images of the two classes, or a ValueError or TypeError, see `twins.pairs.pair`."""
+    from pytest_saliency_sanity.twins.pairs import pair
+
+    images = pair(data, checked_classes(classes))
+    if images.inputs.dim() != 4:
+        raise ValueError(
+            f"gad's data must be images (N, C, H, W), got inputs of shape {tuple(images.inputs.shape)}."
+        )
+    return images
+
+
+def checked_cache(cache: Any) -> Path | None:
+    """A directory or None, or a TypeError that shows the value."""
+    if cache is not None and not isinstance(cache, (str, Path)):
+        raise TypeError(f"cache must be a directory, a str or a Path, or None for the run's, got {cache!r}.")
+    return None if cache is None else Path(cache)
 
 
 def of_the_classes(targets: Any, count: int, classes: tuple[int, int]) -> Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pytest_saliency_sanity import settings
 
@@ -20,11 +20,13 @@ from .distancing_options import (
     check_threshold,
     checked_agreement,
     checked_alphas,
-    checked_classes,
+    checked_cache,
+    checked_data,
     checked_regression,
     of_the_classes,
 )
-from .inputs import whole_number, wide
+from .inputs import whole_number
+from .intersection import intersection
 
 # What trains and stores networks is imported where it is used: most who import explainers never do.
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class ArtificialDistancing:
     cache: Path | None = field(default=None)
 
     def __call__(self, model: Any, inputs: Tensor, targets: Any) -> Tensor:
-        """The map of `base`, of its shape and with its values where they stay, else 0.
+        """The map of `base`, of its shape and with its values where they stay, else 0; what is not finite stays.
 
         Args:
             model: its support networks are trained unless they are cached.
@@ -80,22 +82,32 @@ class ArtificialDistancing:
             targets: (N,) of the two classes.
 
         Raises:
-            TypeError, ValueError: for other inputs, targets and maps, in one sentence.
+            TypeError, ValueError: for other inputs, targets and maps, and for maps of a support network that are not
+                finite where the model's is; in one sentence.
             NotDistanced: when every regression has an agreement below `min_agreement`.
         """
         check_images(inputs)
         targets = of_the_classes(targets, len(inputs), self.images.classes)
-        networks = [found.model for found in _distanced(self.supports(model), self)]
-        return _intersection(self, model, networks, inputs, targets)
+        networks = _distanced(self.supports(model), self)
+        return intersection(self.base, model, networks, inputs, targets, (self.share, self.fraction))
 
-    def supports(self, model: Any) -> tuple[Support, ...]:
-        """The support networks of `model`, one for each alpha, with those that did not learn their distance."""
+    def supports(self, model: Any, deadline: float = math.inf) -> tuple[Support, ...]:
+        """The support networks of `model`, one for each alpha, with those that did not learn their distance.
+
+        Args:
+            deadline: `time.monotonic()` at which training ends; an explainer that is called has none.
+
+        Raises:
+            ValueError: for a model that cannot be copied or trained, or does not take the data.
+            twins.support.Unfinished, twins.store.Busy: when the deadline has passed.
+        """
         from pytest_saliency_sanity.twins.support import supports
 
         check_model(model)
         return supports(
             model, self.images, self.alphas, self.regression,
             seed=self.seed, cache=directory(self.cache), stream=settings.current().progress,
+            deadline=deadline,
         )  # fmt: skip
 
     def agreements(self, model: Any) -> dict[float, float]:
@@ -145,7 +157,8 @@ def gad(
     generators as far as `base` alone does.
 
     Args:
-        base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
+        base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W), a tensor or
+            an array of real numbers.
         data: images (N, C, H, W) of the two classes; or a pair (images, labels) or a map-style dataset of (image,
             label), of which other classes are left out. Without labels an image is of the class that the network
             ranks higher of the two.
@@ -161,8 +174,6 @@ def gad(
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
     """
-    from pytest_saliency_sanity.twins.pairs import pair
-
     if not callable(base):
         raise TypeError(f"base must be an explainer (model, inputs, targets) -> map, got {base!r}.")
     if share is None and fraction is None:
@@ -170,61 +181,18 @@ def gad(
     check_threshold(share, fraction)
     return ArtificialDistancing(
         base=base,
-        images=pair(data, checked_classes(classes)),
+        images=checked_data(data, classes),
         alphas=checked_alphas(alphas),
         regression=checked_regression(epochs, learning_rate, batch_size),
         share=share,
         fraction=fraction,
         min_agreement=checked_agreement(min_agreement),
         seed=whole_number("seed", seed, least=0),
-        cache=None if cache is None else Path(cache),
+        cache=checked_cache(cache),
     )
 
 
-# The intersection.
-
-
-def _intersection(
-    explainer: ArtificialDistancing, model: Any, networks: list[nn.Module], inputs: Tensor, targets: Tensor
-) -> Tensor:
-    from pytest_saliency_sanity.perturbations import preserved
-    from pytest_saliency_sanity.perturbations.streams import random_state
-
-    before, images = random_state(), inputs.detach().clone()
-    original = _map(explainer.base(model, inputs, targets.clone()), inputs)
-    after = random_state()
-    kept = _important(original, explainer)
-    try:
-        for network in networks:
-            before.restore()
-            with preserved(network):
-                of_network = _map(explainer.base(network, images.clone(), targets.clone()), inputs)
-            kept &= _important(of_network, explainer)
-    finally:
-        after.restore()
-    keep = kept if original.dim() == 3 else kept.unsqueeze(1)
-    return torch.where(keep, original, torch.zeros_like(original))
-
-
-def _important(map: Tensor, explainer: ArtificialDistancing) -> Tensor:
-    """(N, H, W) bool."""
-    from pytest_saliency_sanity.statistics.hulls import important
-
-    flat = wide(map) if map.dim() == 3 else wide(map).sum(1)
-    return important(flat.abs(), share=explainer.share, fraction=explainer.fraction)
-
-
-def _map(returned: Any, inputs: Tensor) -> Tensor:
-    count, _, *sides = inputs.shape
-    if isinstance(returned, Tensor) and returned.is_floating_point():
-        shape = tuple(returned.shape)
-        if shape in (tuple(inputs.shape), (count, 1, *sides), (count, *sides)):
-            return returned.detach()
-    found = tuple(returned.shape) if hasattr(returned, "shape") else type(returned).__name__
-    raise ValueError(
-        f"gad intersects maps of shape {tuple(inputs.shape)}, {(count, 1, *sides)} or {(count, *sides)}, "
-        f"floating-point tensors; base returned {found}."
-    )
+# The support networks.
 
 
 def _distanced(found: tuple[Support, ...], explainer: ArtificialDistancing) -> list[Support]:
@@ -234,12 +202,12 @@ def _distanced(found: tuple[Support, ...], explainer: ArtificialDistancing) -> l
     if not good:
         raise NotDistanced(
             f"no support network has learned its distance: {'; '.join(map(_fit, left_out))}, where "
-            f"{explainer.min_agreement:g} is needed; train longer, with epochs="
+            f"{explainer.min_agreement:g} is needed; {advice(left_out)}"
         )
     for network in left_out:
         warnings.warn(
             f"gad leaves out the support network of {_fit(network)}, where {explainer.min_agreement:g} is needed; "
-            f"train longer, with epochs=",
+            f"{network.advice}",
             DistancingWarning,
             stacklevel=3,
         )
@@ -247,7 +215,12 @@ def _distanced(found: tuple[Support, ...], explainer: ArtificialDistancing) -> l
 
 
 def _fit(network: Support) -> str:
-    return f"α = {network.alpha:g}, agreement {network.agreement:.3f} after {network.epochs} epochs"
+    return f"α = {network.alpha:g}, agreement {network.shown} after {network.epochs} epochs"
+
+
+def advice(lost: Sequence[Support]) -> str:
+    """What may bring support networks nearer to their distances: what the worst of them needs."""
+    return min(lost, key=lambda network: network.agreement).advice
 
 
 def directory(cache: str | Path | None) -> Path | None:

@@ -31,7 +31,12 @@ from .safekeeping import Making, kept, turn
 
 _KEPT = 16  # networks that are kept in memory, or as many as are asked for at once: those of four explained models
 _EVALUATED = 256  # images a batch
+_WORSE = -0.05  # an agreement further below an untouched copy's 0 than rounding brings it
 _IN_MEMORY: OrderedDict[str, Support] = OrderedDict()
+
+
+class Unfinished(Exception):
+    """The deadline has passed before a support network was trained; says how far it was."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,25 @@ class Support:
         """Everything but the model."""
         return {name: value for name, value in vars(self).items() if name != "model"}
 
+    @property
+    def finite(self) -> bool:
+        """Whether its logits are finite on all images."""
+        return math.isfinite(self.error)
+
+    @property
+    def shown(self) -> str:
+        """The agreement in words: three decimals, two digits where it is far below 0."""
+        if not self.finite:
+            return "not finite"
+        return f"{self.agreement:.3f}" if self.agreement > -10 else f"{self.agreement:.2g}"
+
+    @property
+    def advice(self) -> str:
+        """What may bring a network that did not learn its distance nearer to it."""
+        if self.finite and self.agreement == -math.inf:
+            return "take larger alphas=, for beside logits as large as these it is rounded away"
+        return "take a lower learning_rate=" if self.agreement < _WORSE else "train longer, with epochs="
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -83,6 +107,19 @@ class _Task:
     model: nn.Module
     inputs: Tensor
     targets: Tensor
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Until when a network may be trained, `time.monotonic()`, and what it is called."""
+
+    title: str
+    deadline: float
+
+    def check(self, progress: str) -> None:
+        """Unfinished when the deadline has passed."""
+        if time.monotonic() >= self.deadline:
+            raise Unfinished(f"{self.title} was {progress}")
 
 
 def supports(
@@ -94,6 +131,7 @@ def supports(
     seed: int = 0,
     cache: Path | None = None,
     stream: TextIO | None = None,
+    deadline: float = math.inf,
 ) -> tuple[Support, ...]:
     """For each alpha a copy of a network that has learned the network's logits, the other class's alpha lower.
 
@@ -114,10 +152,14 @@ def supports(
         seed: of the order of the images, and of what the network draws itself.
         cache: the directory of trained networks, or None.
         stream: where progress is shown, or None.
+        deadline: `time.monotonic()` at which training ends, looked at between batches. What is finished by then is
+            cached, what is not is lost.
 
     Raises:
-        ValueError: for a network that cannot be copied or trained, lacks a class, or ranks all images alike; one
-            sentence.
+        ValueError: for a network that cannot be copied or trained, does not take the images, lacks a class, or ranks
+            all images alike; one sentence.
+        Unfinished: when the deadline has passed before all are trained.
+        store.Busy: when another process has been training one of them until the deadline.
     """
     fingerprint = _fingerprint(original)
     blank, made = partial(_copied, original), []
@@ -127,9 +169,12 @@ def supports(
             key=combined(fingerprint, images.fingerprint, float(alpha), seed, repr(regression)),
             blank=blank,
             kind=Support,
-            train=partial(_trained, blank, images, float(alpha), regression, seed, title, stream),
+            train=partial(
+                _trained, blank, images, float(alpha), regression, seed, _Clock(title, deadline), stream
+            ),
         )
-        made.append(kept(making, _IN_MEMORY, cache=cache, most=max(_KEPT, len(alphas))))
+        most = max(_KEPT, len(alphas))
+        made.append(kept(making, _IN_MEMORY, cache=cache, deadline=deadline, most=most))
     return tuple(made)
 
 
@@ -177,16 +222,22 @@ def _trained(
     alpha: float,
     regression: Regression,
     seed: int,
-    title: str,
+    clock: _Clock,
     stream: TextIO | None,
 ) -> Support:
+    clock.check("not begun")
     model, began = blank(), time.monotonic()
-    with turn(_device(model)), replayed(seed), torch.inference_mode(False), torch.enable_grad():
-        before = _all_logits(model, images.inputs)
+    with (
+        turn(_device(model), clock.deadline),
+        replayed(seed),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        before = _first_logits(model, images.inputs, clock)
         task = _Task(model, images.inputs, shifted(before, images, alpha))
-        with progress(regression.epochs, title, stream) as bar:
-            _descend(task, regression, seed, bar)
-        after = _all_logits(model, images.inputs)
+        with progress(regression.epochs, clock.title, stream) as bar:
+            _descend(task, regression, seed, bar, clock)
+        after = _all_logits(model, images.inputs, clock, "being evaluated")
     left, first = (float((out - task.targets).double().square().sum()) for out in (after, before))
     measurable = math.isfinite(left) and first > 0  # beside very large logits alpha is rounded away
     return Support(
@@ -199,12 +250,13 @@ def _trained(
     )
 
 
-def _descend(task: _Task, regression: Regression, seed: int, bar: Bar) -> None:
+def _descend(task: _Task, regression: Regression, seed: int, bar: Bar, clock: _Clock) -> None:
     order = random_stream("support network", seed)
     with _thawed(task.model) as parameters:
         steps = descent.descent(parameters, regression.learning_rate)
-        for _ in range(regression.epochs):
+        for epoch in range(regression.epochs):
             for batch in torch.randperm(len(task.inputs), generator=order).split(regression.batch_size):
+                clock.check(f"in epoch {epoch + 1} of {regression.epochs}")
                 out = _logits(task.model, task.inputs[batch])
                 descent.step(steps, F.mse_loss(out, task.targets[batch.to(out.device)]))
             bar.update()
@@ -224,9 +276,26 @@ def _thawed(model: nn.Module) -> Iterator[list[nn.Parameter]]:
         parameter.requires_grad_(as_it_was).grad = None
 
 
-def _all_logits(model: nn.Module, inputs: Tensor) -> Tensor:
+def _first_logits(model: nn.Module, inputs: Tensor, clock: _Clock) -> Tensor:
+    """Of all images, or a ValueError where the network does not take them."""
+    try:
+        return _all_logits(model, inputs, clock, "looking at the data")
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"{type(model).__name__} does not take images of the shape {tuple(inputs.shape[1:])}, which those of the "
+            f"data have; support networks are trained on images like those that it classifies"
+        ) from error
+
+
+def _all_logits(model: nn.Module, inputs: Tensor, clock: _Clock, progress: str) -> Tensor:
+    found = []
     with torch.no_grad():
-        return torch.cat([_logits(model, batch) for batch in inputs.split(_EVALUATED)])
+        for batch in inputs.split(_EVALUATED):
+            clock.check(progress)
+            found.append(_logits(model, batch))
+    return torch.cat(found)
 
 
 def _logits(model: nn.Module, batch: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from pytest_saliency_sanity.explainers import CONTROLS, gad, input_x_gradient
 from pytest_saliency_sanity.planted import planted_images
 from pytest_saliency_sanity.statistics.hulls import hulls
 from pytest_saliency_sanity.twins import support
+from pytest_saliency_sanity.twins.store import Busy
 from tests.perturbations.state import state_of
 from tests.planted import planted_cnn
 
@@ -83,6 +85,57 @@ def test_what_narrows_down_to_the_object_passes(name: str, seed: int) -> None:
 def test_on_other_networks_too(name: str, seed: int) -> None:
     verdict = checked(getattr(explainers, name), seed)
     assert verdict.outcome == "pass", verdict
+
+
+PLACED = [{"contrast": 0.1}, {"contrast": 0.2}, {"position": "center"}]
+
+
+def ink(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """How far each pixel is from the image's mean."""
+    return (inputs - inputs.mean((1, 2, 3), keepdim=True)).abs()
+
+
+@cache
+def of_planted(base: Any, seed: int, **placed: Any) -> Verdict:
+    """On images whose object has the only edges, or lies in the center: random places alone are easily beaten."""
+    data = planted_images(64, seed, **placed)
+    both = (data.images, data.labels)
+    return check_distancing(
+        base, planted_cnn(seed), data.images, labels=data.labels, data=both, share=0.05, **HOW
+    )
+
+
+@pytest.mark.parametrize("seed, placed", list(enumerate(PLACED)))
+@pytest.mark.parametrize("base", [explainers.sobel, ink, explainers.center_prior])
+def test_who_knows_no_model_does_not_pass_where_the_object_is_easily_found(
+    base: Any, seed: int, placed: dict[str, Any]
+) -> None:
+    verdict = of_planted(base, seed, **placed)
+    assert verdict.outcome in ("fail", "inconclusive"), verdict
+    assert [stage.name for stage in verdict.stages[:3]] == [
+        "percentile", "lead over Sobel", "lead over the center",
+    ]  # fmt: skip
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("placed", PLACED)
+@pytest.mark.parametrize("base", [explainers.sobel, ink, explainers.center_prior])
+def test_nor_does_it_on_other_networks(base: Any, placed: dict[str, Any], seed: int) -> None:
+    verdict = of_planted(base, seed, **placed)
+    assert verdict.outcome in ("fail", "inconclusive"), verdict
+
+
+def test_the_percentile_alone_would_let_it_pass() -> None:
+    percentile, over_sobel, _ = of_planted(explainers.sobel, 1, **PLACED[1]).stages[:3]
+    assert percentile.outcome == "pass" and over_sobel.outcome == "fail"
+
+
+def test_where_the_center_cannot_be_beaten_losing_to_it_convicts_nobody() -> None:
+    verdict = of_planted(explainers.center_prior, 2, position="center")
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals"), verdict
+    assert not next(stage for stage in verdict.stages if stage.name == "lead over the center").judged
+    assert any(line.startswith("to lose to the center convicts nobody where it") for line in verdict.notes)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -225,8 +278,46 @@ def test_where_none_did_nothing_can_be_said() -> None:
     )
 
 
-def test_a_network_that_guesses_is_inconclusive() -> None:
+def test_steps_that_are_too_long_are_to_be_shorter() -> None:
+    verdict = checked(learning_rate=1e6, epochs=2)
+    assert re.search(
+        r": α = 2 (agrees with its targets by -\S+|has outputs that are not finite), .* after 2 epochs, where 0\.9 is "
+        r"needed; take a lower learning_rate=$",
+        verdict.summary,
+    )
+    assert re.search(r"α = 2 has outputs that are not finite", checked(learning_rate=1e30, epochs=2).summary)
+
+
+def test_for_a_network_that_guesses_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support, "_trained", lambda *of: pytest.fail("a support network was trained"))
     assert checked(labels=1 - samples()[1][:24]).reason == "gate.accuracy"
+
+
+# The budget.
+
+
+def test_the_budget_ends_training(tmp_path: Path) -> None:
+    verdict = checked(epochs=100_000, max_seconds=0.5, cache=tmp_path)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "budget")
+    assert re.fullmatch(
+        r"gad\(input_x_gradient\): inconclusive: the budget of 0\.5 s ended while support network 1 of 2, α = 2 was in "
+        r"epoch \d+ of 100000; raise max_seconds",
+        verdict.summary,
+    )
+    assert not list(tmp_path.glob("*.safetensors"))
+    assert verdict.evidence["cost"]["total_seconds"] < 10
+
+
+def test_a_network_that_another_process_trains_is_waited_for_within_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(*of: Any, **options: Any) -> None:
+        raise Busy("it is being trained elsewhere")
+
+    monkeypatch.setattr(support, "kept", busy)
+    verdict = checked()
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "budget")
+    assert verdict.summary.endswith("it is being trained elsewhere")
 
 
 # Words.
@@ -235,9 +326,8 @@ def test_a_network_that_guesses_is_inconclusive() -> None:
 def test_the_message() -> None:
     lines = str(of_moved(0)).splitlines()
     assert re.match(
-        r"gad\(moved\) does not narrow down to what the score depends on: 0\.\d\d is the percentile of the logit's "
-        r"drop when its region is hidden, among the same shape elsewhere in the image \(99 % upper bound 0\.\d\d < "
-        r"0\.50\)",
+        r"gad\(moved\) does not narrow down to what the score depends on: -0\.\d\d is the lead of its percentile over "
+        r"the center: a region of the same area by the center reaches 0\.\d\d \(99 % upper bound -0\.\d\d < 0\.\d\d\)",
         lines[0],
     )
     assert re.match(r"  measure +counted +value +interval +verdict", lines[2])
@@ -245,13 +335,16 @@ def test_the_message() -> None:
         r"  percentile +of the logit's drop, among 39 places of the same shape +0\.\d\d .* fail", lines[3]
     )
     assert re.match(
-        r"  RC < 1, class 0 +\d+ of \d+ images, mean RC 0\.\d\d +0\.\d\d .*\(shown only\)", lines[4]
+        r"  lead over Sobel +a region of the same area by Sobel reaches 0\.\d\d +-0\.\d\d .* fail", lines[4]
+    )
+    assert re.match(
+        r"  RC < 1, class 0 +\d+ of \d+ images, mean RC 0\.\d\d +0\.\d\d .*\(shown only\)", lines[6]
     )
     assert re.match(
         r"  RS\(GAD\) > RS\(rest\), class 0 +\d+ of \d+ images, mean RS \d+\.\d\d and \d+\.\d\d per 1000 pixels +",
-        lines[5],
+        lines[7],
     )
-    assert any(re.match(r"note: class 0, \d+ images: \d+ have RC > 1", line) for line in lines[8:])
+    assert any(re.match(r"note: class 0, \d+ images: \d+ have RC > 1", line) for line in lines[10:])
 
 
 # Targets, data, and the model.
@@ -270,6 +363,42 @@ def test_without_data_the_inputs_and_their_labels_are_used() -> None:
     assert checked(data=None, alphas=(2,)).stages == given.stages
     unlabeled = checked(data=images[:24], alphas=(2,), labels=None)
     assert checked(data=None, alphas=(2,), labels=None).stages == unlabeled.stages
+
+
+@pytest.mark.parametrize("targets, kind", [(None, Tensor.clone), ("labels", Tensor.numpy)])
+def test_images_of_other_classes_are_left_out(targets: str | None, kind: Any) -> None:
+    """The planted images are of four classes: those of the first two are looked at, however many others there are."""
+    data, (images, labels) = planted_images(32, 3), samples()
+    both, infill = data.labels < 2, data.images.flip(0)
+    given = {**HOW, "data": (images, labels), "share": 0.1, "alphas": (2,)}
+    found = check_distancing(
+        input_x_gradient, planted_cnn(0), kind(data.images), kind(data.labels) if targets else None,
+        labels=kind(data.labels), **{**given, "infill": infill},
+    )  # fmt: skip
+    alone = check_distancing(
+        input_x_gradient, planted_cnn(0), data.images[both], data.labels[both] if targets else None,
+        labels=data.labels[both], **{**given, "infill": infill[both]},
+    )  # fmt: skip
+    assert found.stages == alone.stages and found.evidence["images"] == alone.evidence["images"]
+    assert sum(row["images"] for row in found.evidence["classes"].values()) == 16 == int(both.sum())
+    note = "16 of 32 images are of other classes by their labels and are left out"
+    assert note in found.notes and note not in alone.notes
+
+
+def test_without_labels_all_images_count() -> None:
+    data = planted_images(16, 3)
+    verdict = check_distancing(
+        input_x_gradient, planted_cnn(0), data.images, data=samples(), share=0.1, **{**HOW, "alphas": (2,)}
+    )
+    assert len(verdict.evidence["images"]) == 16 and not any("left out" in note for note in verdict.notes[:1])
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_images_of_the_classes_are_an_error(count: int) -> None:
+    labels = torch.tensor([0] * count + [2] * (24 - count))
+    sentence = f"labels name {count} images of the classes 0 and 1, of 24; at least 2 are needed"
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        checked(labels=labels, targets=None)
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
@@ -300,6 +429,9 @@ def test_the_same_seed_gives_the_same_verdict() -> None:
         ({"infill": "noise"}, "infill must be one of zero, blur, mean, a number or a tensor, not 'noise'"),
         ({"classes": (1, 1)}, "classes must be two different class indices (a, b), got (1, 1)."),
         ({"classes": (0, 9), "data": samples()[0]}, "class 9 is out of range: the model has 4 logits"),
+        ({"classes": (0, 9)}, "class 9 is out of range: the model has 4 logits"),
+        ({"classes": (8, 9), "data": None}, "class 9 is out of range: the model has 4 logits"),
+        ({"data": (torch.rand(8, 3, 32, 32), torch.arange(8) % 2)}, "does not take images of the shape (3, 32, 32)"),
         ({"alphas": (0,)}, "alphas must be different numbers of logits above 0, at least one, got (0,)."),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0."),
         ({"min_agreement": 2}, "min_agreement must be a number from 0 to 1, got 2."),
@@ -310,6 +442,30 @@ def test_the_same_seed_gives_the_same_verdict() -> None:
 def test_bad_input(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         checked(**options)
+
+
+def test_a_cache_that_is_no_directory() -> None:
+    with pytest.raises(
+        TypeError, match=r"cache must be a directory, a str or a Path, or None for the run's, got 3\."
+    ):
+        checked(cache=3)
+
+
+def test_a_map_that_is_not_finite_breaks_the_contract() -> None:
+    def base(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        map = input_x_gradient(model, inputs, targets)
+        map[0, 0, 0, 0] = float("nan")
+        return map
+
+    verdict = checked(base, alphas=(2,))
+    assert (verdict.outcome, verdict.reason) == ("error", "contract.finite"), verdict
+
+
+def test_maps_that_are_arrays() -> None:
+    def base(model: nn.Module, inputs: Tensor, targets: Tensor) -> Any:
+        return input_x_gradient(model, inputs, targets).numpy()
+
+    assert checked(base).stages == of_input_x_gradient().stages
 
 
 def test_other_inputs_are_refused() -> None:

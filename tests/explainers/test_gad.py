@@ -123,6 +123,63 @@ def test_a_constant_map_has_no_important_pixel() -> None:
     assert not found.any()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("always", [True, False])
+def test_what_is_not_finite_in_the_map_stays(value: float, always: bool) -> None:
+    """A check of the map has to see it, whatever the support networks' maps are."""
+    model = network()
+
+    def base(given: nn.Module, inputs: Tensor, targets: Any) -> Tensor:
+        map = explainers.gradient(given, inputs, targets)
+        if always or given is model:
+            map[2, 0, 3, 4] = value
+        return map
+
+    found = explainer(base)(model, SEEN, TARGETS)
+    assert (~found.isfinite()).nonzero().tolist() == [[2, 0, 3, 4]]
+    others = torch.tensor([0, 1, 3, 4, 5])
+    assert torch.equal(found[others], explainer()(model, SEEN, TARGETS)[others])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_in_a_support_networks_map_alone_is_an_error(value: float) -> None:
+    model, calls = network(), []
+
+    def base(given: nn.Module, inputs: Tensor, targets: Any) -> Tensor:
+        calls.append(given)
+        map = explainers.gradient(given, inputs, targets)
+        if len(calls) == 3:
+            map[1:3, 0, 3, 4] = value
+        return map
+
+    sentence = "base returned NaN or infinite values in 2 of 6 maps of the support network of α = 2; the network's own"
+    before = state_of(model)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        explainer(base)(model, SEEN, TARGETS)
+    assert state_of(model) == before
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ">f4"])
+def test_maps_that_are_arrays(dtype: Any) -> None:
+    def base(model: Any, inputs: Tensor, targets: Any) -> np.ndarray:
+        return explainers.gradient(model, inputs, targets).numpy().astype(dtype)
+
+    found = explainer(base)(network(), SEEN, TARGETS)
+    expected = explainer()(network(), SEEN, TARGETS)
+    assert ((found != 0) == (expected != 0)).float().mean() > 0.98
+    assert torch.allclose(
+        found[found != 0].float(), explainers.gradient(network(), SEEN, TARGETS)[found != 0], rtol=2e-3
+    )
+
+
+def test_maps_of_whole_numbers() -> None:
+    def base(model: Any, inputs: Tensor, targets: Any) -> Tensor:
+        return (1000 * explainers.gradient(model, inputs, targets)).long()
+
+    found = explainer(base)(network(), SEEN, TARGETS)
+    assert found.is_floating_point() and 0 < (found != 0).float().mean() < 0.5
+
+
 def test_a_linear_network_keeps_its_weights_most_important_half() -> None:
     """Both classes' gradients are their rows of weights; support networks move them by less than their steps allow."""
     torch.manual_seed(0)
@@ -282,6 +339,25 @@ def test_where_none_did_it_is_an_error() -> None:
         explainer(epochs=1, learning_rate=1e-5)(network(), SEEN, TARGETS)
 
 
+@pytest.mark.parametrize(
+    "rate, agreement", [(1e6, "not finite"), (1e3, r"-\d(\.\d)?e\+\d\d"), (1.0, r"-\d\.\d\d\d")]
+)
+def test_steps_that_are_too_long_are_to_be_shorter(rate: float, agreement: str) -> None:
+    sentence = (
+        rf"α = 1, agreement {agreement} after 60 epochs; α = 2, .* is needed; take a lower learning_rate=$"
+    )
+    with pytest.raises(NotDistanced, match=sentence):
+        explainer(learning_rate=rate)(network(), SEEN, TARGETS)
+
+
+def test_an_alpha_that_is_rounded_away_is_to_be_larger() -> None:
+    model = network()
+    with torch.no_grad():
+        model[4].bias += 1e9
+    with pytest.raises(NotDistanced, match=r"take larger alphas=, for beside logits as large as these it is"):
+        explainer(epochs=1, learning_rate=1e-30)(model, SEEN, TARGETS)
+
+
 def test_nothing_is_warned_of_where_all_did() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -423,17 +499,44 @@ def test_bad_calls(model: Any, inputs: Any, targets: Any, sentence: str) -> None
 @pytest.mark.parametrize(
     "returned, found",
     [
-        (torch.rand(6, 8), "(6, 8)"),
-        (torch.rand(6, 2, 8, 8), "(6, 2, 8, 8)"),
-        (torch.ones(6, 1, 8, 8, dtype=torch.long), "(6, 1, 8, 8)"),
-        (None, "NoneType"),
+        (torch.rand(6, 8), "of shape (6, 1, 8, 8) or (6, 8, 8); base returned (6, 8)."),
+        (np.ones((6, 2, 8, 8)), "of shape (6, 1, 8, 8) or (6, 8, 8); base returned (6, 2, 8, 8)."),
+        (torch.ones(6, 8, 8) * 1j, "that are tensors or arrays of real numbers; base returned torch.complex64."),
+        (None, "that are tensors or arrays of real numbers; base returned NoneType."),
     ],
-)
+)  # fmt: skip
 def test_bad_maps(returned: Any, found: str) -> None:
-    shapes = "(6, 1, 8, 8), (6, 1, 8, 8) or (6, 8, 8)"
-    sentence = f"gad intersects maps of shape {shapes}, floating-point tensors; base returned {found}."
-    with pytest.raises(ValueError, match=re.escape(sentence)):
+    with pytest.raises(ValueError, match=re.escape(f"gad intersects maps {found}")):
         explainer(lambda *of: returned)(network(), SEEN, TARGETS)
+
+
+def test_data_that_is_not_of_images() -> None:
+    sentence = "gad's data must be images (N, C, H, W), got inputs of shape (24, 8, 8)."
+    for read in (
+        explainer,
+        lambda data: largest_alpha(network(), data, classes=(0, 2)),
+    ):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            read(data=(DATA[:, 0], LABELS))
+
+
+@pytest.mark.parametrize("data", [torch.randn(24, 3, 8, 8), torch.randn(24, 1, 9, 9)])
+def test_data_that_the_model_does_not_take(data: Tensor) -> None:
+    shape = re.escape(str(tuple(data.shape[1:])))
+    sentence = (
+        rf"Sequential does not take images of the shape {shape}, which those of the data have; support .*$"
+    )
+    with pytest.raises(ValueError, match=sentence) as caught:
+        explainer(data=(data, LABELS))(network(), SEEN, TARGETS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cache_that_is_no_directory() -> None:
+    sentence = "cache must be a directory, a str or a Path, or None for the run's, got 3."
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        explainer(cache=3)
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        largest_alpha(network(), (DATA, LABELS), classes=(0, 2), cache=3)
 
 
 def test_a_model_that_is_no_network() -> None:

@@ -6,6 +6,7 @@ import copy
 import math
 import random
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +19,9 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.outputs import using_forward
 from pytest_saliency_sanity.perturbations.streams import stream
-from pytest_saliency_sanity.twins import support
+from pytest_saliency_sanity.twins import store, support
 from pytest_saliency_sanity.twins.pairs import Pair, pair, shifted
-from pytest_saliency_sanity.twins.support import Regression, Support, supports
+from pytest_saliency_sanity.twins.support import Regression, Support, Unfinished, supports
 from tests.digits import train_digits
 from tests.networks import train
 from tests.perturbations.state import state_of
@@ -355,6 +356,48 @@ def test_more_networks_at_once_than_are_kept_are_kept() -> None:
     assert all(found.cached for found in supports(perceptron(), images(), alphas, how))
 
 
+# The deadline.
+
+
+def test_training_ends_between_two_batches_and_what_is_not_finished_is_not_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock jumps past the deadline in the second network's second epoch of three batches."""
+    steps, step = [], support.descent.step
+    monkeypatch.setattr(support.descent, "step", lambda *of: steps.append(0) or step(*of))
+    monkeypatch.setattr(support.time, "monotonic", lambda: 5.0 if len(steps) < 9 + 4 else 50.0)
+    model, how = normalized(), {"cache": tmp_path, "deadline": 20.0}
+    before = state_of(model)
+    with pytest.raises(Unfinished, match=r"^support network 2 of 3, α = 2 was in epoch 2 of 3$"):
+        supports(model, images(), (1, 2, 3), FAST, **how)
+    assert len(steps) == 9 + 4 and state_of(model) == before
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+    monkeypatch.undo()
+    first, second = supports(model, images(), (1, 2), FAST, cache=tmp_path)
+    assert first.cached and not second.cached
+    support.forget()
+    assert torch.equal(parameters(second.model), parameters(made(model, 2.0).model))
+
+
+def test_after_the_deadline_nothing_is_begun_but_what_is_cached_is_found() -> None:
+    late = time.monotonic() - 1
+    with pytest.raises(Unfinished, match=r"^support network 1 of 1, α = 4 was not begun$"):
+        made(perceptron(), deadline=late)
+    made(perceptron())
+    assert made(perceptron(), deadline=late).cached
+
+
+def test_another_process_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
+    made(perceptron(), cache=tmp_path)
+    (entry,) = tmp_path.glob("*.safetensors")
+    key = entry.stem
+    for file in tmp_path.glob(f"{key}*"):
+        file.unlink()
+    support.forget()
+    with store.locked(tmp_path, key, 1.0), pytest.raises(store.Busy):
+        made(perceptron(), cache=tmp_path, deadline=time.monotonic() + 0.2)
+
+
 # Bad input.
 
 
@@ -378,6 +421,7 @@ class Infinite(nn.Module):
         (Uncopied(1, 1), images(), "Uncopied cannot be copied, which its support networks start from: no copies"),
         (Infinite(), images(), "the model's logits are not finite on 20 of the 20 images of the data"),
         (nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), images(), "class 2 is out of range: the model has 2 logits"),
+        (perceptron(), images(inputs=torch.zeros(20, 3, 4, 4)), "Sequential does not take images of the shape (3, 4,"),
         (nn.Flatten(), images(), "Flatten has no parameters: there is nothing to train in its copies"),
         (
             perceptron(),
@@ -409,6 +453,7 @@ def test_bad_data(given: Any, classes: tuple[int, int], sentence: str) -> None:
 def test_a_regression_that_explodes_agrees_by_less_than_nothing(tmp_path: Path) -> None:
     how = Regression(200, 1e37, 20)
     found = made(perceptron(), how=how, cache=tmp_path)
-    assert found.agreement == -math.inf and found.error == math.inf
+    assert found.agreement == -math.inf and found.error == math.inf and not found.finite
+    assert (found.shown, found.advice) == ("not finite", "take a lower learning_rate=")
     support.forget()
     assert made(perceptron(), how=how, cache=tmp_path).agreement == -math.inf
