@@ -46,7 +46,7 @@ def test_finds_the_ink_that_matters(assert_insertion_deletion, explainer):
     "explainer",
     [
         integrated_gradients,
-        pytest.param(partial(occlusion, window=7, stride=3), id="occlusion"),
+        pytest.param(partial(occlusion, window=4, stride=2), id="occlusion"),
         pytest.param(
             drawn_too_low,
             marks=known_failure(reason="the map is drawn below the ink; mended in version 1.2"),

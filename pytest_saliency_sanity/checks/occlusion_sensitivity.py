@@ -154,9 +154,9 @@ def judgment(sample: Sample, stages: Sequence[Stage]) -> Measured:
     """The stages, those that convict nobody as shown only, with what keeps them from deciding, and why."""
     return Measured(
         tuple(replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages),
-        region_findings(sample) or _unbeatable_findings(sample, stages),
+        _region_findings(sample) or _unbeatable_findings(sample, stages),
         hint=_hint(sample, stages),
-        notes=(*left_out(sample), *_excused(sample, stages)),
+        notes=(*_left_out(sample), *_excused(sample, stages)),
         evidence={"regions": asdict(sample)},
     )
 
@@ -174,10 +174,10 @@ def judged_stages(sample: Sample, looks: int = 1) -> tuple[Stage, ...]:
     if len(sample.hidden) < 2:
         return ()
     levels = ALPHA_FAIL / looks / (1 + len(RIVALS)), ALPHA_PASS / looks
-    return percentile_stage(sample, levels), *(_lead(sample, name, levels) for name in RIVALS)
+    return _percentile_stage(sample, levels), *(_lead(sample, name, levels) for name in RIVALS)
 
 
-def percentile_stage(sample: Sample, levels: tuple[float, float] = (ALPHA_FAIL, ALPHA_PASS)) -> Stage:
+def _percentile_stage(sample: Sample, levels: tuple[float, float]) -> Stage:
     """Whether hiding the regions hurts more than hiding the same shape elsewhere, at levels (fail, pass)."""
     places = max(one.places for one in sample.hidden)
     return mean_stage(
@@ -227,7 +227,7 @@ def _sensitivity(sample: Sample, key: str | int, name: str) -> Stage:
 # What keeps the stages from deciding.
 
 
-def region_findings(sample: Sample) -> tuple[Finding, ...]:
+def _region_findings(sample: Sample) -> tuple[Finding, ...]:
     """Inconclusive where less than half of the images have a region that can be placed elsewhere."""
     if len(sample.hidden) >= max(2, _USABLE * sample.images):
         return ()
@@ -237,7 +237,7 @@ def region_findings(sample: Sample) -> tuple[Finding, ...]:
     return (Finding("gate.regions", "inconclusive", sentence),)
 
 
-def left_out(sample: Sample) -> tuple[str, ...]:
+def _left_out(sample: Sample) -> tuple[str, ...]:
     """The note that says which images do not count."""
     return (f"{_lost(sample)}; these images are left out",) if len(sample.hidden) < sample.images else ()
 
@@ -294,8 +294,9 @@ def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
             f"{vacant:.0%} of its regions' pixels have the infill's value already, and hiding them changes nothing: "
             f"another infill (blur, mean), or a map that is multiplied by the input, may tell more"
         )
+    led = {stage.name for stage in stages if stage.outcome == "pass"}
     for name, (line, elsewhere) in _HARD.items():
-        if (reached := _reached(sample, name)) > line:
+        if _lead_name(name) not in led and (reached := _reached(sample, name)) > line:
             return f"{name} alone reaches {reached:.2f}: images {elsewhere} would tell more"
     return ""
 
