@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.checks.explanation import check_scores
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.occlusion import occluded_logits
 from pytest_saliency_sanity.statistics.hulls import area, relative_change_of_area, relative_sensitivity
@@ -122,6 +123,7 @@ def narrowed(
 
     def sensitivity(masks: Tensor) -> Tensor:
         hidden = occluded_logits(model, images, owners, masks, fill, forward=forward, before=before)
+        check_scores(hidden, "with a region hidden")
         return relative_sensitivity(logit, hidden.double().gather(1, targets[:, None])[:, 0], area(masks))
 
     columns = (

@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from .noise import wide
+
 Generator: TypeAlias = Callable[[Tensor], Tensor]
 Critic: TypeAlias = Callable[[Tensor], Tensor]
 
@@ -110,7 +112,7 @@ def contextual_loss(generated: Tensor, images: Tensor, ring: Tensor) -> Tensor:
         generated, images: (K, C, H, W).
         ring: (K, H, W) weights.
     """
-    squares = (_wide(generated) - _wide(images)).square().sum(1)
+    squares = (wide(generated) - wide(images)).square().sum(1)
     return (ring.to(squares.dtype) * squares).flatten(1).sum(1)
 
 
@@ -191,7 +193,7 @@ def _dtypes(module: nn.Module | None) -> set[torch.dtype]:
 
 def _descended(start: Tensor, images: Tensor, ring: Tensor, descent: Descent) -> tuple[Tensor, ...]:
     """The generated images, latents, contextual losses and realism of K variants at the end."""
-    latents = _wide(start).requires_grad_()
+    latents = wide(start).requires_grad_()
     optimizer = torch.optim.Adam([latents], descent.learning_rate)
     for step in range(descent.steps):
         optimizer.param_groups[0]["lr"] = descent.learning_rate * (1 - step / descent.steps)
@@ -229,7 +231,7 @@ def _judged(critic: Critic, made: Tensor) -> Tensor:
             f"critic must return one number an image, ({len(made)},) for images {tuple(made.shape)}, "
             f"got {tuple(values.shape)}."
         )
-    return _wide(values.flatten())
+    return wide(values.flatten())
 
 
 def _total(contextual: Tensor, realism: Tensor, descent: Descent) -> Tensor:
@@ -273,7 +275,3 @@ def _depends(values: Tensor, leaf: Tensor) -> bool:
         seen.add(node)
         ahead += [source for source, _ in node.next_functions]
     return False
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import Verdict, check_distancing, explainers, settings
+from pytest_saliency_sanity.checks.explanation import Stopped
 from pytest_saliency_sanity.checks.narrowing import AREAS, SENSITIVITIES, Narrowed, counted, narrowed
 from pytest_saliency_sanity.explainers import CONTROLS, gad, input_x_gradient
 from pytest_saliency_sanity.planted import planted_images
@@ -483,3 +484,13 @@ def test_other_inputs_are_refused() -> None:
         check_distancing(
             input_x_gradient, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), signals, labels, classes=(0, 1)
         )
+
+
+def test_scores_that_are_not_finite_with_a_region_hidden_are_a_finding() -> None:
+    images, full = torch.rand(3, 1, 8, 8), torch.ones(3, 8, 8, dtype=torch.bool)
+    with pytest.raises(Stopped) as stopped:
+        narrowed(
+            lambda x: (x.flatten(1) / x.amax((1, 2, 3)).view(-1, 1))[:, :2],  # 0 / 0 where all is hidden
+            images, torch.zeros(3, dtype=torch.long), torch.ones(3, 2), (full, full), torch.zeros_like(images),
+        )  # fmt: skip
+    assert (stopped.value.finding.reason, stopped.value.finding.outcome) == ("gate.scores", "inconclusive")
