@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.contract import Examination, constant_findings, examine
+from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.looks import (
     ALPHA_FAIL,
     ALPHA_PASS,
@@ -110,11 +111,14 @@ class Audit:
 def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
     """What precedes the measurements, and the measurements of the look that settled it (or of the last one)."""
     try:
+        if duplicates := duplicate_findings(audit.subject):
+            return duplicates, ()
         audit.first = examine(audit.subject, audit.meter)
+        audit.subject = replace(audit.subject, alone=audit.first.alone)
         early = (
             gates.alike_findings(audit.subject)  # of a dead network the honest gradient is constant too
             or gates.accuracy_findings(audit.subject)
-            or constant_findings(audit.first)
+            or blind_findings(audit.first)
         )
         if early:
             return early, ()
@@ -314,7 +318,7 @@ def _control_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) 
 
 def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """Its sample grows beyond the explainer's where it has to: it is made once for all explainers of a run."""
-    subject = audit.subject.by(gradient, "gradient")
+    subject = replace(audit.subject.by(gradient, "gradient"), alone=False)
     doubts: tuple[Finding, ...] = ()
     try:
         begun = _control_survey(audit, subject)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.agreement import Agreement, agreement
-from pytest_saliency_sanity.checks.contract import Examination, constant_findings, examine
+from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
 from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Measure, Thresholds, judged
 from pytest_saliency_sanity.checks.memorization import (
     accuracy_on_inputs,
@@ -71,6 +72,8 @@ class Comparison:
 
 def run(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
     audited = comparison.subject
+    if duplicates := duplicate_findings(audited):
+        return duplicates, ()
     for trained in comparison.networks:
         if found := memorization_findings(trained, audited.amounts.max_seconds):
             return found, ()
@@ -79,10 +82,11 @@ def run(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]
     try:
         with held(audited) as kept:
             comparison.first = examine(kept, comparison.meter)
+        comparison.subject = audited = replace(audited, alone=comparison.first.alone)
         early = (
             gates.alike_findings(audited)
             or generalization_findings(subjects, comparison.networks)
-            or constant_findings(comparison.first)
+            or blind_findings(comparison.first)
         )
         if early:
             return early, ()
@@ -190,7 +194,7 @@ def _suspected(comparison: Comparison, found: Agreement) -> tuple[Finding, ...]:
 def _gradient_findings(comparison: Comparison, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """Where an explainer fails, the plain gradient must not: else these networks, not it, are the reason."""
     start = time.monotonic()
-    audited = comparison.subject.by(gradient, "gradient")
+    audited = replace(comparison.subject.by(gradient, "gradient"), alone=False)
     try:
         with held(audited) as kept:
             first = examine(kept, comparison.control_meter)

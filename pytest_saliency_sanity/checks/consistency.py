@@ -111,7 +111,7 @@ def check_consistency(
         stages = _stages(_runs(kept, meter, first), min_agreement)
         return Measured(stages, hint=_hint(stages, min_agreement))
 
-    return verdict_by("consistency", CLAIM, audited, began, measure, caveats=gates.stand_in_caveats(audited))
+    return verdict_by("consistency", CLAIM, audited, began, measure, caveats=gates.image_caveats(audited))
 
 
 def assert_consistent(

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.checks.batches import (
+    Batch,
+    agreement,
+    check_deterministic,
+    check_places,
+    check_stochastic,
+    constant_images,
+    distance,
+    rounding,
+)
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, explain, stream_of
+from pytest_saliency_sanity.checks.image_dependence import (
+    SAME,
+    duplicate_findings,
+    gradients_share,
+    linear_note,
+    same_findings,
+    shared_by_images,
+)
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import Snapshot, changes, preserved, replayed
-from pytest_saliency_sanity.statistics import is_constant, matched_similarity, rank
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
 CLAIM = Claim("breaks its contract", "", ("stage", "detail", "statistic"), "contract")
 _FIRST = 8  # images of the first batch
-_SCALED = 0.9999  # rank correlation of maps of which one is the other, scaled
-_ODD = 3  # size of the odd batch that the maps are compared with
 _FORBIDDEN = ("weights", "buffers", "modes", "hooks", "modules", "requires_grad")
 
 
@@ -37,6 +52,9 @@ class Examination:
         repeated: (n,) rank correlation of a call with its replay on the same random stream.
         free: (n,) rank correlation of two calls on different random streams.
         constant: (n,) whether a map has one value everywhere.
+        alone: whether it is called with one image at a time, since its maps differ with the size of the batch.
+        shared: how alike the maps of different images are, see `shared_by_images`.
+        gradients: the same of the plain gradient, where the explainer's are the same for every image.
     """
 
     index: Tensor
@@ -45,6 +63,9 @@ class Examination:
     repeated: Tensor
     free: Tensor
     constant: Tensor
+    alone: bool = False
+    shared: float | None = None
+    gradients: float | None = None
 
 
 def check_contract(
@@ -59,7 +80,7 @@ def check_contract(
     forward: Callable[..., Any] | None = None,
     input_shape: tuple[int, ...] | None = None,
 ) -> Verdict:
-    """Whether an explainer keeps its contract: shape, finite, not constant, hands off the model, batch by batch.
+    """Whether an explainer keeps its contract: shape, finite, hands off the model, each image's map its own.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
@@ -72,7 +93,8 @@ def check_contract(
         input_shape: (C, H, W) of the stand-in photographs.
 
     Returns:
-        A verdict: error for a breach, fail for constant maps, else pass.
+        A verdict: error for a breach, fail for constant maps and for maps that are the same for every image, else
+        pass; inconclusive where the images are but one.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -82,12 +104,14 @@ def check_contract(
         name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape, limit=_FIRST,
     )  # fmt: skip
     began, meter = time.monotonic(), Meter()
-    findings, exception, evidence = _kept(), None, {}
+    findings, exception, evidence, notes = _kept(), None, {}, ()
     try:
         with held(audited) as kept:
             examination = examine(kept, meter)
-        findings = constant_findings(examination) or findings
-        evidence = described(examination)
+        findings = (
+            duplicate_findings(audited) or constant_findings(examination) or _same(examination) or findings
+        )
+        evidence, notes = described(examination), notes_of(examination)
     except Breach as breach:
         findings, exception = (breach.finding,), breach.cause
     return concluded(
@@ -98,7 +122,7 @@ def check_contract(
             claim=CLAIM,
             seed=audited.seed,
             findings=findings,
-            notes=audited.notes,
+            notes=(*audited.notes, *notes),
             evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
             exception=exception,
         )
@@ -112,14 +136,15 @@ def assert_contract(
 
     Raises:
         ExplainerContractError: for a breach, chained to the explainer's own exception.
-        SanityCheckFailed: for constant maps.
+        SanityCheckFailed: for constant maps, and for maps that are the same for every image.
+        SanityCheckInconclusive: for images that are but one.
     """
     __tracebackhide__ = True
     return raise_unless_passed(check_contract(explainer, model, inputs, **options))
 
 
 def examine(audited: Subject, meter: Meter) -> Examination:
-    """Explain the first images, watched, and again: on another stream, alone, in another batch.
+    """Explain the first images, watched, and again: on another stream, in other batches, beside other images.
 
     Raises:
         Breach: for everything that the contract forbids; what was changed has been undone.
@@ -129,22 +154,74 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     with preserved(audited.model, audited.snapshot) as snapshot:
         maps = explain(audited, meter, index, stream, watch_inputs=True)
         _check_unchanged(snapshot, audited)
-        free = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
-        deterministic = bool((_distance(maps, free) <= _rounding(audited)).all())
-        if deterministic:
-            _check_batches(audited, meter, maps, stream)
-            repeated = free = maps
-        else:
-            repeated = explain(audited, meter, index, stream)
+        again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
+        deterministic = bool((distance(maps, again) <= rounding(audited)).all())
+        batch = Batch(audited, meter, stream, maps, None if deterministic else agreement(maps, again))
+        found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index)
         _check_unchanged(snapshot, audited)
+    return found
+
+
+def _examined_twice(batch: Batch, index: Tensor) -> Examination:
+    """Of an explainer that gives the same maps on any stream."""
+    maps, stays = batch.maps, torch.ones(len(index))
+    alone = check_deterministic(batch)
+    if alone:
+        check_places(batch, shared_by_images(batch.audited, batch.meter, index, batch.stream, maps))
+        batch = replace(batch, audited=replace(batch.audited, alone=True))
+        maps = explain(batch.audited, batch.meter, index, batch.stream)
+    return _examination(replace(batch, maps=maps), index, True, stays, stays)
+
+
+def _examined_noise(batch: Batch, index: Tensor) -> Examination:
+    """Of an explainer that gives other maps on another stream."""
+    if check_stochastic(batch):
+        repeated = torch.ones(len(index))
+    else:
+        repeated = agreement(batch.maps, explain(batch.audited, batch.meter, index, batch.stream))
+    return _examination(batch, index, False, repeated, batch.free)
+
+
+def _examination(
+    batch: Batch, index: Tensor, deterministic: bool, repeated: Tensor, free: Tensor
+) -> Examination:
+    audited, meter = batch.audited, batch.meter
+    shared = shared_by_images(audited, meter, index, batch.stream, batch.maps)
+    alike = shared is not None and shared >= SAME
     return Examination(
-        index, maps, deterministic, _agreement(maps, repeated), _agreement(maps, free), constant_images(maps)
+        index=index,
+        maps=batch.maps,
+        deterministic=deterministic,
+        repeated=repeated,
+        free=free,
+        constant=constant_images(batch.maps),
+        alone=audited.alone,
+        shared=shared,
+        gradients=gradients_share(audited, meter.deadline, index, batch.stream) if alike else None,
     )
 
 
-def constant_images(maps: Maps) -> Tensor:
-    """(n,) whether all maps of an image are constant."""
-    return torch.stack([is_constant(part) for part in maps]).all(0).cpu()
+def blind_findings(examination: Examination) -> tuple[Finding, ...]:
+    """A fail when every map is constant, or when all are one map: the explainer need not be called again.
+
+    Not for noise, which is the same for every image as well where its stream is replayed: a check has more to say of
+    it, see `unless_blind`.
+    """
+    if not examination.deterministic:
+        return constant_findings(examination)
+    return constant_findings(examination) or _same(examination)
+
+
+def unless_blind(verdict: Verdict, examination: Examination | None) -> Verdict:
+    """The verdict; a pass becomes a fail where the maps do not depend on the image."""
+    if examination is None or verdict.outcome != "pass":
+        return verdict
+    blind = _same(examination)
+    return replace(verdict, findings=blind) if blind else verdict
+
+
+def _same(examination: Examination) -> tuple[Finding, ...]:
+    return same_findings(examination.shared, examination.gradients)
 
 
 def constant_findings(examination: Examination) -> tuple[Finding, ...]:
@@ -155,6 +232,17 @@ def constant_findings(examination: Examination) -> tuple[Finding, ...]:
     return (Finding("constant", "fail", sentence),)
 
 
+def notes_of(examination: Examination | None) -> tuple[str, ...]:
+    """What a reader of any verdict has to know of how the explainer behaved."""
+    if examination is None:
+        return ()
+    alone = "its maps differ with the size of the batch, as with noise of its own seed: each image was explained alone"
+    return (
+        *((alone,) if examination.alone else ()),
+        *linear_note(examination.shared, examination.gradients),
+    )
+
+
 def described(examination: Examination) -> dict[str, Any]:
     """The examination's numbers."""
     return {
@@ -162,6 +250,8 @@ def described(examination: Examination) -> dict[str, Any]:
         "repeated": float(examination.repeated.mean()),
         "free_runs_agree": float(examination.free.mean()),
         "constant_maps": int(examination.constant.sum()),
+        "shared_by_images": examination.shared,
+        "alone": examination.alone,
     }
 
 
@@ -193,70 +283,3 @@ def _moved_by_the_model(audited: Subject) -> frozenset[str]:
 def _listed(names: Sequence[str], most: int = 3) -> str:
     shown = ", ".join(name or "the model itself" for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
-
-
-def _check_batches(audited: Subject, meter: Meter, maps: Maps, stream: int) -> None:
-    """One image alone, and an odd batch in another order, must get the maps that they had in the first batch.
-
-    Raises:
-        Breach: when a map depends on the rest of its batch by more than rounding.
-    """
-    batches = {"alone": [0], "in another batch and order": list(range(min(_ODD, len(maps[0]))))[::-1]}
-    for how, rows in batches.items():
-        before, again = (
-            tuple(part[rows] for part in maps),
-            explain(audited, meter, torch.tensor(rows), stream),
-        )
-        apart = float(_distance(before, again).max())
-        if apart > _rounding(audited):
-            if (_agreement(before, again) < _SCALED).any() and _keeps_its_place(audited, meter, maps, stream):
-                return
-            sentence = (
-                f"its maps depend on the rest of the batch: {how}, an image's map is {apart:.0%} away "
-                f"(relative distance) from its map in a batch of {len(maps[0])}"
-            )
-            raise Breach("contract.batch", sentence)
-
-
-def _keeps_its_place(audited: Subject, meter: Meter, maps: Maps, stream: int) -> bool:
-    """Whether a map depends on its place in the batch and the batch's size, and not on the other images.
-
-    So it is with an explainer that seeds its own noise (`torch.manual_seed(0)`): in another place it draws other
-    numbers. The first and the last image get new company, of the same number.
-    """
-    last = len(maps[0]) - 1
-    for place, rows in ((0, [0, *[last] * last]), (last, [*[0] * last, last])):
-        again = explain(audited, meter, torch.tensor(rows), stream)
-        if float(_distance(*(tuple(part[[place]] for part in kind) for kind in (maps, again)))) > _rounding(
-            audited
-        ):
-            return False
-    return True
-
-
-def _distance(left: Maps, right: Maps) -> Tensor:
-    """(n,) Euclidean distance of the maps relative to the left one's length, the largest over the inputs."""
-    return torch.stack(
-        [
-            _relative(a.flatten(1).cpu().double(), b.flatten(1).cpu().double())
-            for a, b in zip(left, right, strict=True)
-        ]
-    ).amax(0)
-
-
-def _relative(left: Tensor, right: Tensor) -> Tensor:
-    gap, length = (left - right).norm(dim=1), left.norm(dim=1)
-    return torch.where(gap == 0, 0.0, gap / length.clamp_min(torch.finfo(length.dtype).tiny))
-
-
-def _rounding(audited: Subject) -> float:
-    """The relative distance that the arithmetic of another batch size explains: .01 in single precision."""
-    return min(30 * torch.finfo(audited.inputs[0].dtype).eps ** 0.5, 0.3)
-
-
-def _agreement(left: Maps, right: Maps) -> Tensor:
-    if left is right:
-        return torch.ones(len(left[0]))
-    return torch.stack([matched_similarity(rank(a), rank(b)) for a, b in zip(left, right, strict=True)]).mean(
-        0
-    )

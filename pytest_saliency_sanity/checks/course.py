@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.contract import Examination, constant_findings, described, examine
+from pytest_saliency_sanity.checks.contract import (
+    Examination,
+    blind_findings,
+    described,
+    examine,
+    notes_of,
+    unless_blind,
+)
 from pytest_saliency_sanity.checks.explanation import Maps, Meter, OutOfBudget, Stopped, explain, stream_of
+from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -20,7 +28,7 @@ _CHUNK = 8
 
 @dataclass(frozen=True)
 class Measured:
-    """What a check has found out; see `Verdict`."""
+    """What a check has found out; see `Verdict`. `first` is how the explainer behaved at first."""
 
     stages: tuple[Stage, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -28,6 +36,7 @@ class Measured:
     notes: tuple[str, ...] = ()
     evidence: dict[str, Any] = field(default_factory=dict)
     exception: BaseException | None = None
+    first: Examination | None = None
 
 
 Measure = Callable[[Subject, Meter, Examination], Measured]
@@ -55,23 +64,23 @@ def verdict_by(
         caveats: for the end of the summary.
     """
     meter = Meter(began + audited.amounts.max_seconds)
+    early = duplicate_findings(audited) or early
     found = Measured(findings=early) if early else _measured(audited, meter, measure)
-    return concluded(
-        Verdict(
-            check=check,
-            explainer=audited.name,
-            model=audited.model_name,
-            claim=claim,
-            seed=audited.seed,
-            stages=found.stages,
-            findings=found.findings,
-            hint=found.hint,
-            notes=(*audited.notes, *found.notes),
-            caveats=caveats,
-            evidence={**found.evidence, "cost": meter.evidence(time.monotonic() - began)},
-            exception=found.exception,
-        )
+    verdict = Verdict(
+        check=check,
+        explainer=audited.name,
+        model=audited.model_name,
+        claim=claim,
+        seed=audited.seed,
+        stages=found.stages,
+        findings=found.findings,
+        hint=found.hint,
+        notes=(*audited.notes, *found.notes),
+        caveats=caveats,
+        evidence={**found.evidence, "cost": meter.evidence(time.monotonic() - began)},
+        exception=found.exception,
     )
+    return concluded(unless_blind(verdict, found.first))
 
 
 def explained(
@@ -87,10 +96,15 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
         with held(audited) as kept:
             first = examine(kept, meter)
             known = {"explainer": described(first)}
-            if constant := constant_findings(first):
-                return Measured(findings=constant, evidence=known)
-            found = measure(kept, meter, first)
-        return Measured(found.stages, found.findings, found.hint, found.notes, {**known, **found.evidence})
+            if blind := blind_findings(first):
+                return Measured(findings=blind, notes=notes_of(first), evidence=known, first=first)
+            found = measure(replace(kept, alone=first.alone), meter, first)
+        return replace(
+            found,
+            notes=(*notes_of(first), *found.notes),
+            evidence={**known, **found.evidence},
+            first=first,
+        )
     except Stopped as stopped:
         return Measured(findings=(stopped.finding,), exception=stopped.cause)
     except OutOfBudget:

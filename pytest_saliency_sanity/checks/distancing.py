@@ -18,6 +18,7 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.hiding import Cut, Hiding, cut_at, hidden_regions
+from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.checks.occlusion_sensitivity import (
@@ -123,7 +124,7 @@ def check_distancing(
     )  # fmt: skip
     audited = audited.by(distanced, name or name_of(distanced))
     support: tuple[Support, ...] = ()
-    early = gates.accuracy_findings(audited)
+    early = duplicate_findings(audited) or gates.accuracy_findings(audited)
     if not early:
         support, early = _trained(distanced, audited, began)
     converged = tuple(one for one in support if one.agreement >= min_agreement)

@@ -87,7 +87,7 @@ def explain(
     targets: Tensor | None = None,
     watch_inputs: bool = False,
 ) -> Maps:
-    """The maps of the images at `index`, drawn from the random stream `stream`.
+    """The maps of the images at `index`, drawn from the random stream `stream`; one by one if the subject says so.
 
     Args:
         targets: one row for each image of the subject; None means the subject's own.
@@ -97,16 +97,34 @@ def explain(
         Breach: an exception in the explainer, something that is not a map, a wrong shape, NaN, changed inputs.
         OutOfBudget: before the call, when the deadline has passed.
     """
-    before = (subject.targets if targets is None else targets)[index.to(subject.targets.device)]
-    rows = before.clone()
-    images = subject.chosen(index)
+    rows = (subject.targets if targets is None else targets)[index.to(subject.targets.device)]
+    return explain_for(subject, meter, index, rows, stream, watch_inputs)
+
+
+def explain_for(
+    subject: Subject, meter: Meter, index: Tensor, rows: Tensor, stream: int, watch_inputs: bool = False
+) -> Maps:
+    """As `explain`, for targets `rows` (n,) or (n, K) of these very images: an image may be there twice."""
+    if not subject.alone or len(index) == 1:
+        return _explained_at_once(subject, meter, index, rows, stream, watch_inputs)
+    each = [
+        _explained_at_once(subject, meter, one, row, stream_of(stream, int(one)), watch_inputs)
+        for one, row in zip(index.split(1), rows.split(1), strict=True)
+    ]
+    return tuple(map(torch.cat, zip(*each, strict=True)))
+
+
+def _explained_at_once(
+    subject: Subject, meter: Meter, index: Tensor, rows: Tensor, stream: int, watch_inputs: bool
+) -> Maps:
+    images, given = subject.chosen(index), rows.clone()
     with replayed(stream), torch.enable_grad(), using_forward(subject.forward):
-        returned = meter.timed(lambda: _called(subject, images, rows), len(index))
+        returned = meter.timed(lambda: _called(subject, images, given), len(index))
     forget_gradients(subject.model)
     expected = images if subject.packed else (images,)
     if watch_inputs:
         _check_untouched(subject, index, expected)
-        if not torch.equal(rows, before):
+        if not torch.equal(given, rows):
             raise Breach("contract.inputs", "it changed the targets that it was given, in place")
     return tuple(
         _reduced(part, image) for part, image in zip(_parts(returned, len(expected)), expected, strict=True)

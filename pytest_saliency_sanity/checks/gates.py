@@ -57,12 +57,14 @@ def alike_findings(subject: Subject) -> tuple[Finding, ...]:
 
 def caveats(subject: Subject) -> tuple[str, ...]:
     """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
-    return (*stand_in_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
+    return (*image_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
 
 
-def stand_in_caveats(subject: Subject) -> tuple[str, ...]:
-    """What the summary has to say of images that are not the user's."""
-    return (f"{subject.images} stand-in photographs",) if subject.stand_ins else ()
+def image_caveats(subject: Subject) -> tuple[str, ...]:
+    """What the summary has to say of images that are not the user's, or fewer than they seem."""
+    if subject.stand_ins:
+        return (f"{subject.images} stand-in photographs",)
+    return (f"{subject.images} different images",) if subject.left_out else ()
 
 
 def predictions(subject: Subject) -> Tensor:

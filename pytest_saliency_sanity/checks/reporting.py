@@ -6,7 +6,7 @@ import time
 from typing import Any, Protocol
 
 from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.contract import Examination, described
+from pytest_saliency_sanity.checks.contract import Examination, described, notes_of, unless_blind
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Survey
@@ -35,7 +35,7 @@ def verdict_of(
     audit: Course, check: str, claim: Claim, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
 ) -> Verdict:
     """The verdict of an audit, with its notes and the evidence that every check has."""
-    return Verdict(
+    verdict = Verdict(
         check=check,
         explainer=audit.subject.name,
         model=audit.subject.model_name,
@@ -48,10 +48,11 @@ def verdict_of(
         evidence=_evidence(audit),
         exception=audit.exception,
     )
+    return unless_blind(verdict, audit.first)
 
 
 def _notes(audit: Course) -> tuple[str, ...]:
-    return (*audit.subject.notes, *_one_sided_note(audit), *_noise_note(audit))
+    return (*audit.subject.notes, *notes_of(audit.first), *_one_sided_note(audit), *_noise_note(audit))
 
 
 def _one_sided_note(audit: Course) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import stand_ins
+from pytest_saliency_sanity.checks.different_images import Chosen, chosen
 from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, preserved, replayed
 
@@ -40,6 +41,9 @@ class Subject:
         stand_ins: whether the images are photographs that stand in for the user's.
         snapshot: of the model, while it is `held`.
         order: (N,) which of the user's images these are.
+        different: how many of the images are different ones: all, or 1 where there is but one image many times.
+        left_out: how many of the user's images were left out, each for one that it equals, or nearly does.
+        alone: whether the explainer is called with one image at a time.
     """
 
     explainer: Callable[..., Any]
@@ -57,6 +61,9 @@ class Subject:
     stand_ins: bool = False
     snapshot: Snapshot | None = None
     order: Tensor | None = None
+    different: int = 2
+    left_out: int = 0
+    alone: bool = False
 
     @property
     def model_name(self) -> str:
@@ -101,7 +108,8 @@ def subject(
     """Check and cast the arguments of a check.
 
     Args:
-        limit: use at most this many images, chosen by the seed; None means twice the profile's number.
+        limit: use at most this many images, chosen by the seed; None means twice the profile's number. Images that
+            equal one another, or nearly do, count once.
 
     Raises:
         TypeError, ValueError: one sentence with the value and the choices.
@@ -112,9 +120,9 @@ def subject(
     limit = 2 * given.amounts.images if limit is None else limit
     with _given_back(model), evaluating(model), using_forward(forward), torch.no_grad(), replayed(given.seed):
         packed, parts, notes = _images(model, inputs, input_shape)
-        order = _order(len(parts[0]), limit, given.seed)
-        everything = len(parts[0])
-        parts = tuple(_like_model(part[order], model) for part in parts)
+        used, everything = chosen(parts, limit, given.seed), len(parts[0])
+        order = used.order
+        parts = tuple(_like_model(part[order.to(part.device)], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
     targets = (
         scores.argmax(1) if targets is None else _rows(targets, everything, scores.shape[1], order, "targets")
@@ -132,9 +140,11 @@ def subject(
         forward=forward,
         seed=given.seed,
         amounts=given.amounts,
-        notes=(*notes, *_mode_note(model)),
+        notes=(*notes, *_mode_note(model), *_left_out_note(used)),
         stand_ins=inputs is None,
         order=order,
+        different=used.different,
+        left_out=used.left_out,
     )
 
 
@@ -269,13 +279,6 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
         )
 
 
-def _order(images: int, limit: int, seed: int) -> Tensor:
-    """The images to use: all in their own order, or a sample of `limit` drawn by the seed."""
-    if images <= limit:
-        return torch.arange(images)
-    return torch.from_numpy(np.sort(np.random.default_rng(seed).permutation(images)[:limit]))
-
-
 def _like_model(part: Tensor, model: nn.Module) -> Tensor:
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
@@ -350,3 +353,12 @@ def _mode_note(model: nn.Module) -> tuple[str, ...]:
     if any(module.training for module in model.modules()):
         return ("the model was handed over in training mode; it was audited in evaluation mode",)
     return ()
+
+
+def _left_out_note(used: Chosen) -> tuple[str, ...]:
+    if not used.left_out:
+        return ()
+    return (
+        f"{used.left_out} of the images equal others, or nearly do, and are left out: {used.different} different ones "
+        f"are used",
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import Verdict
-from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.explainers import center_prior, gradient
 
 Explainer = Callable[..., Any]
 
@@ -27,6 +28,13 @@ def after(change: Callable[[nn.Module], Any]) -> Explainer:
 def made_of(change: Callable[[Tensor], Any], base: Explainer = gradient) -> Explainer:
     """An explainer that returns `change` of another's maps."""
     return lambda model, inputs, targets: change(base(model, inputs, targets))
+
+
+def centered(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Points at the center of every image, highest there; all lower values, elsewhere, are the image's own."""
+    bell = center_prior(model, inputs, targets)
+    elsewhere = (1e4 * inputs.sum(1, keepdim=True)).sin() / 2 + 0.5
+    return torch.where(bell > 0.5, 1.05 + 0.05 * bell, elsewhere)
 
 
 def kept(verdict: Verdict) -> bool:

@@ -273,8 +273,8 @@ def test_a_passing_verdict() -> None:
     )
     assert verdict.evidence["deterministic"] is True
     assert verdict.evidence["free_runs_agree"] == 1.0
-    assert verdict.evidence["cost"]["calls"] == 4
-    assert verdict.evidence["cost"]["images"] == 8 + 8 + 1 + 3
+    assert verdict.evidence["cost"]["calls"] == 6
+    assert verdict.evidence["cost"]["images"] == 8 + 8 + 1 + 5 + 3 + 8
     assert verdict.replay == "check_contract(gradient, Sequential, …, seed=0)"
 
 

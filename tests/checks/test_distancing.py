@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,12 @@ def ink(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     return (inputs - inputs.mean((1, 2, 3), keepdim=True)).abs()
 
 
+def central(model: nn.Module, inputs: Tensor, targets: Tensor, by: int = 0) -> Tensor:
+    """Points into a disc in the center of every image; where in it, and all that is lower, is the image's own."""
+    scrambled = (1e4 * inputs).sin() / 4 + 0.25
+    return scrambled + (explainers.center_prior(model, inputs, targets) > 0.8).roll(by, 3)
+
+
 @cache
 def of_planted(base: Any, seed: int, **placed: Any) -> Verdict:
     """On images whose object has the only edges, or lies in the center: random places alone are easily beaten."""
@@ -110,7 +116,7 @@ def of_planted(base: Any, seed: int, **placed: Any) -> Verdict:
 
 
 @pytest.mark.parametrize("seed, placed", list(enumerate(PLACED)))
-@pytest.mark.parametrize("base", [explainers.sobel, ink, explainers.center_prior])
+@pytest.mark.parametrize("base", [explainers.sobel, ink, central])
 def test_who_knows_no_model_does_not_pass_where_the_object_is_easily_found(
     base: Any, seed: int, placed: dict[str, Any]
 ) -> None:
@@ -124,7 +130,7 @@ def test_who_knows_no_model_does_not_pass_where_the_object_is_easily_found(
 @pytest.mark.extended
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("placed", PLACED)
-@pytest.mark.parametrize("base", [explainers.sobel, ink, explainers.center_prior])
+@pytest.mark.parametrize("base", [explainers.sobel, ink, central])
 def test_nor_does_it_on_other_networks(base: Any, placed: dict[str, Any], seed: int) -> None:
     verdict = of_planted(base, seed, **placed)
     assert verdict.outcome in ("fail", "inconclusive"), verdict
@@ -136,7 +142,7 @@ def test_the_percentile_alone_would_let_it_pass() -> None:
 
 
 def test_where_the_center_cannot_be_beaten_losing_to_it_convicts_nobody() -> None:
-    verdict = of_planted(explainers.center_prior, 2, position="center")
+    verdict = of_planted(partial(central, by=4), 4, position="center")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals"), verdict
     assert not next(stage for stage in verdict.stages if stage.name == "lead over the center").judged
     assert any(line.startswith("to lose to the center convicts nobody where it") for line in verdict.notes)

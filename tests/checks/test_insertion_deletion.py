@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -80,17 +80,17 @@ def test_an_open_question_is_put_to_all_images() -> None:
 
 
 def test_the_random_maps_of_the_second_look_are_drawn_anew() -> None:
-    """Twice the same images and maps, so that nothing else tells the halves apart: |x − mean| has its areas twice."""
-
-    def scrambled(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        return (1e4 * inputs).sin()
-
-    images = planted_images(16, 3).images.repeat(2, 1, 1, 1)
-    areas = check_insertion_deletion(scrambled, planted_cnn(), images).evidence["areas"]
-    halves = {name: np.split(np.array(values), 2) for name, values in areas.items()}
+    """Twice the same images and maps, so that nothing else tells the looks apart: |x − mean| has its areas twice."""
+    audited = subject(occlusion, planted_cnn(), planted_images(16, 3).images, None)
+    rows = {name: getattr(audited, name).repeat(2, *[1] * k) for name, k in (("targets", 0), ("scores", 1))}
+    twice = replace(audited, inputs=(audited.inputs[0].repeat(2, 1, 1, 1),), **rows)
+    asked = Asked({"insertion": None, "deletion": None}, None, "zero", False)
+    maps = (1e4 * audited.inputs[0]).sin()[:, 0]
+    with held(twice) as kept:
+        looks = [beside_rivals(kept, Meter(), maps, begin, asked) for begin in (0, 16)]
     for name in ("explainer", "|x − mean|"):
-        np.testing.assert_allclose(*halves[name], atol=1e-3)
-    assert not np.isclose(*halves["a random map"], atol=1e-3).any()
+        np.testing.assert_allclose(*(look["areas", name] for look in looks), atol=1e-3)
+    assert not np.isclose(*(look["areas", RANDOM] for look in looks), atol=1e-3).any()
 
 
 def test_the_looks_share_the_error_rates() -> None:
@@ -289,9 +289,13 @@ def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: lis
 
 def test_an_area_of_nothing_keeps_to_a_threshold_of_zero() -> None:
     """The score of targets with weights of zero is 0 whatever is shown."""
+
+    def occlusion_of_the_prediction(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return occlusion(model, inputs, model(inputs).argmax(1))
+
     data = planted_images(16, 3)
     verdict = check_insertion_deletion(
-        CONTROLS["noise"](), planted_cnn(), data.images, torch.zeros(16, 4), max_deletion=0, steps=4
+        occlusion_of_the_prediction, planted_cnn(), data.images, torch.zeros(16, 4), max_deletion=0, steps=4
     )
     assert verdict.outcome == "pass"
     assert "0.00 is the area under the deletion curve (95 % upper bound 0.00 ≤ 0.00)" in verdict.summary

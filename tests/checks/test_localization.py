@@ -21,6 +21,7 @@ from pytest_saliency_sanity import (
 from pytest_saliency_sanity.checks.localization import pointing, random_boxes_iou
 from pytest_saliency_sanity.explainers import CONTROLS, input_x_gradient
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from tests.checks.explaining import centered
 from tests.planted import planted_cnn
 
 
@@ -185,9 +186,8 @@ def test_the_box_around_stripes_is_nearer_to_a_box_than_they_are() -> None:
 
 def test_the_centers_box_is_its_reference() -> None:
     """A map like the center's is neither above nor below it, in pixels as in boxes."""
-    center = CONTROLS["center_prior"]()
     for box in (False, True):
-        stages = {stage.name: stage for stage in checked(center, name="center", box=box).stages}
+        stages = {stage.name: stage for stage in checked(centered, name="center", box=box).stages}
         assert stages["IoU − the center"].statistic == 0
 
 

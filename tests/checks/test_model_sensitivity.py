@@ -108,9 +108,8 @@ def test_a_map_for_all_images_fails(network: str) -> None:
     verdict = checked(explainers.center_prior, network)
     assert (verdict.outcome, verdict.reason, verdict.stages) == ("fail", "input_independent", ())
     assert verdict.summary == (
-        "center_prior depends on neither image nor model: its map of an image has a rank "
-        "correlation of 1.00 with "
-        "its maps of other images on re-initialized models"
+        "center_prior draws the same map for every image: another image, explained for the same target at the same "
+        "place of the batch, gets a map with a correlation of 1.00"
     )
 
 
@@ -174,9 +173,43 @@ def test_a_pattern_times_a_score_fails(network: str) -> None:
     verdict = checked(pattern_times_score, network)
     assert (verdict.outcome, verdict.reason) == ("fail", "input_independent")
     assert verdict.summary.startswith(
-        "pattern_times_score depends on neither image nor model but for the sign of its map: up to the sign, "
-        "maps of different images have a rank correlation of 1.00, and 1.00 survives at 'upper'"
+        "pattern_times_score draws the same map for every image: another image, explained for the same target"
     )
+
+
+def _added(strength: float, model: nn.Module, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """A pattern of unit length for all images, and the gradient at some strength beside it."""
+    pattern = torch.randn(inputs.shape[1:], generator=torch.Generator().manual_seed(1)).expand_as(inputs)
+    own = explainers.gradient(model, inputs, targets)
+    lengths = (part.flatten(1).norm(dim=1)[:, None, None, None] for part in (pattern, own))
+    unit, small = (part / length for part, length in zip((pattern, own), lengths, strict=True))
+    return unit, strength * small
+
+
+def nearly_a_pattern(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Its maps of different images have a correlation of about .92."""
+    return sum(_added(0.3, model, inputs, targets))
+
+
+def nearly_a_pattern_times_a_score(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    pattern, own = _added(0.3, model, inputs, targets)
+    with torch.no_grad():
+        scores = model(inputs).gather(1, targets[:, None])
+    return scores.sign()[..., None, None] * (pattern + own)
+
+
+@pytest.mark.parametrize("network", ("functional_cnn", *NETWORKS))
+def test_nearly_a_map_for_all_images_fails(network: str) -> None:
+    verdict = checked(nearly_a_pattern, network)
+    assert (verdict.outcome, verdict.reason) == ("fail", "input_independent")
+    assert re.search(
+        r"depends on neither image nor model: its map of an image has a rank correlation of 0\.9\d with its maps of "
+        r"other images on re-initialized models",
+        verdict.summary,
+    )
+    verdict = checked(nearly_a_pattern_times_a_score, network)
+    assert verdict.outcome == "fail"
+    assert "depends on neither image nor model" in verdict.summary or verdict.reason == "sign_only"
 
 
 def binary_edges(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

@@ -20,8 +20,9 @@ from pytest_saliency_sanity import (
 )
 from pytest_saliency_sanity.checks import occlusion_sensitivity
 from pytest_saliency_sanity.checks.hiding import Hidden, Sample
-from pytest_saliency_sanity.explainers import CONTROLS, center_prior, input_x_gradient, occlusion
+from pytest_saliency_sanity.explainers import CONTROLS, input_x_gradient, occlusion
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from tests.checks.explaining import centered
 from tests.planted import planted_cnn
 
 
@@ -123,7 +124,7 @@ def test_some_images_without_a_region_are_noted() -> None:
 
 def test_where_the_center_cannot_be_beaten() -> None:
     """The object is in the center of every image: who always points there is right, and nobody leads him."""
-    verdict = checked(center_prior, planted_images(32, 3, position="center"))
+    verdict = checked(centered, planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
     assert re.search(
         r"the center can hardly be beaten on these images: hiding its region of the same area has a percentile of "
