@@ -1,9 +1,9 @@
-"""Does a map point at the region that it should point at, better than the center and a random box do?"""
+"""Does a map point at the region that it should point at, better than who knows no model does?"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +14,12 @@ from torch import Tensor
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
+from pytest_saliency_sanity.checks.deleting import REFERENCES
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.options import check_demands, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
-from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.statistics.hulls import without_isolated
 from pytest_saliency_sanity.statistics.regions import (
@@ -39,6 +39,13 @@ CLAIM = Claim(
     passed="localized",
 )
 RANDOM_BOXES = 39
+CENTER = "the center"
+# What images have to be like, where one who knows no model points at their regions.
+_NEEDED = {
+    "Sobel": "other things than the regions have edges",
+    CENTER: "the regions lie elsewhere",
+    "|x − mean|": "other things than the regions stand out",
+}
 WIDEST = 0.4  # share of the image from which a region is too large to be missed
 
 
@@ -79,9 +86,11 @@ def check_localization(
 
     Of each map as many pixels are taken as the region of the image has; their intersection over union with the
     region is compared, image by image, with that of a centered disc and of random boxes of the same area. Without
-    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`. With `box` it is the bounding
-    box of these pixels that is compared, and of the disc's, after isolated pixels are left out: connected components
-    of less than a quarter of the largest.
+    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`. Either way it has to lead the
+    best of three rivals who know no model: the disc, Sobel's filter, and contrast, |x − mean|. Where one of these
+    points at the regions as well, nothing is shown, and the verdict is inconclusive and says which. With `box` it is
+    the bounding box of these pixels that is compared, and of the rivals', after isolated pixels are left out:
+    connected components of less than a quarter of the largest.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
@@ -113,8 +122,17 @@ def check_localization(
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         maps = torch.cat([chunk[0].cpu() for chunk in explained(kept, meter, kept.images)]).float()
-        stages = _stages(kept, maps.abs() if absolute else maps, masks, min_iou, box)
-        return Measured(stages, evidence={"share_of_the_image": float(masks.float().mean())})
+        rivals = {name: _of_rival(made, kept, masks, box) for name, made in REFERENCES.items()}
+        found = pointing(maps.abs() if absolute else maps, masks, box)
+        stages = _stages(kept, found, rivals, masks, min_iou, box)
+        return Measured(
+            stages,
+            _rival_findings(stages, found, rivals),
+            evidence={
+                "share_of_the_image": float(masks.float().mean()),
+                "rivals": {name: float(one.iou.mean()) for name, one in rivals.items()},
+            },
+        )
 
     early = gates.accuracy_findings(audited) or _size_findings(masks)
     return verdict_by(
@@ -195,21 +213,47 @@ def random_boxes_iou(masks: Tensor, seed: int) -> np.ndarray:
     return np.array(values)
 
 
+def _of_rival(made: Callable[..., Any], audited: Subject, masks: Tensor, box: bool) -> Pointing:
+    """How well a map that knows no model points at the regions."""
+    return pointing(_summed(made(audited.model, audited.inputs[0], audited.targets)), masks, box)
+
+
 def _stages(
-    audited: Subject, maps: Tensor, masks: Tensor, min_iou: float | None, box: bool
+    audited: Subject,
+    found: Pointing,
+    rivals: Mapping[str, Pointing],
+    masks: Tensor,
+    min_iou: float | None,
+    box: bool,
 ) -> tuple[Stage, ...]:
-    found = pointing(maps, masks, box)
-    center = pointing(_summed(controls.center_prior(None, audited.inputs[0], None)), masks, box)
-    boxes = random_boxes_iou(masks, audited.seed)
-    references = {"the center": center.iou, "a random box": boxes}
+    center, boxes = rivals[CENTER], random_boxes_iou(masks, audited.seed)
+    references = {CENTER: center.iou, "a random box": boxes}
     detail = ", ".join(f"{name} {values.mean():.2f}" for name, values in references.items())
     what = "the box of its highest pixels" if box else "its highest pixels"
+    others = {name: one.iou for name, one in rivals.items() if name != CENTER}
     return (
         _stage("IoU", detail, f"the mean IoU of {what} with the region", found.iou, min_iou),
         *(_beats(name, what, found.iou, values, min_iou is None) for name, values in references.items()),
+        *(_beats(name, what, found.iou, values, False) for name, values in others.items()),
         _shown("pointing game", center.inside, found.inside),
         _shown("mass inside", center.mass, found.mass),
     )
+
+
+def _rival_findings(
+    stages: Sequence[Stage], found: Pointing, rivals: Mapping[str, Pointing]
+) -> tuple[Finding, ...]:
+    """Inconclusive where a map that would pass does not lead the best of those who know no model."""
+    best = max(rivals, key=lambda name: rivals[name].iou.mean())
+    lead = next(stage for stage in stages if stage.name == f"IoU − {best}")
+    if lead.outcome == "pass" or {stage.outcome for stage in stages if stage.judged} != {"pass"}:
+        return ()
+    sentence = (
+        f"it does not lead {best}, which knows no model and points at the regions as well: their highest pixels have a "
+        f"mean IoU of {found.iou.mean():.2f} and {rivals[best].iou.mean():.2f} with them (95 % lower bound of the lead "
+        f"{lead.lower:.2f}, above 0.00 is needed); images are needed in which {_NEEDED[best]}"
+    )
+    return (Finding("gate.rivals", "inconclusive", sentence),)
 
 
 def _beats(name: str, what: str, iou: np.ndarray, reference: np.ndarray, judged: bool) -> Stage:

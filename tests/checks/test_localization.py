@@ -98,6 +98,79 @@ def test_a_map_against_the_class_points_by_its_size() -> None:
     assert checked(against, absolute=True).outcome == "pass"
 
 
+# Who knows no model and points at the object all the same.
+
+
+def contrast(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    return (inputs - inputs.mean((2, 3), keepdim=True)).abs()
+
+
+def faint(seed: int) -> PlantedImages:
+    """The object is what stands out: the bars are fainter, or are not there."""
+    return planted_images(24, seed, contrast=0.2 * (seed % 2))
+
+
+STANDING_OUT = {
+    "contrast": contrast,
+    "brightness": CONTROLS["input_copy"](),
+    "a blurred contrast": lambda m, x, t: nn.functional.avg_pool2d(contrast(m, x, t), 3, 1, 1),
+    "squared contrast": lambda m, x, t: contrast(m, x, t) ** 2,
+    "contrast with a trace of the model": lambda m, x, t: (
+        contrast(m, x, t) + 1e-3 * explainers.gradient(m, x, t)
+    ),
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"min_iou": 0.1}, {"box": True}], ids=["plain", "min_iou", "box"])
+@pytest.mark.parametrize("name", STANDING_OUT)
+def test_what_stands_out_is_found_without_a_model(name: str, options: dict[str, Any]) -> None:
+    for seed in range(3):
+        data = faint(seed)
+        regions = data.boxes if options.get("box") else data.masks
+        verdict = checked(STANDING_OUT[name], data, network=seed, name="mine", regions=regions, **options)
+        assert verdict.outcome == "inconclusive", verdict
+        assert "|x − mean|" in str(verdict)
+
+
+def test_the_message_names_the_rival() -> None:
+    verdict = checked(contrast, planted_images(24, 1, contrast=0.0), name="mine", min_iou=0.5)
+    assert verdict.reason == "gate.rivals"
+    assert verdict.summary == (
+        "mine: inconclusive: it does not lead |x − mean|, which knows no model and points at the regions as well: "
+        "their highest pixels have a mean IoU of 1.00 and 1.00 with them (95 % lower bound of the lead 0.00, above "
+        "0.00 is needed); images are needed in which other things than the regions stand out"
+    )
+    assert verdict.evidence["rivals"]["|x − mean|"] == pytest.approx(1, abs=0.01)
+
+
+def test_who_points_at_the_center_of_centered_objects_leads_nobody() -> None:
+    verdict = checked(centered, planted_images(24, 3, position="center"), min_iou=0.05)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
+    assert "it does not lead the center, which knows no model" in verdict.summary
+    assert "images are needed in which the regions lie elsewhere" in verdict.summary
+
+
+def test_edges_that_are_the_object_are_found_by_sobel() -> None:
+    """Frames drawn in noise: the pixels are as bright as others, and only Sobel sees them."""
+    images, masks = textured(24)
+    verdict = check_localization(CONTROLS["sobel"](), planted_cnn(), images, regions=masks, name="mine")
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
+    assert "it does not lead Sobel, which knows no model" in verdict.summary
+
+
+def textured(count: int) -> tuple[Tensor, Tensor]:
+    """Squares of a checkered texture, on a background that goes slowly from dark to bright."""
+    random = torch.Generator().manual_seed(0)
+    images = torch.linspace(0, 1, 32).expand(count, 1, 32, 32).clone()
+    masks = torch.zeros(count, 32, 32, dtype=torch.bool)
+    checks = (torch.arange(32)[:, None] // 2 + torch.arange(32)[None] // 2) % 2
+    for image, mask in zip(images, masks, strict=True):
+        top, left = torch.randint(0, 22, (2,), generator=random).tolist()
+        mask[top : top + 10, left : left + 10] = True
+        image[0][mask] = 0.35 + 0.3 * checks[mask]
+    return images + 0.01 * torch.rand(images.shape, generator=random), masks
+
+
 def test_boxes_are_regions_too() -> None:
     data = planted_images(24, 3)
     as_boxes = checked(input_x_gradient, data, regions=data.boxes)
@@ -124,7 +197,10 @@ def test_the_message_of_a_failure() -> None:
     )
     assert re.match(r"  measure +beside it +value +interval +verdict", lines[2])
     assert re.match(r"  IoU +the center 0\.\d\d, a random box 0\.\d\d +0\.0\d .*\(shown only\)", lines[3])
-    assert re.match(r"  pointing game +the center 0\.\d\d ", lines[6])
+    assert [line.split("  ")[1] for line in lines[4:8]] == [
+        "IoU − the center", "IoU − a random box", "IoU − Sobel", "IoU − |x − mean|"
+    ]  # fmt: skip
+    assert re.match(r"  pointing game +the center 0\.\d\d ", lines[8])
 
 
 def test_random_boxes_have_the_area_and_cannot_know_the_object() -> None:
@@ -181,7 +257,7 @@ def test_the_box_around_stripes_is_nearer_to_a_box_than_they_are() -> None:
     assert boxes.stages[0].statistic > 0.7 > 0.6 > pixels.stages[0].statistic
     assert boxes.summary.startswith("stripes: no evidence that it does not point at the region: ")
     assert "is the IoU of the box of its highest pixels above that of" in boxes.summary
-    assert boxes.stages[3:] == pixels.stages[3:]
+    assert boxes.stages[5:] == pixels.stages[5:]
 
 
 def test_the_centers_box_is_its_reference() -> None:
