@@ -8,11 +8,19 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_saliency_sanity import settings
+from tests import machine
 
 pytest_plugins = ["pytester"]
 
 # Before anything imports torch: several test processes with several threads each fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+machine.play()
+
+
+def pytest_report_header() -> list[str]:
+    if machine.number() is None:
+        return []
+    return [f"{machine.VARIABLE}: plays machine {machine.number()}, relative noise of {machine.NOISE:g}"]
 
 
 @pytest.fixture(autouse=True)

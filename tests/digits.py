@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tests import machine
+
 DIGITS_FILE = Path(__file__).parents[1] / "example_project" / "data" / "digits.npz"
 
 
@@ -35,4 +37,4 @@ def held_out_digits() -> Digits:
 def _load(split: str) -> Digits:
     with np.load(DIGITS_FILE) as arrays:
         images = torch.from_numpy(arrays[f"{split}_images"]).unsqueeze(1).float() / 255
-        return Digits(images, torch.from_numpy(arrays[f"{split}_labels"]).long())
+        return Digits(machine.like_another(images), torch.from_numpy(arrays[f"{split}_labels"]).long())

@@ -17,6 +17,7 @@ import torch
 from skimage.data import lfw_subset
 from torch import Tensor, nn
 
+from tests import machine
 from tests.digits import Digits, held_out_digits, train_digits
 from tests.networks import evaluation, training
 from tests.networks.evaluation import ResidualBlock
@@ -79,12 +80,12 @@ def _held() -> Digits:
 def _read(file: Path) -> Digits:
     with np.load(file) as arrays:
         images = torch.from_numpy(arrays["images"]).unsqueeze(1).float() / 255
-        return Digits(images, torch.from_numpy(arrays["labels"]).long())
+        return Digits(machine.like_another(images), torch.from_numpy(arrays["labels"]).long())
 
 
 def faces() -> TwoClasses:
     """scikit-image's 100 faces (class 0) and 100 other pieces of photographs, 25×25; every other one is trained on."""
-    images = torch.from_numpy(lfw_subset()).float().unsqueeze(1)
+    images = machine.like_another(torch.from_numpy(lfw_subset()).float().unsqueeze(1))
     labels = (torch.arange(200) >= 100).long()
     return TwoClasses("faces", ("face", "other"), _centered(images), labels, torch.arange(200) % 2 == 0)
 

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests import machine
 from tests.digits import DIGITS_FILE, Digits, train_digits
 from tests.networks.development import DEVELOPMENT
 from tests.networks.evaluation import EVALUATION
 
 NETWORKS = {**EVALUATION, **DEVELOPMENT}
-CACHE = Path(tempfile.gettempdir()) / "pytest_saliency_sanity_networks"
+CACHE = Path(tempfile.gettempdir()) / "pytest_saliency_sanity_networks" / machine.fingerprint()
 
 BATCH = 32
 LEARNING_RATE = 4e-3
@@ -115,7 +116,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 def _save(model: nn.Module, path: Path) -> None:
     """Writes beside `path` and renames: another process may be training the same network."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(exist_ok=True, parents=True)
     unfinished = path.with_suffix(f".{os.getpid()}")
     torch.save(model.state_dict(), unfinished)
     unfinished.replace(path)

@@ -22,6 +22,7 @@ from pytest_saliency_sanity.perturbations.streams import stream
 from pytest_saliency_sanity.twins import store, support
 from pytest_saliency_sanity.twins.pairs import Pair, pair, shifted
 from pytest_saliency_sanity.twins.support import Regression, Support, Unfinished, supports
+from tests import machine
 from tests.digits import train_digits
 from tests.networks import train
 from tests.perturbations.state import state_of
@@ -88,6 +89,8 @@ def by_hand(model: nn.Module, alpha: float, how: Regression, seed: int = 0) -> n
             out = twin(IMAGES[rows].to(targets.dtype))
             loss = ((out - targets[rows]) ** 2).sum() / out.numel()
             gradients = torch.autograd.grad(loss, list(twin.parameters()))
+            if t == 1:
+                machine.start_like_another(twin.parameters())
             for p, g, m, v in zip(twin.parameters(), gradients, first, second, strict=True):
                 m.copy_(0.9 * m + 0.1 * g)
                 v.copy_(0.999 * v + 0.001 * g * g)
