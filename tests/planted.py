@@ -1,4 +1,10 @@
-"""Networks that read the planted images, trained once: its weights stay with those of `tests.networks`."""
+"""Networks that read the planted images.
+
+Verdicts of tests are given on `planted_cnn`, whose weights are stored beside this file: a network that is trained on the
+spot is another one on another processor, and where a verdict lies near its line there, so is the verdict.
+`python -m tests.planted` trains and stores them anew. `planted_network` trains, once: its weights stay with those of
+`tests.networks`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +14,12 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import planted
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from tests import machine
 from tests.digits import Digits
 from tests.networks import training
 from tests.networks.evaluation import ResidualBlock
@@ -19,6 +27,8 @@ from tests.networks.training import CACHE, _save, accuracy, fit
 
 TRAINING_SEED = 10_000  # images of this seed, plus the network's, are trained on: use others to explain
 TRAINING_IMAGES = 1_600
+STORED = Path(__file__).with_name("weights")  # of the first kind, in half precision
+STORED_SEEDS = range(3)
 
 
 def planted_network(kind: str = "plain", seed: int = 0) -> nn.Module:
@@ -37,8 +47,32 @@ def planted_network(kind: str = "plain", seed: int = 0) -> nn.Module:
 
 
 def planted_cnn(seed: int = 0) -> nn.Module:
-    """`planted_network` of the first kind: three convolutions and a linear head."""
-    return planted_network("plain", seed)
+    """The `planted_network` of the first kind that is stored: three convolutions and a linear head, in eval mode.
+
+    Seeds of which none is stored are trained.
+    """
+    if seed not in STORED_SEEDS:
+        return planted_network("plain", seed)
+    model = _initial("plain", seed)
+    model.load_state_dict(load_file(_stored(seed)))
+    machine.start_like_another(model.parameters())
+    return model.eval()
+
+
+def store() -> None:
+    """Trains the networks that are stored, and writes them."""
+    STORED.mkdir(exist_ok=True)
+    for seed in STORED_SEEDS:
+        weights = planted_network("plain", seed).state_dict()
+        save_file({name: _halved(value) for name, value in weights.items()}, _stored(seed))
+
+
+def _stored(seed: int) -> Path:
+    return STORED / f"planted_plain_{seed}.safetensors"
+
+
+def _halved(values: Tensor) -> Tensor:
+    return values.half() if values.is_floating_point() else values
 
 
 def planted_accuracy(model: nn.Module, data: PlantedImages) -> float:
@@ -104,3 +138,7 @@ def _fingerprint() -> str:
     for file in (planted.__file__, training.__file__, __file__):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    store()
