@@ -77,7 +77,9 @@ def fingerprint() -> str:
 
     capability = torch.backends.cpu.get_cpu_capability()
     instructions = os.environ.get("ONEDNN_MAX_CPU_ISA", "")
-    return "-".join(filter(None, (capability.replace(" ", ""), instructions, os.environ.get(VARIABLE)))).lower()
+    return "-".join(
+        filter(None, (capability.replace(" ", ""), instructions, os.environ.get(VARIABLE)))
+    ).lower()
 
 
 # The noise.
