@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import machine
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 # What each command selects, and what it is said to print.
@@ -21,7 +23,7 @@ SHOWN = re.findall(
 @pytest.fixture
 def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     """Runs the example's tests; the networks that it trains are shared, with other xdist workers too."""
-    shared = tmp_path_factory.getbasetemp().parent / "example_networks"
+    shared = tmp_path_factory.getbasetemp().parent / f"example_networks-{machine.fingerprint()}"
     command = [sys.executable, "-m", "pytest", "example_project", "-p", "no:cacheprovider"]
 
     def output(*arguments: str) -> str:
@@ -39,11 +41,23 @@ def test_honest_explainers_pass_and_the_known_failures_are_expected(run: Callabl
     assert re.search(r"=+ \d+ passed, 8 xfailed in .*=+", output), output
 
 
+def test_the_readme_shows_the_failures_as_they_print(run: Callable[..., str]) -> None:
+    """In one run, which trains one model; every command selects one test."""
+    output = run("-k", " or ".join(f"({selected})" for selected, _ in SHOWN), "--runxfail")
+    assert re.search(rf"=+ {len(SHOWN)} failed, \d+ deselected in .*=+", output), output
+    for _, shown in SHOWN:
+        assert_printed(shown, output)
+
+
+@pytest.mark.extended
 @pytest.mark.parametrize("selected, shown", SHOWN, ids=[selected for selected, _ in SHOWN])
-def test_the_readme_shows_the_failures_as_they_print(
-    run: Callable[..., str], selected: str, shown: str
-) -> None:
+def test_each_command_prints_its_failure(run: Callable[..., str], selected: str, shown: str) -> None:
     output = run("-k", selected, "--runxfail")
+    assert re.search(r"=+ 1 failed, \d+ deselected in .*=+", output), output
+    assert_printed(shown, output)
+
+
+def assert_printed(shown: str, output: str) -> None:
     for line in shown.splitlines():
         # Digits differ with the processor's arithmetic, and the width of columns with them; words do not.
         pattern = re.sub(r"(?:\\-)?\d+\\\.\d+", r"-?\\d+\\.\\d+", re.escape(line.rstrip()))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
+
+import pytest
 
 import pytest_saliency_sanity
 from pytest_saliency_sanity import explainers, settings
 from pytest_saliency_sanity.checks.model_sensitivity import ONE_SIDED, SIGNED
+from tests import machine
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -16,7 +20,27 @@ README = (ROOT / "README.md").read_text()
 def test_ci_runs_the_readmes_test_command():
     commands = re.search(r"```console\n(.*?)```", README, re.S).group(1).splitlines()
     assert len(commands) == 2
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith(commands[1])
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[-1] == commands[1]
+    assert lines[1:-1][-4:] == [
+        "set -euo pipefail",
+        'cd "$(dirname "$0")/.."',
+        f"export {machine.VARIABLE}=$(( 10#$(date +%j) % 10 ))",
+        "rm -rf .venv",
+    ]
+
+
+@pytest.mark.parametrize("day, number", [("001", 1), ("008", 8), ("010", 0), ("099", 9), ("366", 6)])
+def test_ci_plays_another_machine_each_day(day, number, tmp_path):
+    """`date` is a script here; numbers that begin with 0 are decimal all the same."""
+    setting = next(
+        line for line in (ROOT / ".ci" / "run").read_text().splitlines() if machine.VARIABLE in line
+    )
+    (tmp_path / "date").write_text(f'#!/bin/sh\n[ "$1" = +%j ] && echo {day}\n')
+    (tmp_path / "date").chmod(0o755)
+    command = f'PATH="{tmp_path}:$PATH"; {setting}; echo "${machine.VARIABLE}"'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{number}\n"
 
 
 def test_contributing_names_the_same_command():

@@ -20,7 +20,8 @@ from pytest_saliency_sanity import (
 )
 from pytest_saliency_sanity.checks import occlusion_sensitivity
 from pytest_saliency_sanity.checks.hiding import Hidden, Sample
-from pytest_saliency_sanity.explainers import CONTROLS, input_x_gradient, occlusion
+from pytest_saliency_sanity.checks.subject import subject
+from pytest_saliency_sanity.explainers import CONTROLS, center_prior, input_x_gradient, occlusion
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
 from tests.checks.explaining import centered
 from tests.planted import planted_cnn
@@ -62,6 +63,11 @@ def moved(model: nn.Module, inputs: Tensor, targets: Tensor, by: int = 16) -> Te
     return explainers.occlusion(model, inputs, targets).roll((by, by), (2, 3))
 
 
+def beside_the_center(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """The pixels of a disc that touches the object: better than random places, worse than the center."""
+    return center_prior(model, inputs, targets).roll(8, 2) * (0.5 + inputs)
+
+
 def test_a_map_moved_to_another_place_fails() -> None:
     assert checked(moved).outcome == "fail"
 
@@ -100,10 +106,10 @@ def test_a_map_that_points_at_nothing_in_most_images() -> None:
     def mostly_zero(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         return occlusion(model, inputs, targets) * (targets == 0).view(-1, 1, 1, 1)
 
-    verdict = checked(mostly_zero)
+    verdict = checked(mostly_zero, planted_images(16, 3))
     assert verdict.reason == "gate.regions"
     assert re.search(
-        r"only 8 of 32 maps have a region that can be judged: in 24 it points at nothing", str(verdict)
+        r"only 4 of 16 maps have a region that can be judged: in 12 it points at nothing", str(verdict)
     )
 
 
@@ -202,8 +208,12 @@ def test_one_class_is_asked_for_by_its_number(classes: Any) -> None:
 def test_who_stops_short_of_all_images_where_only_the_center_convicts() -> None:
     """The first sixteen convict by the center alone, which convicts nobody: the others may by something else."""
     data = planted_images(32, 3, position="center")
-    verdict = checked(partial(moved, by=10), data)
-    assert verdict.stages[0].images > 16
+    first = subject(beside_the_center, planted_cnn(), data.images, None).order[:16]
+    alone = check_occlusion_sensitivity(beside_the_center, planted_cnn(), data.images[first])
+    center = alone.stages[2]
+    assert center.name == "lead over the center" and center.upper < center.fail_below - 0.1
+    assert alone.reason == "gate.rivals" and all(stage.outcome != "fail" for stage in alone.judged)
+    assert checked(beside_the_center, data).stages[0].images == 32
 
 
 def test_the_error_rates_are_shared_over_looks_and_stages() -> None:

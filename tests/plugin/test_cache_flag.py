@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import pytest_saliency_sanity.checks.data_sensitivity  # noqa: F401  before any inner run, which would import it anew
+import pytest_saliency_sanity.explainers  # noqa: F401
+from pytest_saliency_sanity.twins.networks import forget
+
 DIRECTORY = """
     from pathlib import Path
     from pytest_saliency_sanity import settings
@@ -19,7 +23,7 @@ NONE = """
     def test_directory():
         assert settings.current().cache is None
 """
-# Networks that are drawn, not trained: what the cache has to see is the same, in a hundredth of the time.
+# Without torch.optim, whose first step imports half of torch: seconds for each process, and that cannot be done twice.
 PROJECT = """
     from pathlib import Path
 
@@ -44,12 +48,13 @@ PROJECT = """
     def train(model, dataset, seed):
         with open("trained.txt", "a") as log:
             log.write(f"{seed}\\n")
-        optimizer = torch.optim.Adam(model.parameters(), 0.02)
         images, labels = dataset.tensors
+        parameters = list(model.parameters())
         for _ in range(400):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(model(images), labels).backward()
-            optimizer.step()
+            loss = nn.functional.cross_entropy(model(images), labels)
+            with torch.no_grad():
+                for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters)):
+                    parameter -= 0.3 * slope
         return model
 """
 TESTS = """
@@ -63,6 +68,12 @@ TESTS = """
         with pytest.raises(SanityCheckFailed):
             assert_data_sensitive(sobel, train=train)
 """
+
+
+def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """A run that begins without networks in memory, as one in a process of its own does: torch is imported already."""
+    forget()
+    return project.runpytest_inprocess("--saliency-cache=kept", *arguments)
 
 
 def trainings(path: Path) -> int:
@@ -127,33 +138,31 @@ def test_several_workers_train_each_network_once(training: pytest.Pytester) -> N
 
 
 def test_a_damaged_network_is_reported_and_trained_again(training: pytest.Pytester) -> None:
-    training.runpytest_subprocess("--saliency-cache=kept").assert_outcomes(passed=4)
+    run(training).assert_outcomes(passed=4)
     damaged = networks(training.path / "kept")[1]
     damaged.write_bytes(damaged.read_bytes()[:-7])
-    result = training.runpytest_subprocess("--saliency-cache=kept")
+    result = run(training)
     result.assert_outcomes(passed=4, warnings=1)
     result.stdout.fnmatch_lines([f"*TwinCacheWarning: *{damaged.stem}*; the network is trained again*"])
     assert trainings(training.path) == 5
-    training.runpytest_subprocess("--saliency-cache=kept").assert_outcomes(passed=4)
+    run(training).assert_outcomes(passed=4)
     assert trainings(training.path) == 5
 
 
 def test_another_trainer_trains_again(training: pytest.Pytester) -> None:
-    training.runpytest_subprocess("--saliency-cache=kept").assert_outcomes(passed=4)
+    run(training).assert_outcomes(passed=4)
     conftest = training.path / "conftest.py"
     conftest.write_text(conftest.read_text().replace("range(400)", "range(401)"))
-    training.runpytest_subprocess("--saliency-cache=kept").assert_outcomes(passed=4)
+    run(training).assert_outcomes(passed=4)
     assert trainings(training.path) == 8
 
 
 def test_smoke_uses_what_is_there_and_trains_nothing(training: pytest.Pytester) -> None:
-    result = training.runpytest_subprocess("--saliency-cache=kept", "--saliency-profile=smoke", "-rs")
+    result = run(training, "--saliency-profile=smoke", "-rs")
     result.assert_outcomes(skipped=4)
     result.stdout.fnmatch_lines(
         ["SKIPPED*sobel: inconclusive: the profile smoke trains nothing, and not all*"]
     )
-    training.runpytest_subprocess("--saliency-cache=kept").assert_outcomes(passed=4)
-    training.runpytest_subprocess("--saliency-cache=kept", "--saliency-profile=smoke").assert_outcomes(
-        passed=4
-    )
+    run(training).assert_outcomes(passed=4)
+    run(training, "--saliency-profile=smoke").assert_outcomes(passed=4)
     assert trainings(training.path) == 4
