@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+
+from pytest_saliency_sanity.loans import Loan, entered, lent
 
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
 Forward: TypeAlias = Callable[[Any, Any], Tensor]
@@ -19,19 +20,20 @@ FIELDS = ("logits", "out")
 _forward: ContextVar[Forward | None] = ContextVar("saliency_forward", default=None)
 
 
-@contextlib.contextmanager
-def using_forward(forward: Forward | None) -> Iterator[None]:
+def using_forward(forward: Forward | None) -> Loan[None]:
     """Within this context, `forward(model, inputs)` gives the logits wherever `forward=None` is passed.
 
     Contexts nest, the innermost applies; `using_forward(None)` goes back to calling the model itself.
     """
     if forward is not None and not callable(forward):
         raise TypeError(f"forward= must be a function forward(model, inputs) -> logits, got {forward!r}.")
-    token = _forward.set(forward)
-    try:
-        yield
-    finally:
-        _forward.reset(token)
+    before: list[Forward | None] = []
+
+    def take() -> None:
+        before.append(_forward.get())
+        _forward.set(forward)
+
+    return lent(take, lambda: [_forward.set(present) for present in before])
 
 
 def current_forward() -> Forward | None:
@@ -69,7 +71,7 @@ def class_scores(model: Any, inputs: Inputs, targets: Any, forward: Forward | No
 
 def predicted_targets(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor:
     """The class with the largest logit, (N,) int64; 0 for a model with a single logit."""
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         return logits(model, inputs, forward).argmax(1)
 
 

@@ -38,6 +38,7 @@ from pytest_saliency_sanity.checks.survey import (
 )
 from pytest_saliency_sanity.checks.suspicions import Suspect, suspicions
 from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.verdict import Finding, Stage
@@ -368,5 +369,5 @@ def _control_survey(audit: Audit, subject: Subject) -> Survey:
 
 def predicted(subject: Subject, index: Tensor) -> Tensor:
     """(n, K) logits of the images at `index`, of the model as it now stands, on the CPU."""
-    with torch.no_grad(), replayed(subject.seed):
+    with entered(torch.no_grad()), replayed(subject.seed):
         return logits(subject.model, subject.chosen(index), subject.forward).float().cpu()

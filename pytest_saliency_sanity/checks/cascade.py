@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from pytest_saliency_sanity.checks.audit import Audit, predicted, unusable
 from pytest_saliency_sanity.checks.explanation import Breach, OutOfBudget, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 
@@ -34,7 +34,7 @@ class Cascade:
     blocks: tuple[Block, ...]
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    @contextmanager
+    @loan
     def __call__(
         self, subject: Subject, measures: Sequence[Measure], draw: int
     ) -> Iterator[Iterable[tuple[Measure, Tensor | None]]]:

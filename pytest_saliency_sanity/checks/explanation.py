@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import using_forward
 from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.signals import is_interruption
 from pytest_saliency_sanity.verdict import Finding
 
 Maps = tuple[Tensor, ...]  # for each input of the model (n, *S): summed over the channels, with their sign
@@ -118,7 +120,7 @@ def _explained_at_once(
     subject: Subject, meter: Meter, index: Tensor, rows: Tensor, stream: int, watch_inputs: bool
 ) -> Maps:
     images, given = subject.chosen(index), rows.clone()
-    with replayed(stream), torch.enable_grad(), using_forward(subject.forward):
+    with replayed(stream), entered(torch.enable_grad()), using_forward(subject.forward):
         returned = meter.timed(lambda: _called(subject, images, given), len(index))
     forget_gradients(subject.model)
     expected = images if subject.packed else (images,)
@@ -162,6 +164,8 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
     try:
         return subject.explainer(subject.model, images, rows)
     except Exception as error:
+        if is_interruption(error):  # a timeout says nothing of the explainer
+            raise
         text = str(error).strip().splitlines()
         first = f": {text[0]}" if text else ""
         raise Breach(

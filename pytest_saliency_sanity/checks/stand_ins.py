@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
+from pytest_saliency_sanity.signals import is_interruption
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 _SIDES = (224, 28, 32, 64, 96, 48, 128, 160, 192, 227, 240, 256, 288, 299, 300, 320, 331, 384, 448, 512)
@@ -77,12 +79,15 @@ def _of_size(features: int) -> Iterator[tuple[int, ...]]:
 def _takes(model: nn.Module, shape: tuple[int, ...]) -> bool:
     reference = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
     try:
-        with torch.no_grad():
+        with entered(torch.no_grad()):
             scores = logits(model, torch.zeros(2, *shape, device=reference.device, dtype=reference.dtype))
-    except (RuntimeError, ValueError, IndexError, AssertionError):  # vision transformers assert their size
+    except (RuntimeError, ValueError, IndexError, AssertionError) as error:  # transformers assert their size
+        if is_interruption(error):
+            raise
         return False
     except TypeError as error:
-        if "positional argument" in str(error):  # of the model's forward, which takes more than one input
+        # Of the model's forward, which takes more than one input.
+        if "positional argument" in str(error) and not is_interruption(error):
             return False
         raise
     return len(scores) == 2

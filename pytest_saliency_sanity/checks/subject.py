@@ -17,8 +17,10 @@ from torch.nn.parameter import is_lazy
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import stand_ins
 from pytest_saliency_sanity.checks.different_images import Chosen, chosen
+from pytest_saliency_sanity.loans import entered, loan
 from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
-from pytest_saliency_sanity.perturbations import Snapshot, preserved, replayed
+from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
+from pytest_saliency_sanity.signals import is_interruption
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,13 @@ def subject(
     _check_model(model)
     given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
     limit = 2 * given.amounts.images if limit is None else limit
-    with _given_back(model), evaluating(model), using_forward(forward), torch.no_grad(), replayed(given.seed):
+    with (
+        _given_back(model),
+        evaluating(model),
+        using_forward(forward),
+        entered(torch.no_grad()),
+        replayed(given.seed),
+    ):
         packed, parts, notes = _images(model, inputs, input_shape)
         used, everything = chosen(parts, limit, given.seed), len(parts[0])
         order = used.order
@@ -150,12 +158,12 @@ def subject(
 
 def scored(audited: Subject, model: nn.Module) -> Tensor:
     """(N, K) logits of the subject's images by another network, on the CPU."""
-    with preserved(model), evaluating(model), torch.no_grad(), replayed(audited.seed):
+    with preserved(model), evaluating(model), entered(torch.no_grad()), replayed(audited.seed):
         parts = tuple(_like_model(part, model) for part in audited.inputs)
         return _scores(model, parts if audited.packed else parts[0], audited.forward)
 
 
-@contextlib.contextmanager
+@loan
 def held(audited: Subject) -> Iterator[Subject]:
     """Within this context the model is in evaluation mode and every step of a check may change it and the streams.
 
@@ -164,6 +172,7 @@ def held(audited: Subject) -> Iterator[Subject]:
     with (
         evaluating(audited.model),
         using_forward(audited.forward),
+        entered(torch.set_grad_enabled(torch.is_grad_enabled())),
         replayed(audited.seed),
         preserved(audited.model) as snapshot,
     ):
@@ -176,21 +185,6 @@ def name_of(explainer: Any) -> str:
         options = ", ".join(f"{key}={value!r}" for key, value in explainer.keywords.items())
         return f"{name_of(explainer.func)}({options})"
     return getattr(explainer, "__name__", None) or type(explainer).__name__
-
-
-class evaluating:
-    """Evaluation mode inside the block; every module's own mode afterwards."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._modes = [(module, module.training) for module in model.modules()]
-
-    def __enter__(self) -> None:
-        for module, _ in self._modes:
-            module.training = False
-
-    def __exit__(self, *exception: object) -> None:
-        for module, training in self._modes:
-            module.training = training
 
 
 def _given_back(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
@@ -312,6 +306,8 @@ def _returned(model: nn.Module, batch: Any, forward: Forward | None) -> Any:
             return forward(model, batch)
         return model(*batch) if isinstance(batch, tuple) else model(batch)
     except Exception as error:
+        if is_interruption(error):  # a timeout says nothing of the model
+            raise
         shapes = ", ".join(
             str(tuple(part.shape)) for part in (batch if isinstance(batch, tuple) else (batch,))
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from pytest_saliency_sanity.checks.reporting import verdict_of
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.checks.survey import Sample
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
@@ -50,7 +50,7 @@ class OtherTargets:
 
     rows: tuple[Tensor, ...]
 
-    @contextmanager
+    @loan
     def __call__(
         self, subject: Subject, measures: Sequence[Measure], draw: int
     ) -> Iterator[Iterable[tuple[Measure, Tensor | None]]]:

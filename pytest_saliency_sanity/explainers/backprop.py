@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..loans import entered
 from ..outputs import Inputs
 from .gradients import input_gradients
 from .inputs import as_given
@@ -48,7 +49,7 @@ def _with_relu_rule(
     model = model.module if isinstance(model, torch.nn.DataParallel) else model
     refuse_opaque(explainer, model)
     mode = _ReLURule(rule)
-    with mode:
+    with entered(mode):
         maps = input_gradients(model, inputs, targets)
     if not mode.reached:
         raise ValueError(_no_relu(explainer, model, mode.others))

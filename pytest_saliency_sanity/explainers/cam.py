@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
+from ..loans import Loan, entered, lent
 from ..outputs import Inputs
 from .backprop import guided_backprop
 from .features import FeatureMap, FeatureMaps, depends_on
@@ -38,10 +38,10 @@ def gradcam(
     leaf_shape = _one_tensor(inputs).shape
     model = model.module if isinstance(model, nn.DataParallel) else model
     refuse_opaque("gradcam", model)
-    with torch.inference_mode(False), torch.enable_grad():
+    with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         leaves = gradient_leaves(inputs)
         maps = FeatureMaps(leaf_shape[0], tuple(leaf_shape[2:]))
-        with _watching(model, layer) as outputs, maps:
+        with _watching(model, layer) as outputs, entered(maps):
             scores = scores_of(model, inputs, leaves, targets)
         if layer is None:
             features, gradients = _last_map(model, maps.found, scores, leaves[0])
@@ -78,24 +78,23 @@ def _one_tensor(inputs: Inputs) -> Tensor:
     return parts[0]
 
 
-@contextlib.contextmanager
-def _watching(model: Any, layer: str | nn.Module | None) -> Iterator[list[Any]]:
+def _watching(model: Any, layer: str | nn.Module | None) -> Loan[list[Any]]:
     """The outputs of `layer`, run after run, as long as the context is open."""
     outputs: list[Any] = []
-    if layer is None:
-        yield outputs
-        return
+    handles: list[RemovableHandle] = []
+    found = None if layer is None else _module(model, layer)
 
     def keep(module: nn.Module, args: Any, output: Any) -> Any:
         outputs.append(output)
         # What follows gets a copy: an in-place ReLU behind the layer shall not change what the layer gave.
         return output.clone() if isinstance(output, Tensor) else output
 
-    handle = _module(model, layer).register_forward_hook(keep)
-    try:
-        yield outputs
-    finally:
-        handle.remove()
+    def watch() -> list[Any]:
+        if found is not None:
+            handles.append(found.register_forward_hook(keep))
+        return outputs
+
+    return lent(watch, lambda: [handle.remove() for handle in handles])
 
 
 def _module(model: Any, layer: str | nn.Module) -> nn.Module:

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..outputs import Inputs, as_targets
 from .gradients import gradient
 from .inputs import Parts, as_given, tensors
@@ -97,7 +98,7 @@ def stale_model(base: Explainer = gradient) -> Explainer:
 
     def explain(model: Any, inputs: Inputs, targets: Any) -> Any:
         if not first:
-            with torch.inference_mode(False):
+            with entered(torch.inference_mode(False)):
                 first.append(copy.deepcopy(model))
         return base(first[0], inputs, targets)
 
@@ -150,7 +151,7 @@ CONTROLS: Mapping[str, Callable[[], Explainer]] = MappingProxyType(
 
 
 def _each(one: Callable[[Tensor], Tensor], inputs: Inputs) -> Inputs:
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         return as_given(inputs, [one(part.detach()) for part in tensors(inputs)])
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..outputs import Inputs, as_targets, batch_size, class_scores
 from .inputs import (
     Parts,
@@ -135,7 +136,7 @@ def vargrad(
 
 def input_gradients(model: Any, inputs: Inputs, targets: Any) -> Parts:
     """d score_i / d x_i for every tensor of `inputs`, whatever gradient mode the caller is in."""
-    with torch.inference_mode(False), torch.enable_grad():
+    with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         leaves = gradient_leaves(inputs)
         scores = scores_of(model, inputs, leaves, targets)
         gradients = torch.autograd.grad(scores, leaves, torch.ones_like(scores), allow_unused=True)

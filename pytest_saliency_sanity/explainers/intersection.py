@@ -40,21 +40,18 @@ def intersection(
             the network is.
     """
     from pytest_saliency_sanity.perturbations import preserved
-    from pytest_saliency_sanity.perturbations.streams import random_state
+    from pytest_saliency_sanity.perturbations.streams import random_state, restoring
 
     before, images = random_state(), inputs.detach().clone()
     original = _map(base(model, inputs, targets.clone()), inputs)
-    after = random_state()
     kept = _important(original, threshold)
-    try:
+    with restoring(random_state()):
         for network in networks:
             before.restore()
             with preserved(network.model):
                 found = _map(base(network.model, images.clone(), targets.clone()), inputs)
             _check_finite(found, original, network.alpha)
             kept &= _important(found, threshold)
-    finally:
-        after.restore()
     keep = kept if original.dim() == 3 else kept.unsqueeze(1)
     return torch.where(keep | ~original.isfinite(), original, torch.zeros_like(original))
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..outputs import Inputs, as_targets, class_scores, logits
 from .inputs import (
     Parts,
@@ -52,7 +53,7 @@ def occlusion(
     """
     parts = tuple(part.detach() for part in tensors(inputs))
     per_call = points_per_call(inputs, batch_size)
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         score = scorer(model, inputs, targets)
         clean = score([parts])
         maps = []

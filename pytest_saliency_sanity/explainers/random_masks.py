@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..outputs import Inputs
 from .grids import (
     cells_of,
@@ -70,7 +71,7 @@ def rise(
     per_call = points_per_call(inputs, batch_size)
     generator = generator_of(seed, parts[0].device)
     draw = partial(_rise_masks, samples=samples, grid=grid, probability=probability, generator=generator)
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         maps = []
         for index, part in enumerate(parts):
             total = torch.zeros_like(wide(part[:, 0]))
@@ -155,7 +156,7 @@ def mask_estimation(
     generator = generator_of(seed, parts[0].device)
     walk = _Walk(steps, chains, grid, probability, eta, total_variation, generator)
     maps, tracks = [], []
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         for index, part in enumerate(parts):
             seen = partial(scores_through, score, parts, index, baseline=baseline, per_call=per_call)
             total, course = _followed(_sums(part, seen, walk), seen, TRACK_POINTS if track else 0, steps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .blocks import Block, find_blocks
-from .preservation import Snapshot, changes, preserved
+from .preservation import Snapshot, changes, evaluating, preserved
 from .randomization import (
     Coverage,
     Step,
@@ -25,6 +25,7 @@ __all__ = [
     "cascading",
     "changes",
     "coverage",
+    "evaluating",
     "find_blocks",
     "independent",
     "negated_head",

@@ -13,10 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
+from ..loans import Loan, entered, lent, loan
 from ..outputs import Forward, Inputs, logits
 from .addresses import holders, submodule
-from .streams import random_state
+from .preservation import keeping_modes
+from .streams import random_state, restoring
 
 IMAGES = 2  # enough to run: a model in evaluation mode does the same for every image
 
@@ -42,8 +45,8 @@ def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None)
     nearest executed ancestor. Lazy modules are initialized by this run, for good.
     """
     execution, inputs = Execution(), _few(inputs)
-    with _evaluating(network), torch.no_grad(), _eager():
-        with _watched_modules(execution) as clock, _Uses(execution, clock):
+    with _evaluating(network), entered(torch.no_grad()), _eager():
+        with _watched_modules(execution) as clock, entered(_Uses(execution, clock)):
             logits(network, inputs, forward)
         _place_unseen(execution, network, inputs, forward)
     return execution
@@ -75,7 +78,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         yield from _tensors(list(value.values()))
 
 
-@contextlib.contextmanager
+@loan
 def _watched_modules(execution: Execution) -> Iterator[Iterator[int]]:
     clock, running = itertools.count(), []
 
@@ -89,32 +92,40 @@ def _watched_modules(execution: Execution) -> Iterator[Iterator[int]]:
         execution.intervals.setdefault(id(module), []).append((start, next(clock)))
 
     # Compiled modules warn of hooks for all modules; they are no trouble here, where nothing is compiled.
-    handles = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
-            yield clock
-    finally:
-        for handle in handles:
-            handle.remove()
+    with entered(warnings.catch_warnings()), _hooked(enter, leave):
+        warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
+        yield clock
 
 
-@contextlib.contextmanager
+def _hooked(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[None]:
+    handles: list[RemovableHandle] = []
+
+    def register() -> None:
+        handles.append(register_module_forward_pre_hook(enter))
+        handles.append(register_module_forward_hook(leave))
+
+    return lent(register, lambda: [handle.remove() for handle in handles])
+
+
+@loan
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    modes, before = [(module, module.training) for module in network.modules()], random_state()
-    try:
+    with keeping_modes(network), restoring(random_state()):
         network.eval()
         yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        before.restore()
 
 
 def _eager() -> contextlib.AbstractContextManager[Any]:
     # Compiled code is not watched. Before torch 2.6 nothing can suspend a compiled submodule from outside.
     stance = getattr(torch.compiler, "set_stance", None)
-    return stance("force_eager") if stance else contextlib.nullcontext()
+    return _stanced(stance) if stance else contextlib.nullcontext()
+
+
+def _stanced(stance: Callable[[str], Any]) -> Loan[None]:
+    set_already: list[Any] = []  # by making it
+    return lent(
+        lambda: set_already.append(stance("force_eager")),
+        lambda: [made.__exit__(None, None, None) for made in set_already],
+    )
 
 
 def _few(inputs: Inputs) -> Inputs:
@@ -140,7 +151,7 @@ def _influential(
     candidates = [p for p in candidates if p.is_floating_point() or p.is_complex()]
     if not candidates:
         return set()
-    with _only_these_require_grad(network.parameters(), candidates), torch.enable_grad():
+    with _only_these_require_grad(network.parameters(), candidates), entered(torch.enable_grad()):
         scores = logits(network, inputs, forward)
         if not scores.requires_grad:
             return set()
@@ -148,16 +159,16 @@ def _influential(
     return {id(p) for p, gradient in zip(candidates, gradients, strict=True) if gradient is not None}
 
 
-@contextlib.contextmanager
-def _only_these_require_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Iterator[None]:
+def _only_these_require_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Loan[None]:
     before, wanted = [(p, p.requires_grad) for p in parameters], set(map(id, these))
-    try:
-        for p, _ in before:
-            p.requires_grad_(id(p) in wanted)
-        yield
-    finally:
-        for p, required in before:
-            p.requires_grad_(required)
+    return lent(
+        lambda: _require_grad([(p, id(p) in wanted) for p, _ in before]), lambda: _require_grad(before)
+    )
+
+
+def _require_grad(parameters: list[tuple[Tensor, bool]]) -> None:
+    for parameter, required in parameters:
+        parameter.requires_grad_(required)
 
 
 def _end_of_nearest_executed(execution: Execution, network: nn.Module, name: str) -> int:

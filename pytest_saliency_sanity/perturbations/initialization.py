@@ -36,6 +36,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
+from ..loans import entered
 from .addresses import submodule
 from .streams import stream
 
@@ -178,8 +179,12 @@ def _old_spectral_norms(layer: nn.Module) -> list[SpectralNorm]:
     return [hook for hook in hooks if isinstance(hook, SpectralNorm)]
 
 
-@torch.no_grad()
 def _power_iteration(matrix: Tensor, u: Tensor, v: Tensor, path: str) -> None:
+    with entered(torch.no_grad()):
+        _iterate(matrix, u, v, path)
+
+
+def _iterate(matrix: Tensor, u: Tensor, v: Tensor, path: str) -> None:
     matrix = matrix.float()
     # A start of its own: from the trained vectors a rank-deficient weight could stay at zero.
     left = torch.randn(len(matrix), generator=stream("spectral_norm", path)).to(matrix.device)

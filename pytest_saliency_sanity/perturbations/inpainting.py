@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from ..loans import entered
+from ..signals import is_interruption
 from .noise import wide
 
 Generator: TypeAlias = Callable[[Tensor], Tensor]
@@ -78,7 +80,7 @@ def inpainted(images: Tensor, ring: Tensor, starts: Tensor, descent: Descent) ->
             numbers.
     """
     count, n = starts.shape[:2]
-    with torch.inference_mode(False), torch.enable_grad():
+    with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         images, ring = images.detach().clone(), ring.detach().clone()
         jobs = torch.arange(count * n, device=images.device).split(descent.per_call)
         flat = starts.detach().clone().flatten(0, 1)
@@ -166,6 +168,8 @@ def named_failures(name: str, part: Any, what: str, given: Tensor) -> Iterator[N
     except torch.cuda.OutOfMemoryError:
         raise
     except (RuntimeError, IndexError) as error:
+        if is_interruption(error):
+            raise
         raise ValueError(_failure(name, part, what, given, error)) from error
 
 
@@ -204,7 +208,7 @@ def _descended(start: Tensor, images: Tensor, ring: Tensor, descent: Descent) ->
         (latents.grad,) = torch.autograd.grad(_total(contextual, realism, descent), [latents])
         optimizer.step()
     latents = latents.detach()
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         made, contextual, realism = _losses(latents, images, ring, descent, descent.steps)
     return made.to(images.dtype), latents, contextual, realism
 

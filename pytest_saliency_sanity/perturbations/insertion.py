@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..outputs import Forward, as_targets, check_targets, logits
 from .curves import Curves, area_between, auc, normalized
 from .imputation import linearly_imputed
@@ -121,7 +122,7 @@ def perturbation_curves(
     rankings, images = as_rankings(maps, inputs, seed), inputs.detach()
     study = Study(images, rankings, fillings(images, chosen_infills(infill, chosen), seed))
     readout = _Readout(model, as_targets(targets, len(inputs)).to(inputs.device), score, forward)
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         calls = plan(study, counts).split(per_call)
         scores = torch.cat([_read(readout, study, jobs, before_call) for jobs in calls])
     return Curves(assembled(study, scores, len(counts)), _fractions(counts, scores))

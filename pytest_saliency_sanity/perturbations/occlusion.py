@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, logits
 
 from .infills import Infill, as_infill, broadcast, named
@@ -57,7 +58,7 @@ def occluded_logits(
         before: called before each batch; what it raises ends the work.
     """
     found = []
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         for which, hidden in zip(owners.split(batch_size), masks.split(batch_size), strict=True):
             before()
             which, hidden = which.to(images.device), hidden.to(images.device)

@@ -6,13 +6,13 @@ sees the randomized weights; and everything happens within `preservation.preserv
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 
 from torch import Tensor, nn
 
+from ..loans import lent, loan
 from ..outputs import Forward, Inputs
 from .addresses import owner, tensor_at, unwrapped
 from .blocks import Block, find_blocks
@@ -60,7 +60,7 @@ class Coverage:
     dead: float
 
 
-@contextlib.contextmanager
+@loan
 def cascading(
     model: nn.Module,
     blocks: Sequence[Block] | Inputs,
@@ -90,7 +90,7 @@ def cascading(
         yield steps
 
 
-@contextlib.contextmanager
+@loan
 def bottom_up(
     model: nn.Module,
     blocks: Sequence[Block] | Inputs,
@@ -106,7 +106,7 @@ def bottom_up(
         yield steps
 
 
-@contextlib.contextmanager
+@loan
 def independent(
     model: nn.Module,
     blocks: Sequence[Block] | Inputs,
@@ -122,7 +122,7 @@ def independent(
         yield steps
 
 
-@contextlib.contextmanager
+@loan
 def randomized(
     model: nn.Module,
     blocks: Sequence[Block] | Inputs,
@@ -137,7 +137,7 @@ def randomized(
         yield next(steps)
 
 
-@contextlib.contextmanager
+@loan
 def negated_head(
     model: nn.Module, blocks: Sequence[Block], *, snapshot: Snapshot | None = None
 ) -> Iterator[tuple[str, ...]]:
@@ -185,7 +185,7 @@ def _blocks(model: nn.Module, given: Sequence[Block] | Inputs, forward: Forward 
     return find_blocks(model, given, forward=forward)
 
 
-@contextlib.contextmanager
+@loan
 def _stepping(
     model: nn.Module,
     blocks: tuple[Block, ...],
@@ -202,10 +202,9 @@ def _stepping(
     with preserved(model, snapshot) as trained:
         walk = _cumulative if cumulative else _one_at_a_time
         steps = walk(Step(0, len(order), (), (), unwrapped(model), blocks, trained), order, stops, seed, draw)
-        try:
+        # Advanced later, it would change the model with nobody to give it back.
+        with lent(lambda: steps, steps.close):
             yield steps
-        finally:
-            steps.close()  # advanced later, it would change the model with nobody to give it back
 
 
 def _stops(depths: Sequence[int] | None, total: int) -> list[int]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from pytest_saliency_sanity.loans import Loan, lent
 
 
 @dataclass(frozen=True)
@@ -37,20 +38,30 @@ def random_state() -> RandomState:
     return RandomState(torch.get_rng_state(), cuda, np.random.get_state(legacy=False), random.getstate())
 
 
-@contextlib.contextmanager
-def replayed(seed: int) -> Iterator[None]:
+def replayed(seed: int) -> Loan[None]:
     """Within this context all global generators run from `seed`; on leaving they stand where they stood.
 
     Two calls of a stochastic explainer, each within `replayed(seed)` of the same seed, draw the same noise:
     what differs between their maps is then due to the model. Generators that an explainer owns itself
     (`torch.Generator`, `numpy.random.default_rng`) are out of reach.
     """
-    before = random_state()
-    try:
-        _seed_everything(int(seed))
-        yield
-    finally:
-        before.restore()
+    before: list[RandomState] = []
+    return lent(partial(_replay, int(seed), before), partial(_restore, before))
+
+
+def restoring(state: RandomState) -> Loan[None]:
+    """A context after which all global generators stand where `state` says."""
+    return lent(lambda: None, state.restore)
+
+
+def _replay(seed: int, before: list[RandomState]) -> None:
+    before.append(random_state())
+    _seed_everything(seed)
+
+
+def _restore(before: list[RandomState]) -> None:
+    for state in before:
+        state.restore()
 
 
 def _seed_everything(seed: int) -> None:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
+from pytest_saliency_sanity.signals import is_interruption
+
 from .fingerprints import combined, tensor_fingerprint
 
 _READ_TWICE = 3  # items that are read twice, to see whether they are drawn anew at each reading
@@ -144,6 +146,8 @@ def _item(given: Any, index: int) -> tuple[tuple[Tensor, ...], Any]:
     try:
         item = given[index]
     except (IndexError, KeyError, TypeError) as error:
+        if is_interruption(error):
+            raise
         raise TypeError(
             f"the training set {type(given).__name__} cannot be indexed by {index}: {error!r}"
         ) from error

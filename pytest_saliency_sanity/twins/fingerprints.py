@@ -33,6 +33,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from pytest_saliency_sanity.signals import is_interruption
+
 _PLAIN = (type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range)
 _TORCH_VALUES = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 
@@ -400,7 +402,11 @@ def _import(name: str, names: Any, level: int, scope: dict[str, Any]) -> Iterato
         return
     try:
         yield builtins.__import__(name, scope, None, names or (), level)
-    except Exception:  # whatever a module of the user's raises: the call that needs it will raise it, too
+    except (
+        Exception
+    ) as error:  # whatever a module of the user's raises: the call that needs it will raise it, too
+        if is_interruption(error):
+            raise
         return
 
 

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, logits
 from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.perturbations.preservation import keeping_modes
+from pytest_saliency_sanity.signals import is_interruption
 
 from . import descent, training
 from .datasets import TrainingSet
@@ -210,7 +213,7 @@ def _by_the_user(train: Train, model: nn.Module, data: TrainingSet, seed: int) -
 def _check_outputs(recipe: Recipe, data: TrainingSet, model: nn.Module, seed: int) -> None:
     """One forward pass: the model takes the inputs, and has a logit for every label."""
     few = tuple(part[:2] for part in data.inputs)
-    with torch.no_grad(), replayed(seed):
+    with entered(torch.no_grad()), replayed(seed):
         classes = _logits(recipe, data, model, few).shape[1]
     most = max(classes, 2)
     if data.classes > most:
@@ -221,19 +224,18 @@ def _check_outputs(recipe: Recipe, data: TrainingSet, model: nn.Module, seed: in
 
 
 def _logits(recipe: Recipe, data: TrainingSet, model: nn.Module, parts: tuple[Tensor, ...]) -> Tensor:
-    modes = [(module, module.training) for module in model.modules()]
+    parts = tuple(_like(model, part) for part in parts)
     try:
-        parts = tuple(_like(model, part) for part in parts)
-        return logits(model.eval(), parts if data.packed else parts[0], recipe.forward)
+        with keeping_modes(model):
+            return logits(model.eval(), parts if data.packed else parts[0], recipe.forward)
     except RuntimeError as error:
+        if is_interruption(error):
+            raise
         shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         line = str(error).strip().splitlines()[0]
         raise ValueError(
             f"the network of make_model() does not take training inputs of shape {shapes}: {line}"
         ) from error
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _like(model: nn.Module, part: Tensor) -> Tensor:

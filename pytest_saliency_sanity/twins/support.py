@@ -20,8 +20,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pytest_saliency_sanity import outputs
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
+from pytest_saliency_sanity.signals import is_interruption
 
 from . import descent, pairs
 from .fingerprints import code_fingerprint, combined, model_fingerprint, versions
@@ -207,9 +209,11 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
 
 def _copied(original: nn.Module) -> nn.Module:
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
             return copy.deepcopy(original).eval()
     except Exception as error:
+        if is_interruption(error):
+            raise
         name, line = type(original).__name__, str(error).strip().partition("\n")[0]
         raise ValueError(
             f"{name} cannot be copied, which its support networks start from: {line or repr(error)}"
@@ -230,8 +234,8 @@ def _trained(
     with (
         turn(_device(model), clock.deadline),
         replayed(seed),
-        torch.inference_mode(False),
-        torch.enable_grad(),
+        entered(torch.inference_mode(False)),
+        entered(torch.enable_grad()),
     ):
         before = _first_logits(model, images.inputs, clock)
         task = _Task(model, images.inputs, shifted(before, images, alpha))
@@ -283,6 +287,8 @@ def _first_logits(model: nn.Module, inputs: Tensor, clock: _Clock) -> Tensor:
     except torch.cuda.OutOfMemoryError:
         raise
     except (RuntimeError, IndexError) as error:
+        if is_interruption(error):
+            raise
         raise ValueError(
             f"{type(model).__name__} does not take images of the shape {tuple(inputs.shape[1:])}, which those of the "
             f"data have; support networks are trained on images like those that it classifies"
@@ -291,7 +297,7 @@ def _first_logits(model: nn.Module, inputs: Tensor, clock: _Clock) -> Tensor:
 
 def _all_logits(model: nn.Module, inputs: Tensor, clock: _Clock, progress: str) -> Tensor:
     found = []
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         for batch in inputs.split(_EVALUATED):
             clock.check(progress)
             found.append(_logits(model, batch))

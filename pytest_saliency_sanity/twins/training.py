@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 
+from pytest_saliency_sanity.loans import Loan, entered, lent, loan
 from pytest_saliency_sanity.outputs import Forward, logits
+from pytest_saliency_sanity.perturbations.preservation import keeping_modes
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
 
 from .descent import Descent, descent, step
@@ -241,14 +242,10 @@ def _steps(task: _Task, options: Options) -> int:
 # Scores.
 
 
-@torch.no_grad()
 def _accuracy(task: _Task) -> float:
-    before = _modes(task.model)
-    try:
+    with keeping_modes(task.model), entered(torch.no_grad()):
         task.model.eval()
         hits = sum(_hits(task, batch) for batch in torch.arange(len(task.labels)).split(_EVALUATED))
-    finally:
-        _set_modes(before)
     return hits / len(task.labels)
 
 
@@ -287,21 +284,26 @@ def _entropy(labels: Tensor) -> float:
 # The model, given back.
 
 
-@contextlib.contextmanager
+@loan
 def _memorizing(model: nn.Module) -> Iterator[None]:
     """Gradients on; dropout between recurrent layers off; modes, dropout and gradients as they should be after."""
-    modes = _modes(model)
-    recurrent = [(module, module.dropout) for module in model.modules() if isinstance(module, nn.RNNBase)]
-    try:
-        for module, _ in recurrent:
-            module.dropout = 0.0
-        with torch.enable_grad():
-            yield
-    finally:
-        _set_modes(modes)
-        for module, dropout in recurrent:
-            module.dropout = dropout
-        model.zero_grad(set_to_none=True)
+    with (
+        lent(lambda: None, lambda: model.zero_grad(set_to_none=True)),
+        keeping_modes(model),
+        _without_dropout(model),
+        entered(torch.enable_grad()),
+    ):
+        yield
+
+
+def _without_dropout(model: nn.Module) -> Loan[None]:
+    before = [(module, module.dropout) for module in model.modules() if isinstance(module, nn.RNNBase)]
+    return lent(lambda: _set_dropout([(module, 0.0) for module, _ in before]), lambda: _set_dropout(before))
+
+
+def _set_dropout(rates: list[tuple[nn.RNNBase, float]]) -> None:
+    for module, rate in rates:
+        module.dropout = rate
 
 
 def _train_what_needs_it(model: nn.Module) -> None:
@@ -314,15 +316,6 @@ def _train_what_needs_it(model: nn.Module) -> None:
 def _needs_training_mode(module: nn.Module) -> bool:
     # cuDNN cannot differentiate a recurrent network in evaluation mode.
     return isinstance(getattr(module, "running_mean", None), Tensor) or isinstance(module, nn.RNNBase)
-
-
-def _modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:
-    return [(module, module.training) for module in model.modules()]
-
-
-def _set_modes(modes: list[tuple[nn.Module, bool]]) -> None:
-    for module, training in modes:
-        module.training = training
 
 
 def _trainable(model: nn.Module) -> list[Tensor]:

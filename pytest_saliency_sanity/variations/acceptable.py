@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import settings
+from ..loans import loan
 from ..outputs import Forward, current_forward
 from ..perturbations.inpainting import (
     BOX,
@@ -135,15 +135,22 @@ def acceptable_variations(
     )  # fmt: skip
 
 
-@contextlib.contextmanager
+@loan
 def _as_they_were(*parts: Any) -> Iterator[None]:
     """Within this context the modules among or behind `parts` are in evaluation mode; afterwards as before."""
     modules = {id(module): module for module in map(module_of, parts) if module is not None}
-    with contextlib.ExitStack() as stack:
-        for module in modules.values():
-            stack.enter_context(preserved(module))
+    with _all_preserved(list(modules.values())):
         for module in modules.values():
             module.eval()
+        yield
+
+
+@loan
+def _all_preserved(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+    if not modules:
+        yield
+        return
+    with preserved(modules[0]), _all_preserved(modules[1:]):
         yield
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..outputs import Forward, as_targets, check_targets, logits
 from ..perturbations.inpainting import named_failures
 
@@ -17,7 +18,7 @@ def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -
     Raises what `logits` raises, ValueError for a model that cannot read the images, and for logits that are not finite.
     """
     flat = images.flatten(0, -4)
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         found = torch.cat([_read(model, some, forward) for some in flat.split(per_call)]).to(images.device)
     found = found.to(torch.promote_types(found.dtype, torch.float32)).unflatten(0, images.shape[:-3])
     _check_finite(found)

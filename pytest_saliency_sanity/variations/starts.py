@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..loans import entered
 from ..perturbations.inpainting import Descent, Generator, generated_images, named_failures
 from ..perturbations.streams import stream
 
@@ -30,7 +31,7 @@ def starting_latents(starts: Any, latent: Any, inputs: Tensor, seed: int) -> Ten
         return _for_every_image(_checked(starts, "(S, *latent)", 2), inputs)
     if not callable(starts):
         raise TypeError(f"starts must be how many, a tensor (S, *latent) or a function, got {starts!r}.")
-    with torch.no_grad(), named_failures("starts", starts, "images", inputs):
+    with entered(torch.no_grad()), named_failures("starts", starts, "images", inputs):
         found = _checked(starts(inputs), "(S, N, *latent)", 3)
     if found.shape[1] != len(inputs):
         raise ValueError(f"starts must return (S, {len(inputs)}, *latent), got {tuple(found.shape)}.")
@@ -91,7 +92,7 @@ def check_generated(
 
 def _generated_range(descent: Descent, starts: Tensor, inputs: Tensor) -> tuple[float, float]:
     ranges = []
-    with torch.no_grad():
+    with entered(torch.no_grad()):
         for job in torch.arange(starts.shape[:2].numel(), device=inputs.device).split(descent.per_call):
             latents = starts.flatten(0, 1)[job]
             ranges.append(_finite_range(descent.generator, latents, inputs[job % len(inputs)]))
