@@ -68,7 +68,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether an exception comes from outside the code that it passes: out of a signal's handler, or a giving back.
+    """Whether an exception comes from outside the code that it passes: a signal's handler, a trace, a giving back.
 
     A timeout's alarm may ring inside a model. Its TimeoutError says nothing of the model, and has to go on.
     """
@@ -82,6 +82,7 @@ def interrupting(function: Callable[..., T]) -> Callable[..., T]:
     return function
 
 
+_EVENTS = {"call", "line", "return", "exception", "opcode"}
 _interrupting: set[CodeType] = set()
 
 
@@ -123,19 +124,23 @@ def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:
 
 
 def _is_handling(frame: FrameType) -> bool:
-    """Whether a frame was called as handlers are, with the signal's number and the frame that was interrupted.
+    """Whether Python called a frame on its own, and not the code in which it appears.
 
-    Its handler may be another one by now, as where it is meant for one signal only.
+    As handlers are, with the signal's number and the frame that was interrupted: by now the signal may have another
+    handler, as where one is meant for a single alarm. Or as the functions of `sys.settrace` and `sys.monitoring`.
     """
-    if frame.f_back is None:
+    back = frame.f_back
+    if back is None:
         return False
     values = list(frame.f_locals.values())
-    values += [
-        part for value in values if type(value) is tuple for part in value
-    ]  # *arguments of a decorator
-    return any(value is frame.f_back for value in values) and any(
-        isinstance(value, int) and value in DEFERRED for value in values
-    )
+    values += [part for value in values if type(value) is tuple for part in value]  # *arguments of a decorator
+    if any(value is back for value in values):
+        return any(_is_number(value) or (isinstance(value, str) and value in _EVENTS) for value in values)
+    return frame.f_code.co_argcount == 2 and any(value is back.f_code for value in values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in DEFERRED
 
 
 def _codes(handler: Any) -> Iterator[CodeType]:
