@@ -133,7 +133,9 @@ def _is_handling(frame: FrameType) -> bool:
     if back is None:
         return False
     values = list(frame.f_locals.values())
-    values += [part for value in values if type(value) is tuple for part in value]  # *arguments of a decorator
+    values += [
+        part for value in values if type(value) is tuple for part in value
+    ]  # *arguments of a decorator
     if any(value is back for value in values):
         return any(_is_number(value) or (isinstance(value, str) and value in _EVENTS) for value in values)
     return frame.f_code.co_argcount == 2 and any(value is back.f_code for value in values)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pytest_saliency_sanity import rendering
+from pytest_saliency_sanity.frameless import without_frames
 
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
 
@@ -153,7 +154,8 @@ class Verdict:
         caveats: the same in a word or two, for the end of the summary ("accuracy not checked", ...).
         replay: the command that repeats exactly this check, or "".
         evidence: all other numbers, builtin types only.
-        exception: the exception that the explainer raised, in this process; it is not pickled.
+        exception: the exception that the explainer raised, in this process, without its frames (a note says where it
+            was raised); it is not pickled.
     """
 
     check: str
@@ -172,6 +174,8 @@ class Verdict:
 
     def __post_init__(self) -> None:
         _cast_fields(self)
+        if self.exception is not None:  # its frames would keep the model alive for as long as the verdict is
+            object.__setattr__(self, "exception", without_frames(self.exception))
 
     @property
     def judged(self) -> tuple[Stage, ...]:

@@ -16,7 +16,7 @@ NAME = PACKAGE.name
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A part may import lower tiers and itself; parts of one tier do not see each other, but for the lowest.
 TIERS = (
-    ("verdict", "rendering", "errors", "settings", "outputs", "case", "loans", "signals"),
+    ("verdict", "rendering", "errors", "settings", "outputs", "case", "frameless", "loans", "signals"),
     ("perturbations", "planted", "statistics"),
     ("twins", "variations"),
     ("explainers",),
@@ -25,7 +25,18 @@ TIERS = (
     ("plugin",),
 )
 EXCEPTIONS = {"report": {"verdict"}}  # sees only this
-NO_TORCH = ("__init__", "case", "errors", "loans", "plugin", "rendering", "settings", "signals", "verdict")
+NO_TORCH = (
+    "__init__",
+    "case",
+    "errors",
+    "frameless",
+    "loans",
+    "plugin",
+    "rendering",
+    "settings",
+    "signals",
+    "verdict",
+)
 HEAVY = {"captum", "numpy", "scipy", "skimage", "torch", "torchvision"}
 WITH_PYTEST = ("plugin", "suite")
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 import zlib
 from collections import OrderedDict
+from types import MethodType
+from typing import Any
 
 import torch
 from scipy.stats import binomtest
@@ -172,7 +175,20 @@ def fingerprint(subject: Subject) -> tuple:
     state = (*subject.model.parameters(), *subject.model.buffers())
     weights = tuple(_digest(tensor) for tensor in state)
     images = tuple(_digest(part) for part in (*subject.inputs, subject.targets))
-    return repr(subject.model), weights, images, tuple(subject.inputs[0].shape), subject.forward, subject.seed
+    shape = tuple(subject.inputs[0].shape)
+    return repr(subject.model), weights, images, shape, _weakly(subject.forward), subject.seed
+
+
+def _weakly(function: Any) -> Any:
+    """A key that is equal for the same function, and does not keep it (and the model that it may hold) alive."""
+    if function is None:
+        return None
+    try:
+        found = (weakref.WeakMethod if isinstance(function, MethodType) else weakref.ref)(function)
+        hash(found)  # as long as it lives; a key that is dead is equal to itself alone
+    except TypeError:  # of a class with slots, or one that cannot be hashed
+        return function
+    return found
 
 
 def _digest(tensor: Tensor) -> int:

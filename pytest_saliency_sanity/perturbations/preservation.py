@@ -13,7 +13,7 @@ from .changes import changes
 from .refusals import check_preservable
 from .snapshots import ModuleState, Snapshot, TensorState, snapshot_of
 
-__all__ = ["Snapshot", "changes", "evaluating", "preserved"]
+__all__ = ["Snapshot", "changes", "evaluating", "preserved", "undone_unless"]
 
 
 def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapshot]:
@@ -36,6 +36,13 @@ def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapsh
     check_preservable(model)
     taken: list[Snapshot] = []
     return lent(partial(_take, model, taken), partial(_give_back, taken))
+
+
+def undone_unless(model: nn.Module, complete: list[Any]) -> Loan[Snapshot]:
+    """As `preserved`, but for the changes to stay where there is something in `complete` on leaving."""
+    check_preservable(model)
+    taken: list[Snapshot] = []
+    return lent(partial(_take, model, taken), lambda: None if complete else _give_back(taken))
 
 
 def evaluating(model: nn.Module) -> Loan[None]:

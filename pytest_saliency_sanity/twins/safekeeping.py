@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import getpass
 import math
 import tempfile
@@ -16,6 +17,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
+
+from pytest_saliency_sanity.perturbations.preservation import undone_unless
+from pytest_saliency_sanity.signals import is_interruption
 
 from . import store
 from .fingerprints import combined
@@ -143,14 +147,43 @@ def _loaded(making: Making[T], cache: Path | None) -> T | None:
         return None
     try:
         entry = store.load(cache, making.key)
-        if entry is None:
-            return None
-        model = making.blank()
-        model.load_state_dict(entry.state)
-        return making.kind(model.eval(), **{**entry.facts, "cached": True})
-    except (store.Damaged, RuntimeError, TypeError) as error:
+        return None if entry is None else _filled(making, making.blank(), entry)
+    except (store.Damaged, _Misfit) as error:
         warnings.warn(f"{error}; the network is trained again", TwinCacheWarning, stacklevel=2)
         return None
+
+
+class _Misfit(Exception):
+    """What was stored does not fill the network, as what another version of this package has stored may not."""
+
+
+def _filled(making: Making[T], blank: nn.Module, entry: store.Entry) -> T:
+    """The network out of the cache; after a failure the blank, which may be trained now, is as it was."""
+    complete: list[T] = []
+    try:
+        with _undone_unless(making, blank, entry, complete):
+            complete.append(_fill(making, blank, entry))
+    except Exception as error:  # of any kind: a network may have its own way of loading
+        if is_interruption(error):
+            raise
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise _Misfit(f"the cached network {making.key} does not fit: {line}") from error
+    return complete[0]
+
+
+def _fill(making: Making[T], blank: nn.Module, entry: store.Entry) -> T:
+    blank.load_state_dict(entry.state)
+    return making.kind(blank.eval(), **{**entry.facts, "cached": True})
+
+
+def _undone_unless(
+    making: Making[T], blank: nn.Module, entry: store.Entry, complete: list[T]
+) -> contextlib.AbstractContextManager[Any]:
+    try:
+        return undone_unless(blank, complete)
+    except ValueError:  # a lazy network has nothing yet to go back to: it is tried on a copy
+        _fill(making, copy.deepcopy(blank), entry)
+        return contextlib.nullcontext()
 
 
 def _save(making: Making[T], found: T, cache: Path | None) -> None:

@@ -11,6 +11,7 @@ import errno
 import functools
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
@@ -31,6 +32,10 @@ from torch.nn.parameter import is_lazy
 _FORMAT = 1
 _KEY = re.compile(r"[0-9a-f]{32}")
 _OURS = re.compile(r"([0-9a-f]{32})\.(json|safetensors|lock|[0-9a-f]{16}\.tmp)")
+_FORSAKEN = (
+    24 * 3600.0
+)  # seconds after which nobody writes a temporary file any more, where there are no locks
+_HELD: set[Path] = set()  # the locks that this process holds
 _PAUSE = 0.05  # seconds between two attempts at a lock
 
 _MARKS = {
@@ -84,6 +89,7 @@ def save(directory: Path, key: str, state: Mapping[str, Tensor], facts: Mapping[
     content = _packed(state)
     description = _description(key, content, facts)
     _make(directory)
+    _sweep(directory, key)
     with _temporary(directory, key) as first, _temporary(directory, key) as second:
         _write(first, content)
         _write(second, description)
@@ -105,6 +111,7 @@ def load(directory: Path, key: str) -> Entry | None:
         ValueError: when the key is not 32 hexadecimal digits.
     """
     weights, notes = _paths(directory, key)
+    _sweep(directory)
     if not notes.exists():
         return None
     text = _read(notes)
@@ -154,8 +161,11 @@ def locked(directory: Path, key: str, timeout: float) -> Iterator[None]:
     lock = filelock.FileLock(str(path), thread_local=False)
     try:
         _acquire(lock, path, timeout)
+        _HELD.add(path)
         yield
     finally:
+        if lock.is_locked:
+            _HELD.discard(path)
         _leave(lock, path)
 
 
@@ -306,6 +316,37 @@ def _remove(directory: Path, key: str) -> bool:
         if _OURS.fullmatch(path.name) and not path.is_dir():
             path.unlink(missing_ok=True)
     return existed
+
+
+# Sweeping: what writers left that were killed. A writer holds its key's lock, which ends with its process.
+
+
+def _sweep(directory: Path, own: str | None = None) -> None:
+    """Remove temporary files that nobody is writing; `own` is the key that is about to be written.
+
+    It is housekeeping: where it cannot be done, the files stay.
+    """
+    with contextlib.suppress(OSError):
+        keys = {path.name.partition(".")[0] for path in directory.glob("*.tmp") if _OURS.fullmatch(path.name)}
+        for key in sorted(keys):
+            with contextlib.suppress(Busy, OSError):
+                _sweep_key(directory, key, held=key == own and _path(directory, key, "lock") in _HELD)
+
+
+def _sweep_key(directory: Path, key: str, held: bool) -> None:
+    try:
+        with contextlib.nullcontext() if held else locked(directory, key, 0):
+            _remove_temporary(directory, key)
+    except Busy:
+        raise
+    except OSError:  # no locks here: whoever writes does so without one
+        _remove_temporary(directory, key, age=_FORSAKEN)
+
+
+def _remove_temporary(directory: Path, key: str, age: float = -math.inf) -> None:
+    for path in directory.glob(f"{key}.*.tmp"):
+        if _OURS.fullmatch(path.name) and not path.is_dir() and time.time() - path.stat().st_mtime > age:
+            path.unlink(missing_ok=True)
 
 
 # Locking. A lock file that is removed may still be open in a process that waits for it: that process would lock a

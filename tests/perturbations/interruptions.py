@@ -60,7 +60,10 @@ def world(*models: nn.Module) -> tuple[Any, ...]:
         torch.is_inference_mode_enabled(),
         torch.get_default_dtype(),
         torch._C._len_torch_function_stack(),
-        [len(hooks) for hooks in (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)],
+        [
+            len(hooks)
+            for hooks in (torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks)
+        ],
         pytest_saliency_sanity.outputs.current_forward(),
     )
 
