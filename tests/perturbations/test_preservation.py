@@ -269,7 +269,7 @@ def test_contexts_nest(model):
     assert state_of(model) == before
 
 
-def test_a_signal_while_giving_back_waits_until_all_is_back(model, monkeypatch):
+def test_a_signal_while_giving_back_waits_until_all_is_back(model, monkeypatch, interruptible):
     before, restore, handler = state_of(model), preservation._restore_storage, signal.getsignal(signal.SIGINT)
 
     def interrupted(storage, copy):
@@ -282,22 +282,6 @@ def test_a_signal_while_giving_back_waits_until_all_is_back(model, monkeypatch):
         _weights_in_place(model)
     assert state_of(model) == before
     assert signal.getsignal(signal.SIGINT) is handler
-
-
-def test_a_second_interrupt_just_before_signals_are_deferred_is_made_up_for(model, monkeypatch):
-    before, defer, calls = state_of(model), preservation._with_signals_deferred, []
-
-    def interrupted_once(action):
-        calls.append(action)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return defer(action)
-
-    monkeypatch.setattr(preservation, "_with_signals_deferred", interrupted_once)
-    with pytest.raises(KeyboardInterrupt), preserved(model):
-        _weights_in_place(model)
-        raise KeyboardInterrupt
-    assert state_of(model) == before and len(calls) == 2
 
 
 def test_outside_the_main_thread_no_signal_handler_is_touched(model):

@@ -106,7 +106,7 @@ def test_the_model_is_as_before_however_the_cascade_ends(kind, walk, ending):
     assert state_of(model) == before
 
 
-def test_a_signal_in_the_middle_of_a_draw_gives_the_model_back():
+def test_a_signal_in_the_middle_of_a_draw_gives_the_model_back(interruptible):
     model = _ready("resnet")
     blocks, before = find_blocks(model, images()), state_of(model)
     draw = "pytest_saliency_sanity.perturbations.initialization.stream"

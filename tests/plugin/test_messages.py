@@ -89,8 +89,9 @@ def test_an_error_shows_where_the_explainer_broke(project: pytest.Pytester) -> N
     )
     project.runpytest().stdout.fnmatch_lines(
         [
-            ">       return inputs[[]0].no_such_thing*",
-            "E       AttributeError: 'int' object has no attribute 'no_such_thing'",
+            "AttributeError: 'int' object has no attribute 'no_such_thing'",
+            '*File "*test_broken.py", line 4, in explainer',
+            "*return inputs[[]0].no_such_thing*",
             "The above exception was the direct cause of the following exception:",
             '>       judge("error", exception=caught)',
             "E       ExplainerContractError: sobel broke the contract: it returned NaN for 3 of 16 images",

@@ -334,9 +334,10 @@ COUNT = """
 """
 
 HOLD = """
-    import math, sys, time
+    import math, signal, sys, time
     from pathlib import Path
     from pytest_saliency_sanity.twins import store
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
     with store.locked(Path(sys.argv[1]), sys.argv[2], math.inf):
         print("held", flush=True)
         time.sleep(60)
