@@ -82,6 +82,7 @@ def interrupting(function: Callable[..., T]) -> Callable[..., T]:
     return function
 
 
+_SHOWN = 20  # exceptions that are chained, of a storm of signals
 _EVENTS = {"call", "line", "return", "exception", "opcode"}
 _interrupting: set[CodeType] = set()
 
@@ -93,13 +94,13 @@ def _handlers() -> Handlers:
 
 def _put_back(handlers: Handlers) -> None:
     """Each handler that is put back lets its signal raise again, also while the next one's turn is pending."""
-    errors = []
+    errors: list[BaseException] = []
     while missing := [n for n, handler in handlers.items() if signal.getsignal(n) is not handler]:
         try:
             for number in missing:
                 signal.signal(number, handlers[number])
         except BaseException as error:
-            errors.append(error)
+            errors = [*errors, error][:_SHOWN]
     raise_first(errors)
 
 
