@@ -18,7 +18,7 @@ import tempfile
 import textwrap
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -485,3 +485,91 @@ def test_a_file_system_without_locks_is_told(cache: Path, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="the file system has no locks"), store.locked(cache, KEY, 0):
         pass
     assert names(cache) == set()
+
+
+# Sweeping.
+
+WRITE = """
+    import os, signal, sys
+    from pathlib import Path
+    import torch
+    from pytest_saliency_sanity.twins import store
+    directory, key, by = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    def write(path, content):
+        path.write_bytes(content)
+        print("written", flush=True)
+        sys.stdin.readline() if by == "waits" else os.kill(os.getpid(), signal.SIGKILL)
+    store._write = write
+    with store.locked(directory, key, 10):
+        store.save(directory, key, {"w": torch.ones(2)}, {})
+"""
+
+
+def temporaries(directory: Path) -> set[str]:
+    return {path.name for path in directory.glob("*.tmp")}
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER])
+@pytest.mark.parametrize("then", ["save", "load", "clear", "locked save"])
+def test_what_a_killed_writer_left_is_swept(cache: Path, key: str, then: str) -> None:
+    process = started(WRITE, str(cache), OTHER, "dies")
+    assert ended(process) != 0 and len(temporaries(cache)) == 1
+    if then == "save":
+        store.save(cache, key, {}, {})
+    elif then == "load":
+        store.load(cache, key)
+    elif then == "clear":
+        store.clear(cache)
+    else:
+        with store.locked(cache, key, 5):
+            store.save(cache, key, {}, {})
+    assert temporaries(cache) == set()
+
+
+@pytest.mark.parametrize("then", ["save", "load", "clear"])
+def test_what_a_living_writer_writes_stays(cache: Path, then: str) -> None:
+    process = started(WRITE, str(cache), OTHER, "waits")
+    present = temporaries(cache)
+    assert len(present) == 1
+    {"save": lambda: store.save(cache, KEY, {}, {}), "load": lambda: store.load(cache, KEY),
+     "clear": lambda: store.clear(cache)}[then]()  # fmt: skip
+    assert temporaries(cache) == present
+    process.stdin.write("\n\n")
+    process.stdin.flush()
+    assert ended(process) == 0
+    assert store.load(cache, OTHER) is not None and temporaries(cache) == set()
+
+
+def test_without_locks_only_what_is_old_is_swept(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.mkdir(parents=True)
+    young, old = (cache / f"{OTHER}.{digit * 16}.tmp" for digit in "01")
+    for path in (young, old):
+        path.touch()
+    os.utime(old, (time.time() - 2 * store._FORSAKEN,) * 2)
+
+    @contextlib.contextmanager
+    def none(*arguments: Any) -> Iterator[None]:
+        raise OSError("no locks")
+        yield
+
+    monkeypatch.setattr(store, "locked", none)
+    store.save(cache, KEY, {}, {})
+    assert temporaries(cache) == {young.name}
+
+
+def test_foreign_temporary_files_stay(saved: Path) -> None:
+    foreign = {f"{KEY}.x.tmp", "notes.tmp", f"{'a' * 31}.{'0' * 16}.tmp"}
+    for name in foreign:
+        (saved / name).touch()
+    store.save(saved, OTHER, {}, {})
+    assert temporaries(saved) == foreign
+
+
+def test_what_cannot_be_swept_is_no_trouble(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (saved / f"{OTHER}.{'0' * 16}.tmp").touch()
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError("read only")
+
+    monkeypatch.setattr(store, "_remove_temporary", refuse)
+    assert store.load(saved, KEY).facts == FACTS
