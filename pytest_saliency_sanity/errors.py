@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pytest_saliency_sanity import settings
+
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
 
@@ -58,6 +60,9 @@ def raise_unless_passed(verdict: Verdict) -> Verdict:
             is chained to the exception that the explainer raised, if it raised one.
     """
     __tracebackhide__ = True
+    asserted = settings.current().asserted
+    if asserted is not None:
+        asserted(verdict)
     if verdict.outcome == "pass":
         return verdict
     raise _BY_OUTCOME[verdict.outcome](verdict) from verdict.exception

@@ -68,6 +68,7 @@ class Settings:
         progress: where the progress of training is shown; None means nowhere.
         replay: what repeats the running test (a pytest command without the seed), "" outside pytest.
         record: called with every verdict; None outside pytest.
+        asserted: called with every verdict that an assertion judges; None outside pytest.
     """
 
     seed: int = 0
@@ -78,6 +79,7 @@ class Settings:
     progress: TextIO | None = field(default_factory=lambda: sys.stderr)
     replay: str = ""
     record: Callable[[Verdict], None] | None = None
+    asserted: Callable[[Verdict], None] | None = None
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():

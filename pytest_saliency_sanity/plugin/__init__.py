@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import fixtures, options, recording
+from pytest_saliency_sanity.plugin import arrivals, fixtures, options, recording
+from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
     assert_consistent,
     assert_contract,
@@ -44,9 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
     config.stash[_SETTINGS] = options.resolved(config)
-    if not hasattr(config, "workerinput"):  # an xdist worker sends its reports to the controller
+    if _is_worker(config):
+        config.pluginmanager.register(_WarningsOfWorkers(), "saliency_sanity_warnings")
+    else:
         options.clear_cache(config, config.stash[_SETTINGS].cache)
-        config.pluginmanager.register(Reporter(), "saliency_sanity_reporter")
+        config.pluginmanager.register(Reporter(config), "saliency_sanity_reporter")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -60,10 +64,28 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     fixtures.warn_of_misspelled(session)
 
 
+class _WarningsOfWorkers:
+    """Registered on workers alone: xdist sends them every warning of a test, as it sends reports."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        make_warning_sendable(warning_message)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     with recording.recorded(item, item.config.stash[_SETTINGS]):
         return (yield)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    recording.begin_attempt(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    recording.begin_call(pyfuncitem)
 
 
 # Not a wrapper of pytest_runtest_call: the errors of unittest's tests and of subtests do not pass through it.
@@ -73,7 +95,25 @@ def pytest_runtest_makereport_of_inconclusive(item: pytest.Item, call: pytest.Ca
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    recording.attach(item, report)
+    recording.attach(item, call, report)
     return report
+
+
+# The outermost wrapper: nothing that another plugin adds to a report can lose the report.
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
+    data = yield
+    return sendable(data) if _is_worker(config) else data
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    arrivals.tell(session.config)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether this process sends its reports to a controller of xdist."""
+    return hasattr(config, "workerinput")

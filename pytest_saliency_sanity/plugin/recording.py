@@ -1,19 +1,24 @@
-"""Verdicts on their way from a check to the test's report: the stash, then an attribute of the report."""
+"""Verdicts on their way from a check to the test's report: the stash, then an attribute of the report.
+
+The key of a verdict is (test, check, explainer, model, running number): a test that loops over two explainers has
+two verdicts, one that asks twice the same has two numbers, and what a rerun or the next example of a @given test
+finds takes the place of what was found before.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import shlex
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
+from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,35 +26,164 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "saliency_verdicts"
 PROPERTY = "saliency_verdict"
+KEY = ("check", "explainer", "model", "number")
 _SHOWN = (
-    "check", "explainer", "model", "outcome", "reason", "statistic", "interval", "threshold", "seed", "caveats",
+    "check", "explainer", "model", "number", "outcome", "reason", "observed", "statistic", "interval", "threshold",
+    "seed", "caveats",
 )  # fmt: skip
-_UNREPORTED = pytest.StashKey[list[str]]()
+_COUNTS = pytest.StashKey[dict[str, int]]()
+
+
+@dataclass
+class _Record:
+    """One verdict of the running test.
+
+    Attributes:
+        verdict: the very object, by which the error that carries it is recognized.
+        found: the verdict's JSON.
+        number: the running number among equal checks, explainers and models.
+        example: hypothesis' object of the example that it was found in.
+        in_call: found while the test's function ran, not by its fixtures.
+        asserted: an assertion has judged it.
+        raised: an error that carries it ended the test, or a part of it that reports for itself.
+        reported: it is on a report.
+    """
+
+    verdict: Verdict
+    found: dict[str, Any]
+    number: int
+    example: object
+    in_call: bool
+    asserted: bool = False
+    raised: bool = False
+    reported: bool = False
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.verdict.check, self.verdict.explainer, self.verdict.model
+
+    def stated(self) -> dict[str, Any]:
+        """The verdict's JSON, its number, and whether it was only observed."""
+        decided = self.asserted and (self.raised or self.verdict.outcome == "pass")
+        return {**self.found, "number": self.number, "observed": not decided}
+
+
+class _Records:
+    """The verdicts of a test's latest attempt."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self._item = item
+        self._all: list[_Record] = []
+        self._called = False
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def begin_attempt(self) -> None:
+        """A test is run again from its setup on: the last attempt counts."""
+        self._all, self._called = [], False
+        self._show()
+
+    def begin_call(self) -> None:
+        """The test's function runs; where it did already, what it found then is replaced."""
+        if self._called:
+            self._all = [one for one in self._all if not one.in_call]
+        self._called = True
+
+    def add(self, verdict: Verdict) -> None:
+        example = _example()
+        if example is not None:  # of @given the last example counts
+            self._all = [one for one in self._all if one.example in (None, example)]
+        record = _Record(verdict, verdict.to_json(), 0, example, self._called)
+        same = [one for one in self._all if one.key == record.key]
+        if same and example is None and _is_given(self._item):
+            self._all.remove(same[0])  # a hypothesis that does not tell its examples
+        else:
+            record.number = len(same)
+        self._all.append(record)
+        self._show()
+
+    def judge(self, verdict: Verdict) -> None:
+        for one in self._all:
+            one.asserted = one.asserted or one.verdict is verdict
+
+    def report(self, error: BaseException | None) -> list[str]:
+        """What is new for a report that ends with this error, as JSON text."""
+        carried = [getattr(one, "verdict", None) for one in _chained(error)]
+        new = []
+        for one in self._all:
+            raised = any(one.verdict is verdict for verdict in carried)
+            if not one.reported or raised > one.raised:
+                new.append(one)
+            one.raised, one.reported = one.raised or raised, True
+        self._show()
+        return [json.dumps(one.stated(), allow_nan=False) for one in new]
+
+    def _show(self) -> None:
+        """Let the test's properties, which JUnit prints, be those of its verdicts."""
+        self._item.user_properties[:] = self.properties(self._item.user_properties)
+
+    def properties(self, present: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+        """`present` with the verdicts as they stand now."""
+        stated = [one.stated() for one in self._all]
+        shown = [{name: one[name] for name in _SHOWN} for one in stated]
+        others = [one for one in present if one[0] != PROPERTY]
+        return [*others, *((PROPERTY, json.dumps(one, allow_nan=False)) for one in shown)]
+
+
+_RECORDS = pytest.StashKey[_Records]()
 
 
 @contextmanager
 def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
     """Let the run's settings hold for this test, and its checks record what they find."""
-    item.stash[_UNREPORTED] = []
-    of_the_test = replace(base, replay=replay_command(item, base), record=_recorder(item))
-    with settings.using(of_the_test, of_a_test=True):
-        yield
+    records = item.stash[_RECORDS] = _Records(item)
+    # A fresh function: by it settings know contexts that outlive their test.
+    of_the_test = replace(
+        base, replay=replay_command(item, base), record=lambda found: records.add(found), asserted=records.judge
+    )
+    try:
+        with settings.using(of_the_test, of_a_test=True):
+            yield
+    finally:
+        del item.stash[_RECORDS]
+        if records:
+            item.config.stash.setdefault(_COUNTS, {})[item.nodeid] = len(records)
 
 
-def attach(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Put what was found since the test's last report on this one.
+def begin_attempt(item: pytest.Item) -> None:
+    """Forget what an earlier attempt of this test has found."""
+    if _RECORDS in item.stash:
+        item.stash[_RECORDS].begin_attempt()
+
+
+def begin_call(item: pytest.Item) -> None:
+    """Forget what an earlier call of this test's function, after the same setup, has found."""
+    if _RECORDS in item.stash:
+        item.stash[_RECORDS].begin_call()
+
+
+def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestReport) -> None:
+    """Put what was found since the test's last report on this one, and what this one's error was about.
 
     As JSON text: xdist loses the whole test, and ends with exit code 0, over a value that execnet cannot send
     (a numpy scalar, but also a lone surrogate or an integer below -2**31).
     """
-    verdicts = item.stash.get(_UNREPORTED, [])
-    setattr(report, ATTRIBUTE, verdicts[:])
-    verdicts.clear()
+    records = item.stash.get(_RECORDS, None)
+    found = [] if records is None else records.report(call.excinfo.value if call.excinfo else None)
+    setattr(report, ATTRIBUTE, found)
+    if records is not None:
+        report.user_properties = records.properties(report.user_properties)
 
 
 def attached(report: pytest.TestReport) -> list[dict[str, Any]]:
-    """The verdicts on a report, as `Verdict.to_json` gave them."""
+    """The verdicts on a report: what `Verdict.to_json` gave, with `number` and `observed`."""
     return [json.loads(text) for text in getattr(report, ATTRIBUTE, [])]
+
+
+def counts(config: pytest.Config) -> dict[str, int]:
+    """How many verdicts each test of this process has recorded in its last attempt, by node id."""
+    return config.stash.get(_COUNTS, {})
 
 
 def skip_if_inconclusive(call: pytest.CallInfo[Any], base: Settings) -> None:
@@ -57,53 +191,29 @@ def skip_if_inconclusive(call: pytest.CallInfo[Any], base: Settings) -> None:
     error = call.excinfo.value if call.excinfo else None
     if isinstance(error, SanityCheckInconclusive) and base.amounts.inconclusive == "skip":
         skip = pytest.skip.Exception(error.verdict.summary).with_traceback(error.__traceback__)
+        skip.__cause__ = error
         call.excinfo = pytest.ExceptionInfo.from_exception(skip)
 
 
-def replay_command(item: pytest.Item, base: Settings) -> str:
-    """The command that repeats this test with these settings; a check adds its seed."""
-    return " ".join(["pytest", _quoted(_address(item)), *_selection(item.config), *_flags(base)])
+def _chained(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what it was raised from or while handling, and the members of groups."""
+    pending: list[Any] = [error]
+    seen: set[int] = set()
+    while pending:
+        one = pending.pop()
+        if isinstance(one, BaseException) and id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            members = getattr(one, "exceptions", ())
+            pending += [one.__cause__, one.__context__]
+            pending += members if isinstance(members, (list, tuple)) else ()
 
 
-def _recorder(item: pytest.Item) -> Callable[[Verdict], None]:
-    def record(verdict: Verdict) -> None:
-        found = verdict.to_json()
-        item.stash[_UNREPORTED].append(json.dumps(found, allow_nan=False))
-        item.user_properties.append((PROPERTY, json.dumps({name: found[name] for name in _SHOWN})))
-
-    return record
+def _example() -> object:
+    """Hypothesis' object of the example that is running; None outside @given, or when there is no hypothesis."""
+    variable = getattr(sys.modules.get("hypothesis.control"), "_current_build_context", None)
+    return getattr(variable, "value", None)
 
 
-def _address(item: pytest.Item) -> str:
-    """The node id as it must be typed where pytest was started; `item.nodeid` is relative to the rootdir."""
-    try:
-        path = os.path.relpath(item.path, item.config.invocation_params.dir)
-    except ValueError:  # another drive
-        path = str(item.path)
-    _, separator, name = item.nodeid.partition("::")
-    return path + separator + name
-
-
-def _quoted(text: str) -> str:
-    return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
-
-
-def _selection(config: pytest.Config) -> Iterator[str]:
-    """What makes pytest find this test again: the rootdir and options in force, no deselection."""
-    if config.getoption("rootdir"):
-        yield f"--rootdir {_quoted(str(config.getoption('rootdir')))}"
-    if config.getoption("inifilename"):
-        yield f"-c {_quoted(str(config.getoption('inifilename')))}"
-    if any(option.startswith("-m") for option in config.getini("addopts")):
-        yield '-m ""'
-
-
-def _flags(base: Settings) -> Iterator[str]:
-    given: Mapping[str, Any] = {
-        "profile": base.profile,
-        "inconclusive": base.inconclusive,
-        "max-seconds": base.max_seconds,
-    }
-    for name, value in given.items():
-        if value is not None:
-            yield f"--saliency-{name} {value}"
+def _is_given(item: pytest.Item) -> bool:
+    return getattr(getattr(item, "obj", None), "is_hypothesis_test", False) is True

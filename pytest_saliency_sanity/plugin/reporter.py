@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin.recording import attached
+from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin.recording import KEY, attached
 
 _LABELS = {
     "pass": "passed",
@@ -16,63 +17,133 @@ _LABELS = {
     "xfail": "failed as expected",
     "inconclusive": "inconclusive",
     "error": "errors",
+    "observed": "observed",
+    "lost": "lost",
 }
+_ONLY_IF_ANY = ("xfail", "observed", "lost")
 STAND_INS = "stand-in photographs"
-_COLORS = {"pass": "green", "fail": "red", "xfail": "yellow", "inconclusive": "yellow", "error": "red"}
+_COLORS = {
+    "pass": "green",
+    "fail": "red",
+    "xfail": "yellow",
+    "inconclusive": "yellow",
+    "error": "red",
+    "observed": "cyan",
+    "lost": "red",
+}
+_Place = tuple[str, str]  # of a test: the worker, where each worker runs all tests, and the node id
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One verdict of one test; `outcome` is the verdict's, or "xfail" where a failure was expected."""
+    """One verdict of one test.
+
+    Attributes:
+        nodeid: the test.
+        outcome: the verdict's.
+        counted: as what it counts: its outcome, "xfail" where a failure was expected, "observed" where it
+            decided nothing.
+        summary: the verdict's first line.
+    """
 
     nodeid: str
     outcome: str
+    counted: str
     summary: str
 
 
 class Reporter:
     """Collects the verdicts of all reports; lives on the controller only."""
 
-    def __init__(self) -> None:
-        self._entries: list[_Entry] = []
+    def __init__(self, config: pytest.Config) -> None:
+        # With --dist=each every worker runs all tests; else a test that moved to another worker was run again.
+        self._each = config.getoption("dist", "no") == "each"
+        self._entries: dict[_Place, dict[tuple[Any, ...], _Entry]] = {}
+        self._lost: list[arrivals.Lost] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self._entries += [_entry(report, verdict) for verdict in attached(report)]
+        place = self._place(getattr(report, "worker_id", ""), report.nodeid)
+        if report.when == "setup":  # the test runs, or runs again: the last attempt counts
+            self._entries.pop(place, None)
+        for verdict in attached(report):
+            key = tuple(verdict[name] for name in KEY)
+            self._entries.setdefault(place, {})[key] = _entry(report, verdict)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        worker = str(getattr(node, "workerinput", {}).get("workerid", "a worker"))
+        said = arrivals.told(node)
+        arrived = {
+            nodeid: len(self._entries.get(self._place(worker, nodeid), {})) for nodeid in said.get("recorded", {})
+        }
+        self._lost += arrivals.missing(said, worker, arrived)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        green = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        if self._lost and session.exitstatus in green:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._entries:
+        if not self._entries and not self._lost:
             return
         terminalreporter.section("saliency sanity")
         for entry in self._shown(terminalreporter.verbosity):
-            label = terminalreporter._tw.markup(
-                f"{entry.outcome.upper():<12}", **{_COLORS[entry.outcome]: True}
-            )
-            terminalreporter.write_line(f"{label} {entry.nodeid}: {entry.summary}")
-        terminalreporter.write_line(closing_line(Counter(entry.outcome for entry in self._entries)))
-        stand_ins = sum(STAND_INS in entry.summary for entry in self._entries)
+            _write(terminalreporter, entry.counted, f"{entry.nodeid}: {entry.summary}")
+        for lost in self._lost:
+            _write(terminalreporter, "lost", str(lost))
+        terminalreporter.write_line(closing_line(self._counts()))
+        stand_ins = sum(STAND_INS in entry.summary for entry in self._all())
         if stand_ins:
             terminalreporter.write_line(
                 f"{stand_ins} on {STAND_INS}: no fixture saliency_inputs was found, nor were inputs passed"
             )
 
+    def _place(self, worker: str, nodeid: str) -> _Place:
+        return (worker if self._each else "", nodeid)
+
+    def _all(self) -> list[_Entry]:
+        return [entry for entries in self._entries.values() for entry in entries.values()]
+
     def _shown(self, verbosity: int) -> list[_Entry]:
         # Workers report in any order; tests are sorted so that two runs read the same.
-        entries = sorted(self._entries, key=lambda entry: entry.nodeid)
+        entries = sorted(self._all(), key=lambda entry: entry.nodeid)
         return [entry for entry in entries if verbosity > 0 or entry.outcome != "pass"]
+
+    def _counts(self) -> Counter[str]:
+        counts = Counter(entry.counted for entry in self._all())
+        counts["lost"] = sum(lost.missing for lost in self._lost)
+        return counts
 
 
 def closing_line(counts: Counter[str]) -> str:
     """E.g. "saliency sanity: 5 passed, 1 failed, 2 inconclusive, 0 errors"."""
-    shown = [outcome for outcome in _LABELS if counts[outcome] or outcome != "xfail"]
-    return "saliency sanity: " + ", ".join(
-        f"{counts[outcome]} {_label(outcome, counts)}" for outcome in shown
-    )
+    shown = [name for name in _LABELS if counts[name] or name not in _ONLY_IF_ANY]
+    return "saliency sanity: " + ", ".join(f"{counts[name]} {_label(name, counts)}" for name in shown)
 
 
-def _label(outcome: str, counts: Counter[str]) -> str:
-    return "error" if outcome == "error" and counts[outcome] == 1 else _LABELS[outcome]
+def _write(terminalreporter: pytest.TerminalReporter, counted: str, text: str) -> None:
+    label = terminalreporter._tw.markup(f"{counted.upper():<12}", **{_COLORS[counted]: True})
+    terminalreporter.write_line(f"{label} {text}")
+
+
+def _label(name: str, counts: Counter[str]) -> str:
+    return "error" if name == "error" and counts[name] == 1 else _LABELS[name]
 
 
 def _entry(report: pytest.TestReport, verdict: dict[str, Any]) -> _Entry:
-    expected = verdict["outcome"] == "fail" and report.skipped and hasattr(report, "wasxfail")
-    return _Entry(report.nodeid, "xfail" if expected else verdict["outcome"], verdict["summary"])
+    return _Entry(report.nodeid, verdict["outcome"], _counted(report, verdict), verdict["summary"])
+
+
+def _counted(report: pytest.TestReport, verdict: dict[str, Any]) -> str:
+    """A verdict other than a pass counts only where it is why its test did not pass either."""
+    outcome = verdict["outcome"]
+    if verdict["observed"]:
+        return "observed"
+    if outcome == "pass":
+        return "pass"
+    if report.skipped and hasattr(report, "wasxfail"):
+        return "xfail" if outcome == "fail" else outcome
+    if report.passed or (report.skipped and outcome != "inconclusive"):
+        return "observed"
+    return outcome

@@ -1,0 +1,56 @@
+"""Whether every verdict that an xdist worker has recorded has arrived, told by the worker at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_saliency_sanity.plugin import recording
+from pytest_saliency_sanity.plugin.encoding import sendable
+
+_OUTPUT = "saliency_sanity"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Verdicts of one test that a worker has recorded and that are on no report that arrived."""
+
+    nodeid: str
+    worker: str
+    missing: int
+    recorded: int
+
+    def __str__(self) -> str:
+        verdicts = "verdict" if self.recorded == 1 else "verdicts"
+        return f"{self.nodeid}: {self.missing} of {self.recorded} {verdicts} did not arrive from {self.worker}"
+
+
+def tell(config: pytest.Config) -> None:
+    """On a worker: put what its tests have recorded where the controller finds it when the worker has ended."""
+    output = getattr(config, "workeroutput", None)
+    if output is not None:
+        output[_OUTPUT] = sendable({"recorded": recording.counts(config)})
+
+
+def told(node: Any) -> dict[str, Any]:
+    """What a worker said at its end; empty for one that crashed, and for another version's."""
+    output = getattr(node, "workeroutput", None)
+    said = output.get(_OUTPUT) if isinstance(output, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
+def missing(said: dict[str, Any], worker: str, arrived: dict[str, int]) -> list[Lost]:
+    """What of it has not arrived.
+
+    Args:
+        said: what the worker said.
+        worker: its name.
+        arrived: how many verdicts of each test are on reports that arrived from it, by node id.
+    """
+    return [
+        Lost(nodeid, worker, recorded - arrived.get(nodeid, 0), recorded)
+        for nodeid, recorded in sorted(said.get("recorded", {}).items())
+        if arrived.get(nodeid, 0) < recorded
+    ]
