@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals, fixtures, options, recording
+from pytest_saliency_sanity.plugin import arrivals, fixtures, lookup, options, recording
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
     assert_consistent,
@@ -54,14 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if not fixtures.NAMES.isdisjoint(getattr(item, "fixturenames", ())):
+    if fixtures.uses_ours(item):
         item.add_marker("saliency")
-    if not fixtures.TRAINING.isdisjoint(getattr(item, "fixturenames", ())):
+    if not fixtures.TRAINING.isdisjoint(fixtures.used(item)):
         item.add_marker("saliency_training")
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    fixtures.warn_of_misspelled(session)
 
 
 class _WarningsOfWorkers:
@@ -81,6 +77,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     recording.begin_attempt(item)
+    lookup.warn_of_misspelled(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, None]:
+    with lookup.shown_to_parametrization(metafunc):
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -107,7 +110,8 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
     data = yield
-    return sendable(data) if _is_worker(config) else data
+    ours = isinstance(data, dict) and data.get(recording.OURS)
+    return sendable(data) if ours and _is_worker(config) else data
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -6,7 +6,6 @@ check needs it.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -33,6 +32,23 @@ ASSERTIONS: Mapping[str, str] = {
 CASE_FIELDS = tuple(field.name for field in fields(Case))
 NAMES = frozenset(["saliency_case", *ASSERTIONS, *(f"saliency_{name}" for name in CASE_FIELDS)])
 TRAINING = frozenset(["assert_data_sensitive"])
+# What each check's signature names of the case: known here without importing the checks, which import torch.
+_WITH_LABELS = ("model", "inputs", "targets", "labels")
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "assert_consistent": ("model", "inputs", "targets"),
+    "assert_contract": ("model", "inputs", "targets"),
+    "assert_data_sensitive": ("inputs", "targets", "labels", "train_set", "make_model"),
+    "assert_insertion_deletion": _WITH_LABELS,
+    "assert_localized": (*_WITH_LABELS, "regions"),
+    "assert_model_sensitive": _WITH_LABELS,
+    "assert_occlusion_sensitive": _WITH_LABELS,
+    "assert_target_sensitive": _WITH_LABELS,
+}
+_ASYNC = (
+    "the fixture {fixture} is async, and a check does not await it: define it with `def` (asyncio.run(...) runs a "
+    "coroutine in it), or let the test ask for {fixture} by name where a plugin awaits it (pytest-asyncio, anyio)"
+)
+_MANY = (list, tuple, set, frozenset)
 _OF_THE_INPUTS = ("targets", "labels", "regions")
 
 
@@ -134,19 +150,15 @@ def assert_target_sensitive(saliency_case: Case) -> Assertion:
     return _filled("assert_target_sensitive", saliency_case)
 
 
-def warn_of_misspelled(session: pytest.Session) -> None:
-    """A fixture `saliency_input` would never be looked up, and stand-ins be audited in its place."""
-    modules = {
-        *session.config.pluginmanager.get_plugins(),
-        *(getattr(item, "module", None) for item in session.items),
-    }
-    defined = {name for module in modules if inspect.ismodule(module) for name in vars(module)}
-    for name in sorted(name for name in defined - NAMES if name.startswith("sal")):
-        for meant in difflib.get_close_matches(name, NAMES, 1, cutoff=0.9):
-            session.config.issue_config_time_warning(
-                pytest.PytestWarning(f"nothing looks up the fixture {name!r}; did you mean {meant!r}?"),
-                stacklevel=2,
-            )
+def used(item: pytest.Item) -> frozenset[str]:
+    """The names of the fixtures that a test uses, directly or through others; items of any plugin may have none."""
+    names = getattr(item, "fixturenames", ())
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, _MANY) else frozenset()
+
+
+def uses_ours(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture of this plugin."""
+    return not NAMES.isdisjoint(used(item))
 
 
 class _FixtureCase(Case):
@@ -155,13 +167,29 @@ class _FixtureCase(Case):
     def __getattr__(self, name: str) -> Any:
         if name not in CASE_FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        object.__setattr__(self, name, self._lookup(f"saliency_{name}"))
+        object.__setattr__(self, name, _awaited(f"saliency_{name}", self._lookup))
         return self.__dict__[name]
 
     def __repr__(self) -> str:
         # pytest shows the fixtures of a failing test: that must not look up what the test left alone.
         used = [f"{name}={self.__dict__[name]!r}" for name in CASE_FIELDS if name in self.__dict__]
         return f"Case({', '.join([*used, '...'])})"
+
+
+def _awaited(fixture: str, lookup: Callable[[str], Any]) -> Any:
+    """The fixture's value, if it has one: where no plugin awaits a coroutine, pytest hands it over or fails."""
+    __tracebackhide__ = True
+    try:
+        value = lookup(fixture)
+    except pytest.fail.Exception as error:
+        if "async fixture" in str(error) and repr(fixture) in str(error):
+            raise TypeError(_ASYNC.format(fixture=fixture)) from None
+        raise
+    if not (inspect.iscoroutine(value) or inspect.isasyncgen(value)):
+        return value
+    if inspect.iscoroutine(value):
+        value.close()  # else Python warns that it was never awaited
+    raise TypeError(_ASYNC.format(fixture=fixture))
 
 
 def _filled(name: str, case: Case) -> Assertion:

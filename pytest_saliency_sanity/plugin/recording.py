@@ -18,6 +18,7 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
+from pytest_saliency_sanity.plugin import fixtures
 from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "saliency_verdicts"
 PROPERTY = "saliency_verdict"
+OURS = "saliency_ours"  # on reports of tests that use this package: they are made sendable
 KEY = ("check", "explainer", "model", "number")
 _SHOWN = (
     "check", "explainer", "model", "number", "outcome", "reason", "observed", "statistic", "interval", "threshold",
     "seed", "caveats",
 )  # fmt: skip
+_PACKAGE = __name__.partition(".")[0]
 _COUNTS = pytest.StashKey[dict[str, int]]()
 
 
@@ -75,6 +78,7 @@ class _Records:
         self._item = item
         self._all: list[_Record] = []
         self._called = False
+        self.ours = fixtures.uses_ours(item)
 
     def __len__(self) -> int:
         return len(self._all)
@@ -91,6 +95,7 @@ class _Records:
         self._called = True
 
     def add(self, verdict: Verdict) -> None:
+        self.ours = True
         example = _example()
         if example is not None:  # of @given the last example counts
             self._all = [one for one in self._all if one.example in (None, example)]
@@ -109,7 +114,9 @@ class _Records:
 
     def report(self, error: BaseException | None) -> list[str]:
         """What is new for a report that ends with this error, as JSON text."""
-        carried = [getattr(one, "verdict", None) for one in _chained(error)]
+        errors = list(_chained(error))
+        self.ours = self.ours or any(map(_passed_through_us, errors))
+        carried = [getattr(one, "verdict", None) for one in errors]
         new = []
         for one in self._all:
             raised = any(one.verdict is verdict for verdict in carried)
@@ -172,6 +179,7 @@ def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestRep
     records = item.stash.get(_RECORDS, None)
     found = [] if records is None else records.report(call.excinfo.value if call.excinfo else None)
     setattr(report, ATTRIBUTE, found)
+    setattr(report, OURS, records is not None and records.ours)
     if records is not None:
         report.user_properties = records.properties(report.user_properties)
 
@@ -207,6 +215,16 @@ def _chained(error: BaseException | None) -> Iterator[BaseException]:
             members = getattr(one, "exceptions", ())
             pending += [one.__cause__, one.__context__]
             pending += members if isinstance(members, (list, tuple)) else ()
+
+
+def _passed_through_us(error: BaseException) -> bool:
+    """Whether the error was raised in a function of this package, or in what one has called."""
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0] == _PACKAGE:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _example() -> object:

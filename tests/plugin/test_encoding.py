@@ -1,0 +1,267 @@
+"""Whatever a report of ours carries, an xdist worker can send it: a red test is never lost."""
+
+from __future__ import annotations
+
+import collections
+import enum
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import execnet
+import numpy as np
+import pytest
+
+from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
+
+
+class Depth(enum.IntEnum):
+    UPPER = 1
+
+
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+Pair = collections.namedtuple("Pair", "one other")
+itself: list[Any] = []
+itself.append(itself)
+
+
+@pytest.mark.parametrize(
+    "value, sent",
+    [
+        ("caf\udce9", "caf\\udce9"),
+        ("café ✓", "café ✓"),
+        (np.str_("\udcff"), "\\udcff"),
+        ({"\udc80": ["\ud800", ("\udfff", None)]}, {"\\udc80": ["\\ud800", ("\\udfff", None)]}),
+        (-(2**31), -(2**31)),
+        (-(2**31) - 1, "-2147483649"),
+        (2**80, 2**80),
+        (Depth.UPPER, 1),
+        (np.int64(-(2**40)), str(-(2**40))),
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.arange(3), [0, 1, 2]),
+        (Path("there"), "there"),
+        (Pair("\udcff", 1), ("\\udcff", 1)),
+        (collections.OrderedDict(a=1), {"a": 1}),
+        ({"\udcff"}, {"\\udcff"}),
+        (Unprintable(), "<Unprintable that cannot be printed>"),
+        ((1, True, b"\xff", 1.5, 2j), (1, True, b"\xff", 1.5, 2j)),
+    ],
+    ids=lambda value: ascii(value)[:30] if type(value) is not Unprintable else "unprintable",
+)
+def test_sendable(value: Any, sent: Any) -> None:
+    found = sendable(value)
+    assert found == sent
+    assert type(found) is type(sent)
+    execnet.dumps(found)
+
+
+@pytest.mark.parametrize("value", [itself, 10**5000, -(10**5000)], ids=["itself", "large", "small"])
+def test_what_has_no_end_or_cannot_be_written_is_sent_somehow(value: Any) -> None:
+    execnet.dumps(sendable(value))
+
+
+class OwnText(UserWarning):
+    def __str__(self) -> str:
+        return "own \udcff"
+
+
+@pytest.mark.parametrize(
+    "warning, text",
+    [(UserWarning("\udcff", -(2**40)), "('\\\\udcff', '-1099511627776')"), (OwnText(), "own \\udcff")],
+)
+def test_a_warning(warning: Warning, text: str) -> None:
+    with warnings.catch_warnings(record=True) as recorded:
+        warnings.simplefilter("always")
+        warnings.warn(warning, stacklevel=1)
+    make_warning_sendable(recorded[0])
+    assert str(recorded[0].message) == text
+    execnet.dumps((str(recorded[0].message), recorded[0].message.args))
+
+
+def test_a_sendable_warning_stays_the_very_object() -> None:
+    with warnings.catch_warnings(record=True) as recorded:
+        warnings.simplefilter("always")
+        warnings.warn("plain", stacklevel=1)
+    message = recorded[0].message
+    make_warning_sendable(recorded[0])
+    assert recorded[0].message is message and message.args == ("plain",)
+
+
+# Each test fails, and something on one of its reports cannot be sent as it is.
+KINDS = {
+    "message": "def test_red(): broken(ValueError('\\udcff'))",
+    "two lines": "def test_red(): broken(ValueError('fine', 'second \\udcff'))",
+    "class": "def test_red(): broken(type('Broken\\udcff', (Exception,), {})('x'))",
+    "note": """
+        def test_red():
+            error = ValueError("x")
+            error.__notes__ = ["see \\udcff"]
+            broken(error)
+    """,
+    "note of ours": """
+        def test_red():
+            try:
+                judge("fail")
+            except AssertionError as error:
+                error.__notes__ = ["see \\udcff"]
+                raise
+    """,
+    "cause": """
+        def test_red():
+            try:
+                judge("fail")
+            except AssertionError as error:
+                raise OSError("\\udcff") from error
+    """,
+    "context": """
+        def test_red():
+            try:
+                open("gone \\udcff")
+            except OSError:
+                judge("fail")
+    """,
+    "chain of three": """
+        def test_red():
+            error = ValueError("x")
+            error.__cause__ = KeyError("\\udcff")
+            error.__cause__.__context__ = IndexError("\\ud800")
+            broken(error)
+    """,
+    "group": """
+        def test_red():
+            errors = []
+            for name in ("a\\udcff", "b"):
+                try:
+                    judge("fail", explainer=name)
+                except AssertionError as error:
+                    errors.append(error)
+            raise ExceptionGroup("several \\udcff", errors)
+    """,
+    "stdout": "def test_red(): os.write(1, b'\\xff'); print('\\udcff'); judge('fail')",
+    "stderr": "def test_red(): print('\\udcff', file=sys.stderr); judge('fail')",
+    "log": "def test_red(): logging.error('\\udcff'); judge('fail')",
+    "property": "def test_red(record_property): record_property('\\udcff', '\\udcff'); judge('fail')",
+    "other property": "def test_red(record_property): record_property('x', {1: object()}); judge('fail')",
+    "parameter": """
+        @pytest.mark.parametrize("name", ["caf\\udce9"])
+        def test_red(name): judge("fail", explainer=name)
+    """,
+    "value in the traceback": """
+        @pytest.mark.parametrize("value", [["caf\\udce9"]])
+        def test_red(value, assert_contract):
+            kept = value
+            judge("fail")
+    """,
+    "setup": """
+        @pytest.fixture
+        def audited(): broken(ValueError("\\udcff"))
+        def test_red(audited): pass
+    """,
+    "teardown": """
+        @pytest.fixture
+        def audited():
+            yield
+            broken(ValueError("\\udcff"))
+        def test_red(audited): pass
+    """,
+    "unittest": """
+        class TestRed(unittest.TestCase):
+            def test_red(self): broken(ValueError("\\udcff"))
+    """,
+    "subTest": """
+        class TestRed(unittest.TestCase):
+            def test_red(self):
+                with self.subTest(name="\\udcff"): broken(ValueError("\\udcff"))
+    """,
+    "subtests": """
+        def test_red(subtests):
+            with subtests.test("\\udcff", value="\\udcff"): broken(ValueError("\\udcff"))
+    """,
+    "warning": "def test_red(): warnings.warn('\\udcff'); warnings.warn(UserWarning(-2**40)); judge('fail')",
+    "pytest.fail": """
+        def test_red():
+            check("pass")
+            pytest.fail("\\udcff", pytrace=False)
+    """,
+    "attribute": "def test_red(request): request.node.keywords['\\udcff'] = 1; judge('fail')",
+    "a fixture of ours alone": "def test_red(assert_model_sensitive): raise OSError('\\udcff')",
+    "a function of ours alone": """
+        def test_red():
+            from pytest_saliency_sanity import Verdict
+            Verdict.render(type("Unfinished", (), {"__getattr__": fails})())
+        def fails(self, name): raise OSError("\\udcff")
+    """,
+}
+HEADER = """
+import logging, os, sys, unittest, warnings
+import pytest
+from judging import check, judge
+
+def broken(error):
+    judge("error", exception=error)
+
+"""
+OTHERS = """
+
+def test_other(): judge("fail", explainer="other")
+def test_plain(): raise OSError
+"""
+
+
+def written(body: str) -> str:
+    lines = body.strip("\n").splitlines()
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    return HEADER + "\n".join(line[indent:] for line in lines) + "\n"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_red_test_is_never_lost(project: pytest.Pytester, kind: str) -> None:
+    if kind == "group" and sys.version_info < (3, 11):
+        pytest.skip("exception groups come with Python 3.11")
+    (project.path / "test_it.py").write_text(written(KINDS[kind]) + OTHERS, encoding="ascii")
+    result = project.runpytest("-n2", "-rfE", "--showlocals")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    shown = result.stdout.str()
+    assert "INTERNALERROR" not in shown and "LOST" not in shown
+    for name in ("test_red", "test_other", "test_plain"):
+        assert any(line.startswith(("FAILED", "ERROR", "SUBFAIL")) and name in line for line in result.outlines), name
+
+
+@pytest.mark.parametrize("style", ["short", "line", "native", "no"])
+def test_in_every_style_of_traceback(project: pytest.Pytester, style: str) -> None:
+    (project.path / "test_it.py").write_text(written(KINDS["chain of three"]), encoding="ascii")
+    result = project.runpytest("-n1", f"--tb={style}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(failed=1)
+
+
+@pytest.mark.parametrize(
+    "body, outcomes",
+    [
+        ("def test_it(): judge('inconclusive', explainer='\\udcff')", {"skipped": 1}),
+        ("def test_it(): check('pass'); pytest.skip('\\udcff')", {"skipped": 1}),
+        ("def test_it(): check('pass'); pytest.xfail('\\udcff')", {"xfailed": 1}),
+        ("@pytest.mark.xfail(reason='\\udcff')\ndef test_it(): judge('fail')", {"xfailed": 1}),
+        ("@pytest.mark.skip(reason='\\udcff')\ndef test_it(assert_contract): pass", {"skipped": 1}),
+        ("def test_it(): print('\\udcff'); judge('pass')", {"passed": 1}),
+        ("@pytest.mark.xfail(reason='\\udcff', strict=True)\ndef test_it(): judge('pass')", {"failed": 1}),
+    ],
+)
+def test_skip_reasons_and_what_passes(project: pytest.Pytester, body: str, outcomes: dict[str, int]) -> None:
+    (project.path / "test_it.py").write_text(HEADER + body, encoding="ascii")
+    result = project.runpytest("-n1", "--saliency-inconclusive=skip")
+    result.assert_outcomes(**outcomes)
+    assert result.ret == (1 if "failed" in outcomes else 0)
+
+
+def test_without_xdist_junit_is_written_too(project: pytest.Pytester) -> None:
+    (project.path / "test_it.py").write_text(written(KINDS["chain of three"]), encoding="ascii")
+    result = project.runpytest("--junitxml=junit.xml")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert "test_red" in (project.path / "junit.xml").read_text(encoding="utf-8")
