@@ -24,7 +24,9 @@ class Lost:
 
     def __str__(self) -> str:
         verdicts = "verdict" if self.recorded == 1 else "verdicts"
-        return f"{self.nodeid}: {self.missing} of {self.recorded} {verdicts} did not arrive from {self.worker}"
+        return (
+            f"{self.nodeid}: {self.missing} of {self.recorded} {verdicts} did not arrive from {self.worker}"
+        )
 
 
 def tell(config: pytest.Config) -> None:

@@ -153,7 +153,11 @@ def assert_target_sensitive(saliency_case: Case) -> Assertion:
 def used(item: pytest.Item) -> frozenset[str]:
     """The names of the fixtures that a test uses, directly or through others; items of any plugin may have none."""
     names = getattr(item, "fixturenames", ())
-    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, _MANY) else frozenset()
+    return (
+        frozenset(name for name in names if isinstance(name, str))
+        if isinstance(names, _MANY)
+        else frozenset()
+    )
 
 
 def uses_ours(item: pytest.Item) -> bool:

@@ -17,7 +17,11 @@ import pytest
 from pytest_saliency_sanity.plugin.fixtures import ASSERTIONS, CASE_FIELDS, FIELDS, NAMES, uses_ours
 
 _INTERNAL = (AttributeError, TypeError, KeyError, IndexError, ValueError)
-_REGISTRIES = ("_arg2node2fixturedefs", "_arg2nodeid2fixturedefs", "_arg2fixturedefs")  # since 9.1, 9.1, before
+_REGISTRIES = (
+    "_arg2node2fixturedefs",
+    "_arg2nodeid2fixturedefs",
+    "_arg2fixturedefs",
+)  # since 9.1, 9.1, before
 
 
 @contextmanager
@@ -45,7 +49,9 @@ def warn_of_misspelled(item: pytest.Item) -> None:
     __tracebackhide__ = True
     if uses_ours(item):
         for written, meant in _misspelled(item):
-            item.warn(pytest.PytestWarning(f"nothing looks up the fixture {written!r}; did you mean {meant!r}?"))
+            item.warn(
+                pytest.PytestWarning(f"nothing looks up the fixture {written!r}; did you mean {meant!r}?")
+            )
 
 
 def _looked_up(metafunc: pytest.Metafunc) -> dict[str, Sequence[Any]]:

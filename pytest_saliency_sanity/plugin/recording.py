@@ -7,6 +7,7 @@ finds takes the place of what was found before.
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTE = "saliency_verdicts"
 PROPERTY = "saliency_verdict"
+ATTEMPT = "saliency_attempt"  # on every report: a number that grows from one attempt to the next
 OURS = "saliency_ours"  # on reports of tests that use this package: they are made sendable
 KEY = ("check", "explainer", "model", "number")
 _SHOWN = (
@@ -34,6 +36,7 @@ _SHOWN = (
     "seed", "caveats",
 )  # fmt: skip
 _PACKAGE = __name__.partition(".")[0]
+_ATTEMPTS = itertools.count()
 _COUNTS = pytest.StashKey[dict[str, int]]()
 
 
@@ -78,6 +81,7 @@ class _Records:
         self._item = item
         self._all: list[_Record] = []
         self._called = False
+        self.attempt = next(_ATTEMPTS)
         self.ours = fixtures.uses_ours(item)
 
     def __len__(self) -> int:
@@ -85,7 +89,7 @@ class _Records:
 
     def begin_attempt(self) -> None:
         """A test is run again from its setup on: the last attempt counts."""
-        self._all, self._called = [], False
+        self._all, self._called, self.attempt = [], False, next(_ATTEMPTS)
         self._show()
 
     def begin_call(self) -> None:
@@ -134,8 +138,7 @@ class _Records:
         """`present` with the verdicts as they stand now."""
         stated = [one.stated() for one in self._all]
         shown = [{name: one[name] for name in _SHOWN} for one in stated]
-        others = [one for one in present if one[0] != PROPERTY]
-        return [*others, *((PROPERTY, json.dumps(one, allow_nan=False)) for one in shown)]
+        return [*without_verdicts(present), *((PROPERTY, json.dumps(one, allow_nan=False)) for one in shown)]
 
 
 _RECORDS = pytest.StashKey[_Records]()
@@ -147,7 +150,10 @@ def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
     records = item.stash[_RECORDS] = _Records(item)
     # A fresh function: by it settings know contexts that outlive their test.
     of_the_test = replace(
-        base, replay=replay_command(item, base), record=lambda found: records.add(found), asserted=records.judge
+        base,
+        replay=replay_command(item, base),
+        record=lambda found: records.add(found),
+        asserted=records.judge,
     )
     try:
         with settings.using(of_the_test, of_a_test=True):
@@ -179,14 +185,20 @@ def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestRep
     records = item.stash.get(_RECORDS, None)
     found = [] if records is None else records.report(call.excinfo.value if call.excinfo else None)
     setattr(report, ATTRIBUTE, found)
-    setattr(report, OURS, records is not None and records.ours)
     if records is not None:
+        setattr(report, OURS, records.ours)
+        setattr(report, ATTEMPT, records.attempt)
         report.user_properties = records.properties(report.user_properties)
 
 
 def attached(report: pytest.TestReport) -> list[dict[str, Any]]:
     """The verdicts on a report: what `Verdict.to_json` gave, with `number` and `observed`."""
     return [json.loads(text) for text in getattr(report, ATTRIBUTE, [])]
+
+
+def without_verdicts(properties: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """A test's properties but for those of its verdicts."""
+    return [one for one in properties if one[0] != PROPERTY]
 
 
 def counts(config: pytest.Config) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_saliency_sanity.plugin import arrivals
-from pytest_saliency_sanity.plugin.recording import KEY, attached
+from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached, without_verdicts
 
 _LABELS = {
     "pass": "passed",
@@ -32,6 +32,8 @@ _COLORS = {
     "lost": "red",
 }
 _Place = tuple[str, str]  # of a test: the worker, where each worker runs all tests, and the node id
+
+_Attempt = tuple[str, int | None]  # the worker, and its number there
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,21 @@ class Reporter:
         # With --dist=each every worker runs all tests; else a test that moved to another worker was run again.
         self._each = config.getoption("dist", "no") == "each"
         self._entries: dict[_Place, dict[tuple[Any, ...], _Entry]] = {}
+        self._attempts: dict[_Place, _Attempt] = {}
+        self._repeated: set[tuple[_Place, _Attempt]] = set()
         self._lost: list[arrivals.Lost] = []
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        place = self._place(getattr(report, "worker_id", ""), report.nodeid)
-        if report.when == "setup":  # the test runs, or runs again: the last attempt counts
+        attempt = (getattr(report, "worker_id", ""), getattr(report, ATTEMPT, None))
+        place = self._place(attempt[0], report.nodeid)
+        if attempt[1] is not None and attempt != self._attempts.get(place):
+            self._attempts[place] = attempt  # the test runs, or runs again: the last attempt counts
             self._entries.pop(place, None)
+        if report.outcome == "rerun":  # pytest-rerunfailures
+            self._repeated.add((place, attempt))
+        if (place, attempt) in self._repeated:  # JUnit prints each attempt
+            report.user_properties = without_verdicts(report.user_properties)
         for verdict in attached(report):
             key = tuple(verdict[name] for name in KEY)
             self._entries.setdefault(place, {})[key] = _entry(report, verdict)
@@ -74,7 +85,8 @@ class Reporter:
         worker = str(getattr(node, "workerinput", {}).get("workerid", "a worker"))
         said = arrivals.told(node)
         arrived = {
-            nodeid: len(self._entries.get(self._place(worker, nodeid), {})) for nodeid in said.get("recorded", {})
+            nodeid: len(self._entries.get(self._place(worker, nodeid), {}))
+            for nodeid in said.get("recorded", {})
         }
         self._lost += arrivals.missing(said, worker, arrived)
 

@@ -83,7 +83,9 @@ def test_another_failure_s_exit_code_stays(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["LOST  *test_it?1?: 2 of 2 *", "*1 failed*"])
 
 
-@pytest.mark.parametrize("arguments", [["-n2"], ["-n2", "--dist=loadfile"], ["--dist=each", "--tx=2*popen"], ["-x", "-n2"]])
+@pytest.mark.parametrize(
+    "arguments", [["-n2"], ["-n2", "--dist=loadfile"], ["--dist=each", "--tx=2*popen"], ["-x", "-n2"]]
+)
 def test_nothing_is_missing(mixed: pytest.Pytester, arguments: list[str]) -> None:
     result = mixed.runpytest_subprocess(*arguments)
     assert "lost" not in result.stdout.str() and "LOST" not in result.stdout.str()
@@ -98,7 +100,8 @@ def test_each_worker_counts_for_itself(project: pytest.Pytester) -> None:
 
 def test_a_worker_that_crashes_says_nothing_and_its_test_fails(project: pytest.Pytester) -> None:
     project.makepyfile(
-        test_it=TESTS + "\n    def test_crash():\n        judge('pass')\n        import os\n        os._exit(3)\n"
+        test_it=TESTS
+        + "\n    def test_crash():\n        judge('pass')\n        import os\n        os._exit(3)\n"
     )
     result = project.runpytest_subprocess("-n2")
     assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -230,7 +230,9 @@ def test_a_red_test_is_never_lost(project: pytest.Pytester, kind: str) -> None:
     shown = result.stdout.str()
     assert "INTERNALERROR" not in shown and "LOST" not in shown
     for name in ("test_red", "test_other", "test_plain"):
-        assert any(line.startswith(("FAILED", "ERROR", "SUBFAIL")) and name in line for line in result.outlines), name
+        assert any(
+            line.startswith(("FAILED", "ERROR", "SUBFAIL")) and name in line for line in result.outlines
+        ), name
 
 
 @pytest.mark.parametrize("style", ["short", "line", "native", "no"])

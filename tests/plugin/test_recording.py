@@ -82,9 +82,8 @@ def test_the_report_has_the_verdict_s_json(project: pytest.Pytester) -> None:
         """
     )
     reports = found(project)
-    assert reports["test_one.py::test_it"]["call"] == [
-        json.loads((project.path / "expected.json").read_text())
-    ]
+    expected = json.loads((project.path / "expected.json").read_text())
+    assert reports["test_one.py::test_it"]["call"] == [{**expected, "number": 0, "observed": True}]
 
 
 @pytest.mark.parametrize("workers", [[], ["-n1"], ["-n2"]])
@@ -96,8 +95,10 @@ def test_junit_properties(mixed: pytest.Pytester, workers: list[str]) -> None:
             "check": "model_sensitivity",
             "explainer": "sobel",
             "model": "Net",
+            "number": 0,
             "outcome": "fail",
             "reason": "insensitive",
+            "observed": False,
             "statistic": 0.8,
             "interval": [0.8 - 0.1, 0.8 + 0.1],
             "threshold": 0.3,

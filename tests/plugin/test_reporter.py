@@ -80,7 +80,9 @@ def test_a_verdict_that_was_only_looked_at(project: pytest.Pytester) -> None:
     project.makepyfile("from judging import check\ndef test_it(): assert check('fail').outcome == 'fail'")
     result = project.runpytest()
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines("saliency sanity: 0 passed, 1 failed, 0 inconclusive, 0 errors")
+    result.stdout.fnmatch_lines(
+        ["OBSERVED     *", "saliency sanity: 0 passed, 0 failed, 0 inconclusive, 0 errors, 1 observed"]
+    )
 
 
 def test_without_a_terminal(mixed: pytest.Pytester) -> None:
@@ -90,6 +92,10 @@ def test_without_a_terminal(mixed: pytest.Pytester) -> None:
 def test_the_closing_line() -> None:
     counts = Counter({"pass": 5, "fail": 1, "inconclusive": 2})
     assert closing_line(counts) == "saliency sanity: 5 passed, 1 failed, 2 inconclusive, 0 errors"
+    counts.update({"error": 1, "observed": 3, "lost": 1, "xfail": 2})
+    assert closing_line(counts) == (
+        "saliency sanity: 5 passed, 1 failed, 2 failed as expected, 2 inconclusive, 1 error, 3 observed, 1 lost"
+    )
 
 
 def test_stand_ins_are_told_also_where_all_passed(project: pytest.Pytester) -> None:
