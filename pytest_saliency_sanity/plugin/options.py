@@ -1,4 +1,5 @@
-"""What the user sets: flags, then `[tool.saliency_sanity]` of the rootdir's pyproject.toml, then defaults."""
+"""What the user sets: flags, then `[tool.saliency_sanity]` of the rootdir's pyproject.toml, then `saliency_*` keys
+of pytest's own file of options, then defaults."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ _CLEAR = "--saliency-cache-clear"
 
 
 def add(parser: pytest.Parser) -> None:
-    """Register the flags; their values stay text until `resolved`, which words every mistake alike."""
+    """Register flags and keys; their values stay text until `resolved`, which words every mistake alike."""
+    for name in settings.SETTABLE:
+        _add_key(parser, name)
     group = parser.getgroup("saliency-sanity", "sanity checks of saliency maps")
     group.addoption(flag("seed"), metavar="N", help="seed of every check that is not given one (default: 0)")
     group.addoption(
@@ -54,6 +57,14 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(_CLEAR, action="store_true", help="remove the trained networks before the run")
 
 
+def _add_key(parser: pytest.Parser, name: str) -> None:
+    given = (f"saliency_{name}", f"as {flag(name)}")
+    try:
+        parser.addini(*given, type=str | int | float, default=None)  # pytest.toml has numbers
+    except (AssertionError, KeyError, TypeError, ValueError):  # an earlier pytest
+        parser.addini(*given, type="string", default=None)
+
+
 def flag(name: str) -> str:
     """The command-line flag of a setting: "max_seconds" is --saliency-max-seconds."""
     return f"--saliency-{name.replace('_', '-')}"
@@ -63,10 +74,11 @@ def resolved(config: pytest.Config) -> Settings:
     """The settings of this run.
 
     Raises:
-        pytest.UsageError: for an unknown key, an impossible value or a file that is not TOML.
+        pytest.UsageError: for an unknown key or an impossible value.
     """
     defaults = Settings(cache=_within_pytest_cache(config), progress=progress.stream(config))
-    in_file = _with_file(defaults, config.rootpath / "pyproject.toml")
+    in_ini = _with_ini(defaults, config)
+    in_file = _with_file(in_ini, config.rootpath / "pyproject.toml")
     in_file = replace(in_file, cache=in_file.cache and config.rootpath / in_file.cache)
     return _with_flags(in_file, {name: config.getoption(flag(name)) for name in settings.SETTABLE})
 
@@ -87,6 +99,16 @@ def _within_pytest_cache(config: pytest.Config) -> Path | None:
     return config.rootpath / place / "d" / "saliency"
 
 
+def _with_ini(base: Settings, config: pytest.Config) -> Settings:
+    for name in settings.SETTABLE:
+        given = config.getini(f"saliency_{name}")
+        try:
+            base = settings.overridden(base, **{name: _value(name, given if given != "" else None)})
+        except SettingsError as error:
+            raise pytest.UsageError(f"{config.inipath or 'ini'}: saliency_{name}: {error}") from None
+    return base
+
+
 def _with_file(defaults: Settings, path: Path) -> Settings:
     origin = f"{path}: [tool.{_TABLE}]"
     try:
@@ -105,9 +127,9 @@ def _with_flags(base: Settings, flags: Mapping[str, str | None]) -> Settings:
     return base
 
 
-def _value(name: str, text: str | None) -> Any:
+def _value(name: str, text: Any) -> Any:
     try:
-        return None if text is None else _READ[name](text)
+        return _READ[name](text) if isinstance(text, str) else text
     except ValueError:
         return text  # not a number: the settings say what it should have been
 
@@ -116,18 +138,20 @@ def _table(path: Path) -> dict[str, Any]:
     """The file's `[tool.saliency_sanity]`; empty when there is no file or no table."""
     if not path.is_file():
         return {}
-    table = _toml(path).get("tool", {}).get(_TABLE, {})
+    tool = _toml(path).get("tool", {})
+    table = tool.get(_TABLE, {}) if isinstance(tool, dict) else {}
     if not isinstance(table, dict):
         raise pytest.UsageError(f"{path}: tool.{_TABLE} must be a table, not {table!r}")
     return table
 
 
 def _toml(path: Path) -> dict[str, Any]:
+    """What the file says; nothing where it cannot be read, as pytest has not read it either, or it had complained."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise pytest.UsageError(f"{path}: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError):
+        return {}

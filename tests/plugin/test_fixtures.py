@@ -228,19 +228,3 @@ def test_they_are_listed(pytester: pytest.Pytester) -> None:
         "The model whose explanations are audited; None until a conftest.py overrides it.",
     ):
         assert text in lines
-
-
-@pytest.mark.parametrize(
-    "written, meant", [("salience_inputs", "saliency_inputs"), ("saliency_label", "saliency_labels")]
-)
-def test_a_misspelled_fixture_is_told(pytester: pytest.Pytester, written: str, meant: str) -> None:
-    pytester.makeconftest(f"import pytest\n@pytest.fixture\ndef {written}(): pass\n")
-    pytester.makepyfile("def test_nothing(): pass")
-    result = pytester.runpytest()
-    result.stdout.fnmatch_lines([f"*nothing looks up the fixture '{written}'; did you mean '{meant}'?"])
-
-
-def test_a_fixture_of_the_projects_own_is_not(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest("import pytest\n@pytest.fixture\ndef saliency_method(): pass\n")
-    pytester.makepyfile("def test_nothing(): pass")
-    assert "did you mean" not in pytester.runpytest().stdout.str()

@@ -79,22 +79,48 @@ def test_not_a_table(pytester: pytest.Pytester) -> None:
     assert usage_error(pytester.runpytest()) == f"ERROR: {path}: tool.saliency_sanity must be a table, not 3"
 
 
-def test_not_toml(pytester: pytest.Pytester) -> None:
-    path = pytester.makepyprojecttoml("[tool.saliency_sanity\nseed = 3")
-    assert usage_error(_run_with_an_ini(pytester)).startswith(f"ERROR: {path}: Expected ']'")
+BROKEN = {
+    "not TOML": b"[tool.saliency_sanity\nseed = 3",
+    "half of it": b"[tool.saliency_sanity]\nseed = 3\nprofile =",
+    "not UTF-8": b"\xff\xfe",
+    "Latin-1": "[tool.saliency_sanity]\nprofile = 'caf\u00e9'".encode("latin-1"),
+    "twice": b"[tool]\n[tool]\n",
+    "tool is no table": b"tool = 3",
+    "deep": b"a = " + b"[" * 5000,
+}
 
 
-def test_not_text(pytester: pytest.Pytester) -> None:
-    path = pytester.path / "pyproject.toml"
-    path.write_bytes(b"\xff\xfe")
-    assert usage_error(_run_with_an_ini(pytester)).startswith(
-        f"ERROR: {path}: 'utf-8' codec can't decode byte 0xff"
+@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_file_that_pytest_does_not_read_may_be_broken(
+    pytester: pytest.Pytester, kind: str, workers: str
+) -> None:
+    (pytester.path / "pyproject.toml").write_bytes(BROKEN[kind])
+    pytester.makepyfile("def test_nothing(): pass")
+    # pytest 9 reads pyproject.toml beside its pytest.ini too, to tell that it is ignored: -c names another place.
+    (pytester.mkdir("options") / "other.ini").write_text("[pytest]\n")
+    result = pytester.runpytest("-c", "options/other.ini", "--rootdir=.", workers, "-W", "error")
+    result.assert_outcomes(passed=1)
+    assert result.ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize("kind", ["not TOML", "not UTF-8"])
+def test_where_pytest_reads_it_the_error_is_pytests(pytester: pytest.Pytester, kind: str) -> None:
+    (pytester.path / "pyproject.toml").write_bytes(BROKEN[kind])
+    pytester.makepyfile("def test_nothing(): pass")
+    result = pytester.runpytest_subprocess()
+    assert result.ret != pytest.ExitCode.OK
+    assert "saliency" not in result.stderr.str()
+
+
+@pytest.mark.parametrize("name", ["pytest.ini", "tox.ini", "setup.cfg"])
+def test_a_table_is_read_whatever_file_is_in_charge(pytester: pytest.Pytester, name: str) -> None:
+    (pytester.path / name).write_text("[tool:pytest]\n" if name == "setup.cfg" else "[pytest]\n")
+    pytester.makepyprojecttoml("[tool.saliency_sanity]\nseed = 6")
+    pytester.makepyfile(
+        "from pytest_saliency_sanity import settings\ndef test_seed(): assert settings.current().seed == 6"
     )
-
-
-def _run_with_an_ini(pytester: pytest.Pytester) -> pytest.RunResult:
-    # With -c pytest itself does not read pyproject.toml, where it would stumble first.
-    return pytester.runpytest("-c", pytester.makeini("[pytest]\n"))
+    pytester.runpytest().assert_outcomes(passed=1)
 
 
 def test_a_bad_file_stops_xdist_before_its_workers(pytester: pytest.Pytester) -> None:
