@@ -169,6 +169,7 @@ class _FixtureCase(Case):
     """A case whose missing fields are fixtures: looked up on first use, then kept."""
 
     def __getattr__(self, name: str) -> Any:
+        __tracebackhide__ = True
         if name not in CASE_FIELDS:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         object.__setattr__(self, name, _awaited(f"saliency_{name}", self._lookup))

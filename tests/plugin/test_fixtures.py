@@ -185,7 +185,7 @@ def test_a_fixture_of_the_project_that_fails_says_so(pytester: pytest.Pytester) 
     result.stdout.fnmatch_lines("E*OSError: no photographs here")
 
 
-def test_a_parametrized_override_is_asked_for_by_name(pytester: pytest.Pytester) -> None:
+def test_a_parametrized_override_may_be_asked_for_by_name(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(
         CHECKS
         + "\n    @pytest.fixture(params=['a', 'b'])\n    def saliency_model(request): return request.param"

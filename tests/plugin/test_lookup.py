@@ -99,7 +99,9 @@ def test_as_an_error_it_is_the_test_s_own(pytester: pytest.Pytester, how: str, w
 
 def test_it_can_be_let_be(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(MISSPELLED.format("saliency_input"))
-    pytester.makeini("[pytest]\nfilterwarnings =\n    error\n    ignore:nothing looks up:pytest.PytestWarning\n")
+    pytester.makeini(
+        "[pytest]\nfilterwarnings =\n    error\n    ignore:nothing looks up:pytest.PytestWarning\n"
+    )
     pytester.makepyfile("def test_one(assert_contract): pass")
     pytester.runpytest("-W", "ignore::pytest.PytestAssertRewriteWarning").assert_outcomes(passed=1)
 
@@ -119,7 +121,9 @@ def test_what_a_test_does_not_see_is_no_mistake_of_it(pytester: pytest.Pytester)
         "@pytest.mark.parametrize('saliency_model', [1])\ndef test_it(assert_contract): pass",
     ],
 )
-def test_where_the_right_one_is_there_too_a_similar_name_is_no_mistake(pytester: pytest.Pytester, body: str) -> None:
+def test_where_the_right_one_is_there_too_a_similar_name_is_no_mistake(
+    pytester: pytest.Pytester, body: str
+) -> None:
     pytester.makeconftest(MISSPELLED.format("saliency_models"))
     pytester.makepyfile(f"import pytest\n{body}")
     pytester.runpytest(*STRICT).assert_outcomes(passed=1)
