@@ -49,6 +49,7 @@ PROFILES: Mapping[str, Profile] = {
     "release": Profile("release", 32, 10, ("upper", "half", "all"), 3600.0, "fail"),
 }
 INCONCLUSIVE = ("fail", "skip")
+REMARK = "  # "  # between the command that replays a test and what has to be added to it
 
 
 class SettingsError(ValueError):
@@ -66,7 +67,8 @@ class Settings:
         max_seconds: budget of one check in seconds; None means what the profile says.
         cache: directory of trained networks; None means that none is kept on disk.
         progress: where the progress of training is shown; None means nowhere.
-        replay: what repeats the running test (a pytest command without the seed), "" outside pytest.
+        replay: what repeats the running test (a pytest command without the seed, and behind `REMARK` what has to be
+            added to it), "" outside pytest.
         record: called with every verdict; None outside pytest.
         asserted: called with every verdict that an assertion judges; None outside pytest.
     """

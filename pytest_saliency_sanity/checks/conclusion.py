@@ -19,5 +19,6 @@ def concluded(verdict: Verdict) -> Verdict:
 
 def _replay(verdict: Verdict, present: settings.Settings) -> str:
     if present.replay:
-        return f"{present.replay} --saliency-seed {verdict.seed}"
+        command, mark, remark = present.replay.partition(settings.REMARK)
+        return f"{command} --saliency-seed {verdict.seed}{mark}{remark}"
     return f"check_{verdict.check}({verdict.explainer}, {verdict.model}, …, seed={verdict.seed})"

@@ -216,7 +216,7 @@ def skip_if_inconclusive(call: pytest.CallInfo[Any], base: Settings) -> None:
 
 
 def _chained(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, what it was raised from or while handling, and the members of groups."""
+    """The error, what it was raised from or while handling, the members of groups, and what a doctest has met."""
     pending: list[Any] = [error]
     seen: set[int] = set()
     while pending:
@@ -224,9 +224,14 @@ def _chained(error: BaseException | None) -> Iterator[BaseException]:
         if isinstance(one, BaseException) and id(one) not in seen:
             seen.add(id(one))
             yield one
-            members = getattr(one, "exceptions", ())
             pending += [one.__cause__, one.__context__]
-            pending += members if isinstance(members, (list, tuple)) else ()
+            for name in (
+                "exceptions",
+                "exc_info",
+                "failures",
+            ):  # of a group, of doctest's and pytest's own errors
+                members = getattr(one, name, ())
+                pending += members if isinstance(members, (list, tuple)) else ()
 
 
 def _passed_through_us(error: BaseException) -> bool:

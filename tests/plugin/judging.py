@@ -46,9 +46,14 @@ def made(outcome: str, **changes: Any) -> Verdict:
         "seed": settings.current().seed,
         "stages": stages,
         "findings": findings,
-        "replay": f"{settings.current().replay} --saliency-seed {settings.current().seed}",
+        "replay": _replay(settings.current()),
     }
     return Verdict(**{**stated, **changes})
+
+
+def _replay(present: settings.Settings) -> str:
+    command, mark, remark = present.replay.partition(settings.REMARK)
+    return f"{command} --saliency-seed {present.seed}{mark}{remark}"
 
 
 def check(outcome: str, **changes: Any) -> Verdict:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_saliency_sanity import settings
+from tests.plugin.judging import made
+
 FAULTY = """
     import pytest
     from judging import judge
@@ -107,6 +110,123 @@ def test_a_test_that_is_deselected_by_default(project: pytest.Pytester) -> None:
     (command,) = commands(project.runpytest("-m", "slow"))
     assert command == 'pytest "test_it.py::test_faulty" -m "" --saliency-profile ci --saliency-seed 0'
     replayed(project, command).assert_outcomes(failed=1)
+
+
+FAULTY_ONLY = "from judging import judge\ndef test_faulty(): judge('fail')\n"
+
+
+@pytest.mark.parametrize(
+    "addopts, arguments",
+    [
+        ("-k 'not faulty'", ["-k", "faulty"]),
+        ("-k'not faulty'", ["-k", "faulty"]),
+        ("-qk 'not faulty'", ["-k", "faulty"]),
+        ("-m 'not slow' -k 'not faulty'", ["-k", "faulty", "-m", ""]),
+        ("-o python_functions=test_*", []),
+        ("--doctest-modules", []),
+        ("--doctest-modules -p no:cacheprovider --import-mode=importlib", []),
+        ("-rfE --strict-markers --tb=short -x", []),
+        ("--lf", []),
+        ("--sw", []),
+        ("--ignore=elsewhere --deselect=test_other.py::test_nothing", []),
+        ("-n1", []),
+    ],
+)
+def test_it_replays_under_any_addopts(project: pytest.Pytester, addopts: str, arguments: list[str]) -> None:
+    project.makeini(f"[pytest]\naddopts = {addopts}\nmarkers = slow\npythonpath = .")
+    project.makepyfile(test_it=FAULTY_ONLY)
+    (command,) = commands(project.runpytest_subprocess(*arguments))
+    result = replayed(project, command)
+    result.assert_outcomes(failed=1)
+    assert commands(result) == [command]
+
+
+@pytest.mark.parametrize(
+    "arguments, shown",
+    [
+        (["-o", "python_files=check_*.py", "check_it.py"], '-o "python_files=check_*.py"'),
+        (
+            ["-o", "python_functions=faulty*", "-o", "python_files=check_*.py"],
+            '-o "python_functions=faulty*"',
+        ),
+        (["-p", "judging", "-o", "python_files=check_*.py"], '-p "judging"'),
+        (
+            ["--import-mode=importlib", "-o", "python_files=check_*.py", "-o", "pythonpath=."],
+            "--import-mode importlib",
+        ),
+        (["--doctest-modules", "documented.py"], "--doctest-modules"),
+        (["--doctest-glob=*.text", "page.text"], '--doctest-glob "*.text"'),
+    ],
+)
+def test_what_a_run_collects_by_is_in_it(project: pytest.Pytester, arguments: list[str], shown: str) -> None:
+    project.makepyfile(
+        check_it="from judging import judge\ndef test_faulty(): judge('fail')\nfaulty_one = test_faulty"
+    )
+    example = ">>> from judging import judge\n>>> judge('fail')\n"
+    (project.path / "documented.py").write_text(
+        f'def f():\n    """Read.\n\n    {example[:-1].replace(chr(10), chr(10) + "    ")}\n    """\n'
+    )
+    (project.path / "page.text").write_text(example)
+    result = project.runpytest_subprocess(*arguments)
+    (command, *_) = set(re.findall(r"^(?:E +)?replay: (pytest .*)$", result.stdout.str(), flags=re.MULTILINE))
+    assert f" {shown} " in command
+    again = replayed(project, command)
+    assert command in again.stdout.str() and again.ret == 1
+    again.stdout.fnmatch_lines("saliency sanity: 0 passed, 1 failed, 0 inconclusive, 0 errors")
+
+
+def test_an_expression_of_the_environment_is_taken_back(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(test_it=FAULTY)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -k 'other or words'")
+    printed = commands(project.runpytest_subprocess())
+    assert len(printed) == 2 and all(' -k "" ' in command for command in printed)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -k nothing")
+    replayed(project, printed[0]).assert_outcomes(failed=1)
+
+
+OWN_OPTIONS = """
+    import pytest
+
+    def pytest_addoption(parser):
+        parser.addoption("--runslow", action="store_true")
+        parser.addoption("--stage", default="none")
+
+    def pytest_collection_modifyitems(config, items):
+        if not config.getoption("--runslow") or config.getoption("--stage") == "none":
+            for item in items:
+                item.add_marker(pytest.mark.skip(reason="slow"))
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n1"]])
+def test_options_of_the_project_are_repeated(project: pytest.Pytester, workers: list[str]) -> None:
+    project.makeconftest(OWN_OPTIONS)
+    project.makepyfile(test_it=FAULTY_ONLY)
+    (command,) = commands(
+        project.runpytest_subprocess("--runslow", "test_it.py", "--stage=two words", *workers)
+    )
+    assert ' --runslow "--stage=two words" --saliency-profile ci' in command
+    replayed(project, command).assert_outcomes(failed=1)
+
+
+def test_where_a_value_may_be_missing_it_says_what_to_add(project: pytest.Pytester) -> None:
+    project.makeconftest(OWN_OPTIONS)
+    project.makepyfile(test_it=FAULTY_ONLY)
+    (command,) = commands(project.runpytest_subprocess("--runslow", "--stage", "one"))
+    assert command.endswith(
+        " --runslow --saliency-profile ci --saliency-seed 0  # add --stage as in that run"
+    )
+    replayed(project, command.partition("  # ")[0] + " --stage one").assert_outcomes(failed=1)
+
+
+def test_a_check_puts_its_seed_before_the_remark() -> None:
+    from pytest_saliency_sanity.checks.conclusion import concluded
+
+    with settings.using(settings.Settings(replay="pytest test_it.py  # add --stage as in that run")):
+        verdict = concluded(made("fail", seed=3))
+    assert verdict.replay == "pytest test_it.py --saliency-seed 3  # add --stage as in that run"
 
 
 def _inner(project: pytest.Pytester) -> Path:
