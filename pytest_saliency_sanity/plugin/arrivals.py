@@ -1,4 +1,4 @@
-"""Whether every verdict that an xdist worker has recorded has arrived, told by the worker at its end."""
+"""What an xdist worker says at its end: its verdicts, which must all have arrived, and torch's threads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import recording
+from pytest_saliency_sanity.plugin import recording, threads
 from pytest_saliency_sanity.plugin.encoding import sendable
 
 _OUTPUT = "saliency_sanity"
@@ -33,7 +33,8 @@ def tell(config: pytest.Config) -> None:
     """On a worker: put what its tests have recorded where the controller finds it when the worker has ended."""
     output = getattr(config, "workeroutput", None)
     if output is not None:
-        output[_OUTPUT] = sendable({"recorded": recording.counts(config)})
+        recorded = recording.counts(config)
+        output[_OUTPUT] = sendable({"recorded": recorded, "threads": threads.of_torch() if recorded else 0})
 
 
 def told(node: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin import arrivals, threads
 from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached, without_verdicts
 
 _LABELS = {
@@ -64,6 +64,7 @@ class Reporter:
         self._attempts: dict[_Place, _Attempt] = {}
         self._repeated: set[tuple[_Place, _Attempt]] = set()
         self._lost: list[arrivals.Lost] = []
+        self._threads: list[int] = []  # of torch, in each worker that has audited something
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -89,6 +90,7 @@ class Reporter:
             for nodeid in said.get("recorded", {})
         }
         self._lost += arrivals.missing(said, worker, arrived)
+        self._threads += [said["threads"]] if said.get("threads") else []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -105,6 +107,8 @@ class Reporter:
         for lost in self._lost:
             _write(terminalreporter, "lost", str(lost))
         terminalreporter.write_line(closing_line(self._counts()))
+        if crowded := threads.line(self._threads, threads.cores()):
+            terminalreporter.write_line(crowded)
         stand_ins = sum(STAND_INS in entry.summary for entry in self._all())
         if stand_ins:
             terminalreporter.write_line(
