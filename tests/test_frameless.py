@@ -243,7 +243,7 @@ def test_the_controls_that_a_run_shares_do_not_keep_the_model(as_method: bool) -
 
     model = network()
     alive, holder = weakref.ref(model), Holder(model)
-    forward = holder.forward if as_method else lambda model, inputs: holder.forward(model, inputs)
+    forward = holder.forward if as_method else lambda model, inputs, own=holder: own.forward(model, inputs)
     images = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(1))
     verdict = check_model_sensitivity(sobel, model, images, forward=forward)
     assert verdict.evidence["control_cost"]["calls"] > 0

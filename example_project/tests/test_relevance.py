@@ -54,7 +54,7 @@ def test_finds_the_ink_that_matters(assert_insertion_deletion, explainer):
     ],
 )
 def test_hiding_what_it_points_at_unsettles_the_reading(assert_occlusion_sensitive, explainer):
-    # Blurred rather than blank: where blank paper is hidden nothing changes, and an outline alone does nearly as well.
+    # Blurred, not blank: where blank paper is hidden nothing changes, and an outline does nearly as well.
     assert_occlusion_sensitive(explainer, infill="blur")
 
 

@@ -169,7 +169,9 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
         text = str(error).strip().splitlines()
         first = f": {text[0]}" if text else ""
         raise Breach(
-            "contract.exception", f"it raised {type(error).__name__}{first}{_call(error)}", error
+            "contract.exception",
+            f"it raised {type(error).__name__}{first}{_call(error)}{_filtered(error)}",
+            error,
         ) from error
 
 
@@ -177,6 +179,19 @@ def _call(error: Exception) -> str:
     """A reminder, where the arguments may have been taken for others."""
     mistaken = isinstance(error, (TypeError, AttributeError, AssertionError))
     return " (it is called as explainer(model, inputs, targets))" if mistaken else ""
+
+
+def _filtered(error: Exception) -> str:
+    """Why a warning is an exception here, and how to let it be one no longer."""
+    if not isinstance(error, Warning):
+        return ""
+    kind = type(error)
+    where = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return (
+        f" (it is a warning, of which a filter of this project makes an error; to let it be, put "
+        f'@pytest.mark.filterwarnings("default::{where}{kind.__qualname__}") on the test, or that text into '
+        f"filterwarnings of pytest's settings)"
+    )
 
 
 def _check_untouched(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> None:

@@ -44,7 +44,7 @@ def checked(
 
 @cache
 def of_moved(seed: int) -> Verdict:
-    """On all images that there are: a lead of -.26 over the center is open on 24 of them, and has its bound at -.1 here."""
+    """On all images: a lead of -.26 over the center is open on 24 of them, and has its bound at -.1 here."""
     return checked(moved, seed, count=64, profile="release")
 
 

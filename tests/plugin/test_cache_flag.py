@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-import pytest_saliency_sanity.checks.data_sensitivity  # noqa: F401  before any inner run, which would import it anew
+import pytest_saliency_sanity.checks.data_sensitivity
 import pytest_saliency_sanity.explainers  # noqa: F401
 from pytest_saliency_sanity.twins.networks import forget
 

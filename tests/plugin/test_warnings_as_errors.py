@@ -1,0 +1,102 @@
+"""Where a project's filter makes an error of a warning, the verdict says so, and how to let it be."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import pytest_saliency_sanity.checks.contract  # noqa: F401  before any inner run, which would import it anew
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+MODEL = """
+    import warnings
+    import pytest
+    import torch
+    from torch import nn
+    from pytest_saliency_sanity import assert_contract
+    from pytest_saliency_sanity.explainers import gradient
+
+    class Deprecated(DeprecationWarning):
+        pass
+
+    KINDS = {"user": UserWarning, "future": FutureWarning, "own": Deprecated}
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)).eval()
+    images = torch.rand(8, 1, 8, 8)
+
+    def warning(kind):
+        def explainer(model, inputs, targets):
+            warnings.warn(KINDS[kind]("old"))
+            return gradient(model, inputs, targets)
+        return explainer
+"""
+
+
+@pytest.fixture
+def strict(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A project in which every warning is an error."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    return pytester
+
+
+KINDS = [("user", "UserWarning"), ("future", "FutureWarning"), ("own", "test_it.Deprecated")]
+
+
+@pytest.mark.parametrize("kind, name", KINDS)
+def test_the_message_and_what_it_advises(strict: pytest.Pytester, kind: str, name: str) -> None:
+    strict.makepyfile(
+        test_it=MODEL
+        + f"""
+    def test_faulty():
+        assert_contract(warning("{kind}"), net, images, name="mine")
+
+    @pytest.mark.filterwarnings("default::{name}")
+    def test_let_be():
+        assert_contract(warning("{kind}"), net, images)
+    """
+    )
+    result = strict.runpytest_subprocess()
+    result.assert_outcomes(passed=1, failed=1)
+    told = " ".join(result.stdout.str().split())
+    assert (
+        f"mine broke the contract: it raised {name.rpartition('.')[2]}: old (it is a warning, of which a filter of "
+        f'this project makes an error; to let it be, put @pytest.mark.filterwarnings("default::{name}") on the test, '
+        "or that text into filterwarnings of pytest's settings)"
+    ) in told
+
+
+def test_other_exceptions_say_nothing_of_filters(strict: pytest.Pytester) -> None:
+    strict.makepyfile(
+        test_it=MODEL
+        + """
+    def test_faulty():
+        def explainer(model, inputs, targets):
+            raise ValueError("old")
+        assert_contract(explainer, net, images)
+    """
+    )
+    result = strict.runpytest_subprocess()
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*filter of this project*")
+
+
+def test_the_readmes_recipe_for_captum_warns_of_nothing(strict: pytest.Pytester) -> None:
+    """Under `-W error`, with captum imported before: what its own import warns of is not ours."""
+    recipe = re.search(r"```python\n(def captum_gradient.*?)```", README, re.S)[1]
+    imported = """
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import captum.attr
+    """
+    audited = """
+    def test_recipe(assert_model_sensitive):
+        assert_model_sensitive(captum_gradient, net, torch.rand(16, 1, 8, 8))
+    """
+    parts = (textwrap.dedent(imported), textwrap.dedent(MODEL), recipe, textwrap.dedent(audited))
+    (strict.path / "test_it.py").write_text("\n".join(parts))
+    strict.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)
