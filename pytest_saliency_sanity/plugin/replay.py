@@ -104,7 +104,8 @@ def _own_options(config: pytest.Config) -> tuple[list[str], list[str]]:
     """
     words = _typed(config)
     known, unknown = [], []
-    for word, following in zip(words, [*words[1:], "-"], strict=True):
+    for place, word in enumerate(words, 1):
+        following = words[place] if place < len(words) else "-"
         name = word.partition("=")[0]
         if not word.startswith("--") or name.startswith("--saliency-") or name in _OF_PYTEST:
             continue

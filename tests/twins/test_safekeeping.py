@@ -141,13 +141,14 @@ def test_a_load_that_fails_half_way_leaves_the_network_as_it_was(
     model = network().train(training)
     if change == "own loading":
         model = OwnLoading(*model).train(training)
-    before, key, seen = state_of(model), combined(change), []
+    key, seen = combined(change), []
 
     def train() -> Made:
         seen.append(state_of(model))
         return Made(model.eval())
 
     stored_by_another_version(tmp_path, key, change)
+    before = state_of(model)
     making = Making(key, lambda: model, Made, train)
     with pytest.warns(
         TwinCacheWarning, match=rf"^the cached network {key} does not fit: .*; the network is trained"
