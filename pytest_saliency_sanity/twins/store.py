@@ -10,6 +10,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import inspect
 import json
 import math
 import os
@@ -158,7 +159,7 @@ def locked(directory: Path, key: str, timeout: float) -> Iterator[None]:
     """
     path = _path(directory, key, "lock")
     _make(directory)
-    lock = filelock.FileLock(str(path), thread_local=False)
+    lock = filelock.FileLock(str(path), thread_local=False, **_hard())
     try:
         _acquire(lock, path, timeout)
         _HELD.add(path)
@@ -387,11 +388,15 @@ def _try(lock: filelock.BaseFileLock, path: Path) -> None:
         pass
     except NotImplementedError:  # filelock < 3.24 on a file system without flock
         _refuse(path)
+    except OSError as error:  # filelock >= 3.32 there
+        if error.errno != errno.ENOSYS:
+            raise
+        _refuse(path)
     _check_hard(lock, path)
 
 
 def _check_hard(lock: filelock.BaseFileLock, path: Path) -> None:
-    """Later versions make a soft lock of it on such a file system: a killed process would keep that.
+    """Versions from 3.24 to 3.31 make a soft lock of it on such a file system: a killed process would keep that.
 
     They change the lock's class, to one of a module that they import then: its identity alone may deceive.
     """
@@ -437,6 +442,13 @@ def _leave(lock: filelock.BaseFileLock, path: Path) -> None:
 def _unlock(lock: filelock.BaseFileLock) -> None:
     if lock.is_locked:
         lock.release()
+
+
+@functools.cache
+def _hard() -> dict[str, bool]:
+    """What tells filelock to be the operating system's lock or none; versions before 3.32 have no such option."""
+    known = inspect.signature(filelock.FileLock.__init__).parameters
+    return {"fallback_to_soft": False} if "fallback_to_soft" in known else {}
 
 
 @functools.cache

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.plugin.strict import STRICT
+
 KEYS = """
 saliency_seed = 5
 saliency_profile = release
@@ -39,7 +41,6 @@ saliency_max_seconds = 12.5
 saliency_cache = "there"
 """,
 }
-STRICT = ["-W", "error", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])

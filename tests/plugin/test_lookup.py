@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-STRICT = ("-W", "error", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+from tests.plugin.strict import STRICT
+
 # Projects that use nothing of ours, whatever names they have.
 FOREIGN = {
     "a constant": "saliency_models = ['a', 'b']\ndef test_one(): assert saliency_models",

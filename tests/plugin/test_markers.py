@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_saliency_sanity.plugin import fixtures
+from tests.plugin.strict import STRICT
 
 MIXED = """
     import pytest
@@ -37,8 +38,7 @@ def test_selected_under_xdist(pytester: pytest.Pytester) -> None:
 
 def test_registered(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n@pytest.mark.saliency\ndef test_own(assert_contract): pass\n")
-    strict = ("--strict-markers", "-W", "error", "-W", "ignore::pytest.PytestAssertRewriteWarning")
-    pytester.runpytest(*strict, "-m", "saliency").assert_outcomes(passed=1)
+    pytester.runpytest(*STRICT, "--strict-markers", "-m", "saliency").assert_outcomes(passed=1)
     pytester.runpytest("--markers").stdout.fnmatch_lines("@pytest.mark.saliency: audits saliency maps; *")
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import pytest_saliency_sanity
 from pytest_saliency_sanity.plugin import fixtures
+from tests.plugin.strict import STRICT
 
 # Here, before any inner run, which forgets the modules that it is the first to import: torch cannot be loaded twice.
 CHECKS = {name: getattr(pytest_saliency_sanity, check) for name, check in fixtures.ASSERTIONS.items()}
@@ -43,7 +44,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def names(project: pytest.Pytester, body: str, *arguments: str) -> list[str]:
     """The tests of the file, which all pass."""
     (project.path / "test_it.py").write_text(HEADER + inspect.cleandoc(body) + "\n")
-    result = project.runpytest("-v", "-W", "error::pytest.PytestWarning", *arguments)
+    result = project.runpytest("-v", *STRICT, *arguments)
     found = [
         line.split("::", 1)[1].split(" ")[0] for line in result.outlines if " PASSED" in line and "::" in line
     ]
@@ -328,7 +329,7 @@ def test_an_async_override_gets_a_sentence(project: pytest.Pytester, statement: 
     fixture = asked.partition("(")[0].partition(".")[0]
     body = f"@pytest.fixture\nasync def saliency_model(): {statement} 1\ndef test_it({fixture}): {asked}\n"
     (project.path / "test_it.py").write_text(HEADER + body)
-    result = project.runpytest("-W", "error")
+    result = project.runpytest(*STRICT)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(f"E*TypeError: {ASYNC}")
 
@@ -343,7 +344,7 @@ def test_a_coroutine_as_an_earlier_pytest_hands_it_over(project: pytest.Pytester
     def test_it(assert_model_sensitive): assert_model_sensitive("e")
     """
     (project.path / "test_it.py").write_text(HEADER + inspect.cleandoc(body) + "\n")
-    result = project.runpytest("-W", "error")
+    result = project.runpytest(*STRICT)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(f"E*TypeError: {ASYNC}")
 

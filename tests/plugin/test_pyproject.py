@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.plugin.strict import STRICT
+
 EVERYTHING = """
     [tool.saliency_sanity]
     seed = 5
@@ -99,7 +101,7 @@ def test_a_file_that_pytest_does_not_read_may_be_broken(
     pytester.makepyfile("def test_nothing(): pass")
     # pytest 9 reads pyproject.toml beside its pytest.ini too, to tell that it is ignored: -c names another place.
     (pytester.mkdir("options") / "other.ini").write_text("[pytest]\n")
-    result = pytester.runpytest("-c", "options/other.ini", "--rootdir=.", workers, "-W", "error")
+    result = pytester.runpytest("-c", "options/other.ini", "--rootdir=.", workers, *STRICT)
     result.assert_outcomes(passed=1)
     assert result.ret == pytest.ExitCode.OK
 
