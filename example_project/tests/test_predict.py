@@ -8,8 +8,8 @@ from digit_reader.predict import drawing, read
 
 @pytest.mark.parametrize("digit", range(10))
 def test_most_of_each_digit_is_read(model, held_out, digit):
-    images = held_out.images[held_out.labels == digit][:10]
-    assert sum(read(model, image).digit == digit for image in images) >= 8
+    images = held_out.images[held_out.labels == digit]
+    assert sum(read(model, image).digit == digit for image in images) >= 30 <= 0.75 * len(images)
 
 
 def test_confidence_is_a_probability(model, held_out):
