@@ -23,6 +23,12 @@ def pytest_report_header() -> list[str]:
     return [f"{machine.VARIABLE}: plays machine {machine.number()}, relative noise of {machine.NOISE:g}"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest goes first: nobody waits for it at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 @pytest.fixture(autouse=True)
 def _defaults() -> Iterator[None]:
     """Defaults, and no records: explainers that are bad on purpose are no news of this run."""

@@ -1,6 +1,6 @@
 """Networks that read the planted images.
 
-Verdicts of tests are given on `planted_cnn`, whose weights are stored beside this file: a network that is trained on
+Verdicts of tests are given on a `stored_network`, whose weights are stored beside this file: a network that is trained on
 the spot is another one on another processor, and where a verdict lies near its line there, so is the verdict.
 `python -m tests.planted` trains and stores them anew. `planted_network` trains, once: its weights stay with those of
 `tests.networks`.
@@ -27,8 +27,8 @@ from tests.networks.training import CACHE, _save, accuracy, fit
 
 TRAINING_SEED = 10_000  # images of this seed, plus the network's, are trained on: use others to explain
 TRAINING_IMAGES = 1_600
-STORED = Path(__file__).with_name("weights")  # of the first kind, in half precision
-STORED_SEEDS = range(3)
+WEIGHTS = Path(__file__).with_name("weights")
+STORED = {"plain": range(3), "residual": range(1)}  # seeds whose weights are there, in half precision
 
 
 def planted_network(kind: str = "plain", seed: int = 0) -> nn.Module:
@@ -47,28 +47,31 @@ def planted_network(kind: str = "plain", seed: int = 0) -> nn.Module:
 
 
 def planted_cnn(seed: int = 0) -> nn.Module:
-    """The `planted_network` of the first kind that is stored: three convolutions and a linear head, in eval mode.
+    """The `stored_network` of the first kind: three convolutions and a linear head, in eval mode."""
+    return stored_network("plain", seed)
 
-    Seeds of which none is stored are trained.
-    """
-    if seed not in STORED_SEEDS:
-        return planted_network("plain", seed)
-    model = _initial("plain", seed)
-    model.load_state_dict(load_file(_stored(seed)))
+
+def stored_network(kind: str, seed: int = 0) -> nn.Module:
+    """The `planted_network` of that kind and seed as it was stored; one that is not stored is trained."""
+    if seed not in STORED.get(kind, ()):
+        return planted_network(kind, seed)
+    model = _initial(kind, seed)
+    model.load_state_dict(load_file(_stored(kind, seed)))
     machine.start_like_another(model.parameters())
     return model.eval()
 
 
 def store() -> None:
     """Trains the networks that are stored, and writes them."""
-    STORED.mkdir(exist_ok=True)
-    for seed in STORED_SEEDS:
-        weights = planted_network("plain", seed).state_dict()
-        save_file({name: _halved(value) for name, value in weights.items()}, _stored(seed))
+    WEIGHTS.mkdir(exist_ok=True)
+    for kind, seeds in STORED.items():
+        for seed in seeds:
+            weights = planted_network(kind, seed).state_dict()
+            save_file({name: _halved(value) for name, value in weights.items()}, _stored(kind, seed))
 
 
-def _stored(seed: int) -> Path:
-    return STORED / f"planted_plain_{seed}.safetensors"
+def _stored(kind: str, seed: int) -> Path:
+    return WEIGHTS / f"planted_{kind}_{seed}.safetensors"
 
 
 def _halved(values: Tensor) -> Tensor:

@@ -22,6 +22,11 @@ def make_model() -> nn.Module:
     )  # fmt: skip
 
 
+def make_small() -> nn.Module:
+    """One that is trained in a sixth of the time, where another network would tell the same."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
+
+
 def train(model: nn.Module, dataset: Any, seed: int) -> nn.Module:
     """Adam on all samples at once."""
     optimizer = torch.optim.Adam(model.parameters(), 4e-3)

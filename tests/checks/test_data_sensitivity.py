@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections import OrderedDict
 from typing import Any
 
 import pytest
@@ -23,7 +23,7 @@ from pytest_saliency_sanity import (
 )
 from pytest_saliency_sanity.explainers import CONTROLS, gradient, sobel
 from pytest_saliency_sanity.twins import networks
-from tests.checks.memorizing import checked, explained, make_model, train, train_set
+from tests.checks.memorizing import checked, explained, make_model, make_small, train, train_set
 
 FAULTY = [name for name in CONTROLS if name not in ("constant", "center_prior", "gradient_sobel_mixture")]
 
@@ -33,17 +33,15 @@ def words(text: str) -> str:
 
 
 @pytest.fixture
-def fresh() -> Iterator[None]:
-    """No network is kept in memory, before and after."""
-    networks.forget()
-    yield
-    networks.forget()
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No network is in memory; those of the other tests are back afterwards."""
+    monkeypatch.setattr(networks, "_IN_MEMORY", OrderedDict())
 
 
 # Verdicts.
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("name", ["gradient", "input_x_gradient", "integrated_gradients", "occlusion"])
 def test_honest_explainers_pass(name: str, seed: int) -> None:
     verdict = checked(getattr(explainers, name), seed=seed)
@@ -89,13 +87,13 @@ def test_maps_in_which_no_two_networks_agree_show_nothing() -> None:
     assert "two networks trained on the same labels agree too little in its maps" in verdict.summary
 
 
-def test_five_networks_of_each_kind_speak_for_others() -> None:
-    verdict = checked(gradient, twins=5)
+def test_five_networks_of_each_kind_speak_for_others(fresh: None) -> None:
+    verdict = checked(gradient, make_model=make_small, twins=5)
     assert verdict.outcome == "pass"
     assert "these" not in verdict.summary
     assert verdict.stages[0].draws == 5
     assert len(verdict.evidence["networks"]) == 10
-    assert checked(sobel, twins=5).outcome == "fail"
+    assert checked(sobel, make_model=make_small, twins=5).outcome == "fail"
 
 
 # Words and evidence.
@@ -191,16 +189,16 @@ def seeds(verdict: Any) -> list[int]:
 
 
 def test_equal_seeds_make_equal_networks(fresh: None) -> None:
-    first = checked(gradient, seed=3)
+    first = checked(gradient, make_model=make_small, seed=3)
     networks.forget()
-    again = checked(gradient, seed=3)
+    again = checked(gradient, make_model=make_small, seed=3)
     assert first.stages == again.stages
-    assert seeds(first) == seeds(again) != seeds(checked(gradient, seed=4))
+    assert seeds(first) == seeds(again) != seeds(checked(gradient, make_model=make_small, seed=4))
 
 
 def test_the_next_explainer_of_a_run_finds_them_in_memory(fresh: None) -> None:
     for explainer, cached in ((gradient, False), (sobel, True)):
-        found = checked(explainer).evidence["networks"]
+        found = checked(explainer, make_model=make_small).evidence["networks"]
         assert [network["cached"] for network in found] == [cached] * 4
 
 
@@ -212,7 +210,7 @@ def test_true_networks_see_the_true_labels_and_permuted_ones_others(fresh: None)
         assert torch.equal(dataset.tensors[0], train_set()[0])
         return train(model, dataset, seed)
 
-    checked(gradient, train=watching)
+    checked(gradient, make_model=make_small, train=watching)
     truth = train_set()[1]
     agreement = [float((labels == truth).float().mean()) for labels in seen]
     assert agreement[2:] == [1, 1]
@@ -228,7 +226,7 @@ def test_trained_networks_can_be_handed_over() -> None:
     def made(order: Tensor | None, seed: int) -> nn.Module:
         torch.manual_seed(seed)
         given = labels if order is None else labels[order]
-        return train(make_model(), torch.utils.data.TensorDataset(images, given), seed)
+        return train(make_small(), torch.utils.data.TensorDataset(images, given), seed)
 
     with torch.random.fork_rng():
         models = TrueAndPermuted(
@@ -258,8 +256,8 @@ def lazy(steps: int) -> Any:
     return few_steps
 
 
-def test_labels_that_were_not_memorized() -> None:
-    verdict = checked(gradient, train=lazy(5))
+def test_labels_that_were_not_memorized(fresh: None) -> None:
+    verdict = checked(gradient, make_model=make_small, train=lazy(5))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
     sentence = (
         r"^gradient: inconclusive: the network of seed \d+ reached 0\.\d\d of its permuted training labels by "
@@ -321,7 +319,7 @@ def test_the_default_training_memorizes(fresh: None) -> None:
     assert [network["ended"] for network in verdict.evidence["networks"]] == ["accuracy"] * 4
 
 
-def test_permuted_networks_that_know_the_truth() -> None:
+def test_permuted_networks_that_know_the_truth(fresh: None) -> None:
     """The trainer reads the labels elsewhere, so that "permuted" networks learn the true ones as well."""
     truth = train_set()[1]
 
@@ -331,7 +329,7 @@ def test_permuted_networks_that_know_the_truth() -> None:
         train(model, torch.utils.data.TensorDataset(images, truth), seed)
         return Memory(model, both.tensors)
 
-    verdict = checked(gradient, train=cheating)
+    verdict = checked(gradient, make_model=make_small, train=cheating)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.permutation")
     assert "trained on permuted labels, predicts" in verdict.summary
     assert "more than chance" in verdict.summary
@@ -454,7 +452,7 @@ _SAME = make_model()
 )
 def test_bad_arguments(fresh: None, options: dict[str, Any], error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=re.escape(sentence)):
-        checked(gradient, **options)
+        checked(gradient, **{"make_model": make_small, **options})
 
 
 def test_inputs_are_needed() -> None:
@@ -464,7 +462,7 @@ def test_inputs_are_needed() -> None:
         check_data_sensitivity(gradient, make_model, train_set(), train=train)
 
 
-def test_the_streams_of_the_caller_stay() -> None:
+def test_the_streams_of_the_caller_stay(fresh: None) -> None:
     before = torch.get_rng_state()
-    checked(gradient, seed=11)
+    checked(gradient, make_model=make_small, seed=11)
     assert torch.equal(before, torch.get_rng_state())

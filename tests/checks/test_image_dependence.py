@@ -198,7 +198,13 @@ HONEST = {
 }
 
 
-@pytest.mark.parametrize("network", EVALUATION)
+QUICK = ("plain_cnn", "functional_cnn", "mlp")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.extended) for name in EVALUATION],
+)
 def test_honest_maps_of_trained_networks_are_far_from_the_line(network: str) -> None:
     model, inputs = train(network), held_out_digits().images[:8]
     for name, explainer in HONEST.items():

@@ -31,7 +31,7 @@ from pytest_saliency_sanity.perturbations.insertion import auc
 from pytest_saliency_sanity.planted import planted_images
 from tests.checks.models import Wrapped
 from tests.perturbations.state import state_of
-from tests.planted import planted_cnn, planted_network
+from tests.planted import planted_cnn, stored_network
 
 
 def checked(explainer: Any, seed: int = 3, network: int = 0, **options: Any) -> Verdict:
@@ -54,7 +54,7 @@ def test_rise_passes() -> None:
 def test_signed_maps_are_held_against_the_logit(kind: str) -> None:
     """Whichever pixels of the object go first, the softmax score is at an end: there these maps were inconclusive."""
     data = planted_images(32, 0)
-    verdict = check_insertion_deletion(integrated_gradients, planted_network(kind, 0), data.images)
+    verdict = check_insertion_deletion(integrated_gradients, stored_network(kind), data.images)
     assert verdict.outcome == "pass", verdict
 
 

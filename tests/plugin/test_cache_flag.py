@@ -123,18 +123,12 @@ def test_a_file_is_a_usage_error(pytester: pytest.Pytester) -> None:
     assert [line for line in result.errlines if line] == [sentence]
 
 
-def test_a_second_run_trains_nothing(training: pytest.Pytester) -> None:
-    for _ in range(2):
-        training.runpytest_subprocess("--saliency-cache=kept").assert_outcomes(passed=4)
+def test_several_workers_train_each_network_once_and_a_second_run_none(training: pytest.Pytester) -> None:
+    for workers in ("-n2", "-n0"):
+        training.runpytest_subprocess(workers, "--saliency-cache=kept").assert_outcomes(passed=4)
         assert trainings(training.path) == 4
-    assert len(networks(training.path / "kept")) == 4
-
-
-def test_several_workers_train_each_network_once(training: pytest.Pytester) -> None:
-    training.runpytest_subprocess("-n2", "--saliency-cache=kept").assert_outcomes(passed=4)
-    assert trainings(training.path) == 4
-    assert len(networks(training.path / "kept")) == 4
-    assert not list((training.path / "kept").glob("*.lock"))
+        assert len(networks(training.path / "kept")) == 4
+        assert not list((training.path / "kept").glob("*.lock"))
 
 
 def test_a_damaged_network_is_reported_and_trained_again(training: pytest.Pytester) -> None:

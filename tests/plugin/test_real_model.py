@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+import pytest_saliency_sanity.checks.model_sensitivity  # noqa: F401  before any inner run, which would import it anew
+
 CONFTEST = """
     import pytest
     import torch
@@ -61,7 +63,8 @@ def test_fixtures_and_functions_alike(
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(test_real=TESTS)
-    result = pytester.runpytest_subprocess("--saliency-seed=5", *workers)
+    run = pytester.runpytest_subprocess if workers else pytester.runpytest_inprocess
+    result = run("--saliency-seed=5", *workers)
     result.assert_outcomes(passed=1, failed=3)
     result.stdout.fnmatch_lines(
         [

@@ -11,6 +11,7 @@ import math
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -346,13 +347,21 @@ HOLD = """
 
 def started(script: str, *args: str) -> subprocess.Popen[str]:
     """A process that runs `script` and has printed its first line."""
+    return begun((script, *args))[0]
+
+
+def begun(*scripts: tuple[str, ...]) -> list[subprocess.Popen[str]]:
+    """Processes that run a script with arguments each and have printed their first lines; they start side by side."""
     path = os.pathsep.join([str(ROOT), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script), *args],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
-    assert process.stdout.readline()
-    return process
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script), *args],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path},
+        )
+        for script, *args in scripts
+    ]  # fmt: skip
+    assert all(process.stdout.readline() for process in processes)
+    return processes
 
 
 def ended(process: subprocess.Popen[str], by: int | None = None) -> int:
@@ -364,7 +373,7 @@ def ended(process: subprocess.Popen[str], by: int | None = None) -> int:
 
 def test_processes_take_turns_and_leave_no_lock_file(tmp_path: Path) -> None:
     (tmp_path / "count").write_text("0")
-    processes = [started(COUNT, str(tmp_path), KEY, "100") for _ in range(3)]
+    processes = begun(*[(COUNT, str(tmp_path), KEY, "100")] * 3)
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
@@ -509,11 +518,19 @@ def temporaries(directory: Path) -> set[str]:
     return {path.name for path in directory.glob("*.tmp")}
 
 
+@pytest.fixture(scope="module")
+def forsaken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory as a writer left it that was killed."""
+    directory = tmp_path_factory.mktemp("forsaken")
+    assert ended(started(WRITE, str(directory), OTHER, "dies")) != 0
+    return directory
+
+
 @pytest.mark.parametrize("key", [KEY, OTHER])
 @pytest.mark.parametrize("then", ["save", "load", "clear", "locked save"])
-def test_what_a_killed_writer_left_is_swept(cache: Path, key: str, then: str) -> None:
-    process = started(WRITE, str(cache), OTHER, "dies")
-    assert ended(process) != 0 and len(temporaries(cache)) == 1
+def test_what_a_killed_writer_left_is_swept(cache: Path, forsaken: Path, key: str, then: str) -> None:
+    shutil.copytree(forsaken, cache)
+    assert len(temporaries(cache)) == 1
     if then == "save":
         store.save(cache, key, {}, {})
     elif then == "load":
@@ -526,14 +543,14 @@ def test_what_a_killed_writer_left_is_swept(cache: Path, key: str, then: str) ->
     assert temporaries(cache) == set()
 
 
-@pytest.mark.parametrize("then", ["save", "load", "clear"])
-def test_what_a_living_writer_writes_stays(cache: Path, then: str) -> None:
+def test_what_a_living_writer_writes_stays(cache: Path) -> None:
     process = started(WRITE, str(cache), OTHER, "waits")
     present = temporaries(cache)
     assert len(present) == 1
-    {"save": lambda: store.save(cache, KEY, {}, {}), "load": lambda: store.load(cache, KEY),
-     "clear": lambda: store.clear(cache)}[then]()  # fmt: skip
+    store.save(cache, KEY, {}, {})
     assert temporaries(cache) == present
+    assert store.load(cache, KEY) is not None and temporaries(cache) == present
+    assert store.clear(cache) == 1 and temporaries(cache) == present
     process.stdin.write("\n\n")
     process.stdin.flush()
     assert ended(process) == 0
