@@ -1,7 +1,7 @@
 """Networks that read the planted images.
 
-Verdicts of tests are given on a `stored_network`, whose weights are stored beside this file: a network that is trained on
-the spot is another one on another processor, and where a verdict lies near its line there, so is the verdict.
+Verdicts of tests are given on a `stored_network`, whose weights are stored beside this file: a network that is trained
+on the spot is another one on another processor, and where a verdict lies near its line there, so is the verdict.
 `python -m tests.planted` trains and stores them anew. `planted_network` trains, once: its weights stay with those of
 `tests.networks`.
 """
