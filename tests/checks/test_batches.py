@@ -194,13 +194,13 @@ def test_the_plain_gradient_is_explained_in_batches() -> None:
 
 
 @pytest.mark.parametrize("explainer", [gradient, integrated_gradients, occlusion, smoothgrad])
-@pytest.mark.parametrize("classes", [1, 2, 4, 40])
+@pytest.mark.parametrize("classes", [1, 4, 40])
 def test_right_ones_keep_their_contract(explainer: Explainer, classes: int) -> None:
     for seed in SEEDS:
         assert kept(check_contract(explainer, cnn(classes, seed=seed), images(16, seed=seed), seed=seed))
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("count", [2, 3, 5, 7])
 @pytest.mark.parametrize("explainer", [gradient, smoothgrad, with_a_generator])
 def test_of_few_images_too(explainer: Explainer, count: int) -> None:
     assert kept(check_contract(explainer, cnn(), images(count)))

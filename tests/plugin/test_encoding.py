@@ -220,19 +220,34 @@ def written(body: str) -> str:
     return HEADER + "\n".join(line[indent:] for line in lines) + "\n"
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_red_test_is_never_lost(project: pytest.Pytester, kind: str) -> None:
-    if kind == "group" and sys.version_info < (3, 11):
-        pytest.skip("exception groups come with Python 3.11")
-    (project.path / "test_it.py").write_text(written(KINDS[kind]) + OTHERS, encoding="ascii")
+def lost(project: pytest.Pytester, *kinds: str) -> list[str]:
+    """The tests, of a file for each kind, that a run with two workers does not name among those that failed."""
+    files = {kind: f"test_{number}.py" for number, kind in enumerate(kinds)}
+    for kind, file in files.items():
+        (project.path / file).write_text(written(KINDS[kind]) + OTHERS, encoding="ascii")
     result = project.runpytest("-n2", "-rfE", "--showlocals")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = result.stdout.str()
     assert "INTERNALERROR" not in shown and "LOST" not in shown
-    for name in ("test_red", "test_other", "test_plain"):
-        assert any(
-            line.startswith(("FAILED", "ERROR", "SUBFAIL")) and name in line for line in result.outlines
-        ), name
+    failed = [line for line in result.outlines if line.startswith(("FAILED", "ERROR", "SUBFAIL"))]
+    return [
+        f"{kind}: {name}"
+        for kind, file in files.items()
+        for name in ("test_red", "test_other", "test_plain")
+        if not any(file in line and name in line for line in failed)
+    ]
+
+
+def test_a_red_test_is_never_lost(project: pytest.Pytester) -> None:
+    assert lost(project, *(kind for kind in KINDS if kind != "group" or sys.version_info >= (3, 11))) == []
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("kind", KINDS)
+def test_nor_is_one_alone(project: pytest.Pytester, kind: str) -> None:
+    if kind == "group" and sys.version_info < (3, 11):
+        pytest.skip("exception groups come with Python 3.11")
+    assert lost(project, kind) == []
 
 
 @pytest.mark.parametrize("style", ["short", "line", "native", "no"])

@@ -92,8 +92,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n1"])
-@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("kind, workers", [*((kind, "-n0") for kind in BROKEN), ("not UTF-8", "-n1")])
 def test_a_file_that_pytest_does_not_read_may_be_broken(
     pytester: pytest.Pytester, kind: str, workers: str
 ) -> None:
