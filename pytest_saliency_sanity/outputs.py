@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import weakref
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.loans import Loan, entered, lent
+from pytest_saliency_sanity.signals import is_interruption
 
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
 Forward: TypeAlias = Callable[[Any, Any], Tensor]
@@ -48,12 +51,53 @@ def logits(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor
     may return a tensor, or something that holds one under `logits` or `out`. One number an input, (N,),
     becomes (N, 1); a dense prediction (N, K, *S) of four or more dimensions is averaged over S.
 
+    The model gets copies, so that it may write into them (`x.sub_(mean)`). Under `torch.no_grad()` a model whose
+    forward pass needs gradients (an energy model, a hook on its input) is called with them all the same, and
+    what it returns is detached.
+
     Raises TypeError if no tensor of logits is found, ValueError if its shape has no single reading. Both
     name `forward=`, the function `forward(model, inputs)` that settles it.
     """
+    returned = called(model, inputs, forward)
+    scores = _two_dimensional(_tensor(returned), batch_size(inputs))
+    return scores if torch.is_grad_enabled() else scores.detach()
+
+
+def called(model: Any, inputs: Inputs, forward: Forward | None = None) -> Any:
+    """What the model returns for copies of the inputs, as it is; see `logits`.
+
+    Raises what the model raises, with gradients where it failed without.
+    """
     forward = forward or _forward.get()
-    returned = _call(model, inputs) if forward is None else forward(model, inputs)
-    return _two_dimensional(_tensor(returned), batch_size(inputs))
+    if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+        return _call(model, inputs, forward)
+    if _needing_gradients.get(id(model)) is model:
+        return _call_with_gradients(model, inputs, forward)
+    try:
+        return _call(model, inputs, forward)
+    except Exception as error:
+        if is_interruption(error):
+            raise
+    returned = _call_with_gradients(model, inputs, forward)
+    with contextlib.suppress(TypeError):  # no weak references: then it is tried anew each time
+        _needing_gradients[id(model)] = model
+    return returned
+
+
+def read_logits(
+    model: Any, inputs: Inputs, forward: Forward | None = None, whose: str = "the model"
+) -> Tensor:
+    """As `logits`, but for what the model itself raises: a ValueError names `whose` it is and what was raised.
+
+    Out of memory is raised as it is, and so is what a signal's handler raises meanwhile.
+    """
+    try:
+        returned = called(model, inputs, forward)
+    except Exception as error:
+        if is_interruption(error) or isinstance(error, torch.cuda.OutOfMemoryError):
+            raise
+        raise _model_error(error, inputs, "forward=" if forward or _forward.get() else whose) from error
+    return logits(model, inputs, lambda *_: returned)
 
 
 def class_scores(model: Any, inputs: Inputs, targets: Any, forward: Forward | None = None) -> Tensor:
@@ -119,8 +163,35 @@ def batch_size(inputs: Inputs) -> int:
     return sizes[0]
 
 
-def _call(model: Any, inputs: Inputs) -> Any:
-    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+def _model_error(error: Exception, inputs: Inputs, whose: str) -> ValueError:
+    parts = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+    text = str(error).strip().splitlines()
+    line = f": {text[0]}" if text else ""
+    return ValueError(f"{whose} raised {type(error).__name__} for inputs of shape {shapes}{line}")
+
+
+# Models that were found to need gradients in their forward pass, by id: not all can be hashed.
+_needing_gradients: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+def _call(model: Any, inputs: Inputs, forward: Forward | None) -> Any:
+    if not isinstance(inputs, (tuple, list)):
+        copy = inputs.clone()
+        return model(copy) if forward is None else forward(model, copy)
+    copies = type(inputs)(part.clone() for part in inputs)
+    return model(*copies) if forward is None else forward(model, copies)
+
+
+def _call_with_gradients(model: Any, inputs: Inputs, forward: Forward | None) -> Any:
+    with entered(torch.enable_grad()):
+        return _call(model, _requiring_gradients(inputs), forward)
+
+
+def _requiring_gradients(inputs: Inputs) -> Inputs:
+    if isinstance(inputs, (tuple, list)):
+        return tuple(map(_requiring_gradients, inputs))
+    return inputs.detach().requires_grad_() if inputs.is_floating_point() else inputs
 
 
 def _tensor(returned: Any) -> Tensor:

@@ -18,9 +18,8 @@ from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import stand_ins
 from pytest_saliency_sanity.checks.different_images import Chosen, chosen
 from pytest_saliency_sanity.loans import entered, loan
-from pytest_saliency_sanity.outputs import Forward, check_targets, logits, using_forward
+from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
-from pytest_saliency_sanity.signals import is_interruption
 
 
 @dataclass(frozen=True)
@@ -284,35 +283,20 @@ def _scores(model: nn.Module, images: Any, forward: Forward | None) -> Tensor:
     """The logits (N, K) of all images, in batches of 8.
 
     Raises:
-        ValueError: when the model does not take the images; TypeError when it returns no logits.
+        ValueError: when the model raises; TypeError when it returns no logits.
     """
     parts = images if isinstance(images, tuple) else (images,)
     batches = []
     for start in range(0, len(parts[0]), 8):
         batch = tuple(part[start : start + 8] for part in parts)
-        returned = _returned(model, batch if isinstance(images, tuple) else batch[0], forward)
-        batches.append(logits(model, batch, lambda model, inputs, returned=returned: returned).float().cpu())
+        read = read_logits(model, batch if isinstance(images, tuple) else batch[0], forward)
+        batches.append(read.float().cpu())
     scores = torch.cat(batches)
     if not scores.isfinite().all():
         raise ValueError(
             f"the model's logits are not finite on {int((~scores.isfinite()).any(1).sum())} of the images"
         )
     return scores
-
-
-def _returned(model: nn.Module, batch: Any, forward: Forward | None) -> Any:
-    try:
-        if forward is not None:
-            return forward(model, batch)
-        return model(*batch) if isinstance(batch, tuple) else model(batch)
-    except Exception as error:
-        if is_interruption(error):  # a timeout says nothing of the model
-            raise
-        shapes = ", ".join(
-            str(tuple(part.shape)) for part in (batch if isinstance(batch, tuple) else (batch,))
-        )
-        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"the model does not take inputs of shape {shapes}: {line}") from error
 
 
 def _rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> Tensor:

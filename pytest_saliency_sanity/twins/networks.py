@@ -15,10 +15,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import Forward, logits
-from pytest_saliency_sanity.perturbations import replayed
-from pytest_saliency_sanity.perturbations.preservation import keeping_modes
-from pytest_saliency_sanity.signals import is_interruption
+from pytest_saliency_sanity.outputs import Forward, read_logits
+from pytest_saliency_sanity.perturbations import evaluating, replayed
 
 from . import descent, training
 from .datasets import TrainingSet
@@ -225,17 +223,9 @@ def _check_outputs(recipe: Recipe, data: TrainingSet, model: nn.Module, seed: in
 
 def _logits(recipe: Recipe, data: TrainingSet, model: nn.Module, parts: tuple[Tensor, ...]) -> Tensor:
     parts = tuple(_like(model, part) for part in parts)
-    try:
-        with keeping_modes(model):
-            return logits(model.eval(), parts if data.packed else parts[0], recipe.forward)
-    except RuntimeError as error:
-        if is_interruption(error):
-            raise
-        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
-        line = str(error).strip().splitlines()[0]
-        raise ValueError(
-            f"the network of make_model() does not take training inputs of shape {shapes}: {line}"
-        ) from error
+    images = parts if data.packed else parts[0]
+    with evaluating(model):
+        return read_logits(model, images, recipe.forward, "the network of make_model()")
 
 
 def _like(model: nn.Module, part: Tensor) -> Tensor:

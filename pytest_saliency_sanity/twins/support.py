@@ -237,7 +237,7 @@ def _trained(
         entered(torch.inference_mode(False)),
         entered(torch.enable_grad()),
     ):
-        before = _first_logits(model, images.inputs, clock)
+        before = _all_logits(model, images.inputs, clock, "looking at the data")
         task = _Task(model, images.inputs, shifted(before, images, alpha))
         with progress(regression.epochs, clock.title, stream) as bar:
             _descend(task, regression, seed, bar, clock)
@@ -280,21 +280,6 @@ def _thawed(model: nn.Module) -> Iterator[list[nn.Parameter]]:
         parameter.requires_grad_(as_it_was).grad = None
 
 
-def _first_logits(model: nn.Module, inputs: Tensor, clock: _Clock) -> Tensor:
-    """Of all images, or a ValueError where the network does not take them."""
-    try:
-        return _all_logits(model, inputs, clock, "looking at the data")
-    except torch.cuda.OutOfMemoryError:
-        raise
-    except (RuntimeError, IndexError) as error:
-        if is_interruption(error):
-            raise
-        raise ValueError(
-            f"{type(model).__name__} does not take images of the shape {tuple(inputs.shape[1:])}, which those of the "
-            f"data have; support networks are trained on images like those that it classifies"
-        ) from error
-
-
 def _all_logits(model: nn.Module, inputs: Tensor, clock: _Clock, progress: str) -> Tensor:
     found = []
     with entered(torch.no_grad()):
@@ -306,5 +291,6 @@ def _all_logits(model: nn.Module, inputs: Tensor, clock: _Clock, progress: str) 
 
 def _logits(model: nn.Module, batch: Tensor) -> Tensor:
     known = next((tensor for tensor in _tensors(model) if tensor.is_floating_point()), batch)
-    scores = outputs.logits(model, batch.to(known.device, known.dtype))
+    whose = f"{type(model).__name__}, given the data that its support networks are trained on,"
+    scores = outputs.read_logits(model, batch.to(known.device, known.dtype), whose=whose)
     return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -444,7 +444,7 @@ _SAME = make_model()
         (
             {"train_set": (torch.rand(40, 3, 28, 28), torch.arange(40) % 2)},
             ValueError,
-            "does not take training inputs of shape (2, 3, 28, 28)",
+            "the network of make_model() raised RuntimeError for inputs of shape (2, 3, 28, 28): ",
         ),
         ({"threshold": 2}, ValueError, "threshold"),
         ({"similarities": ("cosine",)}, ValueError, "unknown similarity 'cosine'"),

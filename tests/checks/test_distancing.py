@@ -449,7 +449,7 @@ def test_the_same_seed_gives_the_same_verdict() -> None:
         ({"classes": (0, 9), "data": samples()[0]}, "class 9 is out of range: the model has 4 logits"),
         ({"classes": (0, 9)}, "class 9 is out of range: the model has 4 logits"),
         ({"classes": (8, 9), "data": None}, "class 9 is out of range: the model has 4 logits"),
-        ({"data": (torch.rand(8, 3, 32, 32), torch.arange(8) % 2)}, "does not take images of the shape (3, 32, 32)"),
+        ({"data": (torch.rand(8, 3, 32, 32), torch.arange(8) % 2)}, "for inputs of shape (8, 3, 32, 32): "),
         ({"alphas": (0,)}, "alphas must be different numbers of logits above 0, at least one, got (0,)."),
         ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0."),
         ({"min_agreement": 2}, "min_agreement must be a number from 0 to 1, got 2."),

@@ -98,7 +98,9 @@ def test_no_shape_fits(model: nn.Module) -> None:
 
 
 def test_a_given_shape_that_does_not_fit() -> None:
-    with pytest.raises(ValueError, match=r"^the model does not take inputs of shape \(4, 3, 30, 30\): "):
+    with pytest.raises(
+        ValueError, match=r"^the model raised RuntimeError for inputs of shape \(4, 3, 30, 30\): "
+    ):
         check_contract(gradient, convolutional(3, 32), input_shape=(3, 30, 30))
 
 

@@ -178,7 +178,8 @@ class Strict(nn.Module):
     ],
 )
 def test_images_that_the_model_does_not_take(model: nn.Module, shape: tuple[int, ...], reason: str) -> None:
-    start = f"the model does not take inputs of shape {(4, *shape)}: {reason}"
+    kind = "AssertionError" if reason.startswith("Wrong") else "RuntimeError"
+    start = f"the model raised {kind} for inputs of shape {(4, *shape)}: {reason}"
     with pytest.raises(ValueError, match=f"^{re.escape(start)}") as caught:
         check_contract(gradient, model, images(4, shape))
     assert caught.value.__cause__ is not None
@@ -187,18 +188,21 @@ def test_images_that_the_model_does_not_take(model: nn.Module, shape: tuple[int,
 
 def test_a_tuple_for_a_model_of_one_input() -> None:
     with pytest.raises(
-        ValueError, match=r"^the model does not take inputs of shape \(4, 1, 12, 12\), \(4, 1, 12, 12\): "
+        ValueError,
+        match=r"^the model raised TypeError for inputs of shape \(4, 1, 12, 12\), \(4, 1, 12, 12\): ",
     ):
         check_contract(gradient, cnn(), (images(4), images(4)))
 
 
 def test_a_list_of_single_images_is_taken_for_a_tuple_of_inputs() -> None:
-    with pytest.raises(ValueError, match=r"^the model does not take inputs of shape \(3, 12, 12\), "):
+    with pytest.raises(ValueError, match=r"^the model raised TypeError for inputs of shape \(3, 12, 12\), "):
         check_contract(gradient, cnn(channels=3), list(images(4, (3, 12, 12))))
 
 
 def test_one_tensor_for_a_model_of_two_inputs() -> None:
-    with pytest.raises(ValueError, match=r"^the model does not take inputs of shape \(4, 1, 12, 12\): "):
+    with pytest.raises(
+        ValueError, match=r"^the model raised TypeError for inputs of shape \(4, 1, 12, 12\): "
+    ):
         check_contract(gradient, two_branches(), images(4))
 
 

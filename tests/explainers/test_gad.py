@@ -522,9 +522,10 @@ def test_data_that_is_not_of_images() -> None:
 
 @pytest.mark.parametrize("data", [torch.randn(24, 3, 8, 8), torch.randn(24, 1, 9, 9)])
 def test_data_that_the_model_does_not_take(data: Tensor) -> None:
-    shape = re.escape(str(tuple(data.shape[1:])))
+    shape = re.escape(str((24, *data.shape[1:])))
     sentence = (
-        rf"Sequential does not take images of the shape {shape}, which those of the data have; support .*$"
+        rf"Sequential, given the data that its support networks are trained on, raised RuntimeError for inputs of "
+        rf"shape {shape}: .*$"
     )
     with pytest.raises(ValueError, match=sentence) as caught:
         explainer(data=(data, LABELS))(network(), SEEN, TARGETS)

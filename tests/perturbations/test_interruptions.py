@@ -367,5 +367,5 @@ def test_what_they_raise_themselves_is_told_as_before(error: type[Exception]) ->
 
     assert check_contract(explainer, MODEL, IMAGES).reason == "contract.exception"
     broken = nn.Sequential(nn.Flatten(), nn.Linear(7, 3))
-    with pytest.raises(ValueError, match="the model does not take inputs of shape"):
+    with pytest.raises(ValueError, match="the model raised RuntimeError for inputs of shape"):
         check_contract(gradient, broken, IMAGES)

@@ -230,7 +230,7 @@ def test_a_state_that_is_not_all_tensors(tmp_path: Path) -> None:
 UNFIT = "make_model() must return an untrained torch.nn.Module, not str: 'net'"
 RANGE = "label 2 of the training set is out of range; make_model() has 2 logits, for the classes 0 to 1"
 LOST = "train(model, dataset, seed) must return the trained network, not NoneType"
-SHAPE = "does not take training inputs of shape (2, 2, 4, 4)"
+SHAPE = "the network of make_model() raised RuntimeError for inputs of shape (2, 2, 4, 4): "
 
 
 @pytest.mark.parametrize(
