@@ -84,6 +84,14 @@ def called(model: Any, inputs: Inputs, forward: Forward | None = None) -> Any:
     return returned
 
 
+def raw_outputs(model: Any, inputs: Inputs, forward: Forward | None = None) -> Any:
+    """What the model returns for the inputs themselves, into which it may write."""
+    forward = forward or _forward.get()
+    if forward is not None:
+        return forward(model, inputs)
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
 def read_logits(
     model: Any, inputs: Inputs, forward: Forward | None = None, whose: str = "the model"
 ) -> Tensor:
@@ -176,11 +184,9 @@ _needing_gradients: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDic
 
 
 def _call(model: Any, inputs: Inputs, forward: Forward | None) -> Any:
-    if not isinstance(inputs, (tuple, list)):
-        copy = inputs.clone()
-        return model(copy) if forward is None else forward(model, copy)
-    copies = type(inputs)(part.clone() for part in inputs)
-    return model(*copies) if forward is None else forward(model, copies)
+    several = isinstance(inputs, (tuple, list))
+    copies = type(inputs)(part.clone() for part in inputs) if several else inputs.clone()
+    return raw_outputs(model, copies, forward)
 
 
 def _call_with_gradients(model: Any, inputs: Inputs, forward: Forward | None) -> Any:

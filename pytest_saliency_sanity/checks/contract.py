@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.checks import model_batches
 from pytest_saliency_sanity.checks.batches import (
     Batch,
     agreement,
@@ -104,7 +105,8 @@ def check_contract(
         name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape, limit=_FIRST,
     )  # fmt: skip
     began, meter = time.monotonic(), Meter()
-    findings, exception, evidence, notes = _kept(), None, {}, ()
+    caveats = model_batches.caveat(audited.batch_effect)
+    findings, exception, evidence, notes = _kept(caveats), None, {}, ()
     try:
         with held(audited) as kept:
             examination = examine(kept, meter)
@@ -123,6 +125,7 @@ def check_contract(
             seed=audited.seed,
             findings=findings,
             notes=(*audited.notes, *notes),
+            caveats=caveats,
             evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
             exception=exception,
         )
@@ -157,7 +160,10 @@ def examine(audited: Subject, meter: Meter) -> Examination:
         again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
         deterministic = bool((distance(maps, again) <= rounding(audited)).all())
         batch = Batch(audited, meter, stream, maps, None if deterministic else agreement(maps, again))
-        found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index)
+        if audited.batch_effect:
+            found = _examined_in_one_batch(batch, index, deterministic)
+        else:
+            found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index)
         _check_unchanged(snapshot, audited)
     return found
 
@@ -171,6 +177,15 @@ def _examined_twice(batch: Batch, index: Tensor) -> Examination:
         batch = replace(batch, audited=replace(batch.audited, alone=True))
         maps = explain(batch.audited, batch.meter, index, batch.stream)
     return _examination(replace(batch, maps=maps), index, True, stays, stays)
+
+
+def _examined_in_one_batch(batch: Batch, index: Tensor, deterministic: bool) -> Examination:
+    """Of a model whose logits depend on the batch: no explainer's maps could stay the same in another one."""
+    stays = torch.ones(len(index))
+    if deterministic:
+        return _examination(batch, index, True, stays, stays)
+    repeated = agreement(batch.maps, explain(batch.audited, batch.meter, index, batch.stream))
+    return _examination(batch, index, False, repeated, batch.free)
 
 
 def _examined_noise(batch: Batch, index: Tensor) -> Examination:
@@ -255,8 +270,9 @@ def described(examination: Examination) -> dict[str, Any]:
     }
 
 
-def _kept() -> tuple[Finding, ...]:
-    return (Finding("contract", "pass", "keeps its contract"),)
+def _kept(caveats: tuple[str, ...]) -> tuple[Finding, ...]:
+    beside = f" [{'; '.join(caveats)}]" if caveats else ""
+    return (Finding("contract", "pass", f"keeps its contract{beside}"),)
 
 
 def _check_unchanged(snapshot: Snapshot, audited: Subject) -> None:

@@ -124,7 +124,7 @@ def check_distancing(
     )  # fmt: skip
     audited = audited.by(distanced, name or name_of(distanced))
     support: tuple[Support, ...] = ()
-    early = duplicate_findings(audited) or gates.accuracy_findings(audited)
+    early = duplicate_findings(audited) or gates.batch_findings(audited) or gates.accuracy_findings(audited)
     if not early:
         support, early = _trained(distanced, audited, began)
     converged = tuple(one for one in support if one.agreement >= min_agreement)

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import using_forward
-from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.outputs import raw_outputs, using_forward
+from pytest_saliency_sanity.perturbations import preserved, replayed
 from pytest_saliency_sanity.signals import is_interruption
 from pytest_saliency_sanity.verdict import Finding
 
@@ -125,7 +125,8 @@ def _explained_at_once(
     forget_gradients(subject.model)
     expected = images if subject.packed else (images,)
     if watch_inputs:
-        _check_untouched(subject, index, expected)
+        if _changed(subject, index, expected) and not _model_writes(subject, index):
+            raise Breach("contract.inputs", "it changed the inputs that it was given, in place")
         if not torch.equal(given, rows):
             raise Breach("contract.inputs", "it changed the targets that it was given, in place")
     return tuple(
@@ -170,7 +171,7 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
         first = f": {text[0]}" if text else ""
         raise Breach(
             "contract.exception",
-            f"it raised {type(error).__name__}{first}{_call(error)}{_filtered(error)}",
+            f"it raised {type(error).__name__}{first}{_call(error)}{_in_place(error)}{_filtered(error)}",
             error,
         ) from error
 
@@ -179,6 +180,16 @@ def _call(error: Exception) -> str:
     """A reminder, where the arguments may have been taken for others."""
     mistaken = isinstance(error, (TypeError, AttributeError, AssertionError))
     return " (it is called as explainer(model, inputs, targets))" if mistaken else ""
+
+
+def _in_place(error: Exception) -> str:
+    """What to do where a model writes into a leaf that requires a gradient."""
+    written = isinstance(error, RuntimeError) and "used in an in-place operation" in str(error)
+    return (
+        " (does the model write into its inputs? call it with a copy, model(inputs.clone()))"
+        if written
+        else ""
+    )
 
 
 def _filtered(error: Exception) -> str:
@@ -194,12 +205,21 @@ def _filtered(error: Exception) -> str:
     )
 
 
-def _check_untouched(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> None:
-    for part, image in zip(subject.inputs, images, strict=True):
-        if image.shape != part[index.to(part.device)].shape or not torch.equal(
-            image.detach(), part[index.to(part.device)]
-        ):
-            raise Breach("contract.inputs", "it changed the inputs that it was given, in place")
+def _changed(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> bool:
+    """Whether these are not the images at `index` any more."""
+    own = (part[index.to(part.device)] for part in subject.inputs)
+    return any(
+        image.shape != part.shape or not torch.equal(image.detach(), part)
+        for part, image in zip(own, images, strict=True)
+    )
+
+
+def _model_writes(subject: Subject, index: Tensor) -> bool:
+    """Whether the model writes into what it is called with: an explainer that hands its inputs on cannot help it."""
+    images = subject.chosen(index)
+    with preserved(subject.model), replayed(subject.seed):
+        raw_outputs(subject.model, images, subject.forward)
+    return _changed(subject, index, images if subject.packed else (images,))
 
 
 def _parts(returned: Any, count: int) -> tuple[Any, ...]:

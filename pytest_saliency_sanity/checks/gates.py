@@ -12,6 +12,7 @@ import torch
 from scipy.stats import binomtest
 from torch import Tensor
 
+from pytest_saliency_sanity.checks import model_batches
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
 from pytest_saliency_sanity.explainers import controls
@@ -58,6 +59,17 @@ def alike_findings(subject: Subject) -> tuple[Finding, ...]:
     return (Finding("gate.images", "inconclusive", sentence),)
 
 
+def batch_findings(subject: Subject) -> tuple[Finding, ...]:
+    """Inconclusive where a check needs the logits of changed images, and these depend on the batch as well."""
+    if not subject.batch_effect:
+        return ()
+    sentence = (
+        "the model's own logits depend on the batch, and this check compares logits of other batches; give the model "
+        "running statistics, or static quantization"
+    )
+    return (Finding("gate.batch", "inconclusive", sentence),)
+
+
 def caveats(subject: Subject) -> tuple[str, ...]:
     """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
     return (*image_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
@@ -66,8 +78,10 @@ def caveats(subject: Subject) -> tuple[str, ...]:
 def image_caveats(subject: Subject) -> tuple[str, ...]:
     """What the summary has to say of images that are not the user's, or fewer than they seem."""
     if subject.stand_ins:
-        return (f"{subject.images} stand-in photographs",)
-    return (f"{subject.images} different images",) if subject.left_out else ()
+        found = (f"{subject.images} stand-in photographs",)
+    else:
+        found = (f"{subject.images} different images",) if subject.left_out else ()
+    return (*found, *model_batches.caveat(subject.batch_effect))
 
 
 def predictions(subject: Subject) -> Tensor:

@@ -143,7 +143,7 @@ def check_insertion_deletion(
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         return _measured(kept, meter, asked)
 
-    early = gates.accuracy_findings(audited)
+    early = gates.batch_findings(audited) or gates.accuracy_findings(audited)
     return verdict_by(
         "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
     )

@@ -113,7 +113,7 @@ def check_occlusion_sensitivity(
 
     return verdict_by(
         "occlusion_sensitivity", CLAIM, audited, began, measure,
-        early=gates.accuracy_findings(audited), caveats=gates.caveats(audited),
+        early=gates.batch_findings(audited) or gates.accuracy_findings(audited), caveats=gates.caveats(audited),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.checks import stand_ins
+from pytest_saliency_sanity.checks import model_batches, stand_ins
 from pytest_saliency_sanity.checks.different_images import Chosen, chosen
 from pytest_saliency_sanity.loans import entered, loan
 from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, using_forward
@@ -45,6 +45,7 @@ class Subject:
         different: how many of the images are different ones: all, or 1 where there is but one image many times.
         left_out: how many of the user's images were left out, each for one that it equals, or nearly does.
         alone: whether the explainer is called with one image at a time.
+        batch_effect: how far the model's own logits of an image move in another batch, see `model_batches`; 0 for most.
     """
 
     explainer: Callable[..., Any]
@@ -65,6 +66,7 @@ class Subject:
     different: int = 2
     left_out: int = 0
     alone: bool = False
+    batch_effect: float = 0.0
 
     @property
     def model_name(self) -> str:
@@ -131,6 +133,7 @@ def subject(
         order = used.order
         parts = tuple(_like_model(part[order.to(part.device)], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
+        batch_effect = model_batches.depends_by(model, parts, packed, forward, given.seed)
     targets = (
         scores.argmax(1) if targets is None else _rows(targets, everything, scores.shape[1], order, "targets")
     )
@@ -147,11 +150,12 @@ def subject(
         forward=forward,
         seed=given.seed,
         amounts=given.amounts,
-        notes=(*notes, *_mode_note(model), *_left_out_note(used)),
+        notes=(*notes, *_mode_note(model), *_left_out_note(used), *model_batches.note(batch_effect)),
         stand_ins=inputs is None,
         order=order,
         different=used.different,
         left_out=used.left_out,
+        batch_effect=batch_effect,
     )
 
 
@@ -280,15 +284,15 @@ def _like_model(part: Tensor, model: nn.Module) -> Tensor:
 
 
 def _scores(model: nn.Module, images: Any, forward: Forward | None) -> Tensor:
-    """The logits (N, K) of all images, in batches of 8.
+    """The logits (N, K) of all images, in batches.
 
     Raises:
         ValueError: when the model raises; TypeError when it returns no logits.
     """
     parts = images if isinstance(images, tuple) else (images,)
     batches = []
-    for start in range(0, len(parts[0]), 8):
-        batch = tuple(part[start : start + 8] for part in parts)
+    for start in range(0, len(parts[0]), model_batches.BATCH):
+        batch = tuple(part[start : start + model_batches.BATCH] for part in parts)
         read = read_logits(model, batch if isinstance(images, tuple) else batch[0], forward)
         batches.append(read.float().cpu())
     scores = torch.cat(batches)

@@ -49,12 +49,16 @@ class TrainingSet:
         return replace(self, labels=labels, relabeled=True)
 
     def dataset(self) -> Dataset:
-        """The samples as a torch Dataset of (input, label), for a trainer of the user's own."""
+        """The samples as a torch Dataset of (input, label), for a trainer of the user's own.
+
+        Tensors are copies: a model that is trained on all of them at once may write into them.
+        """
         if self.source is not None:
             return Relabeled(self.source, self.labels) if self.relabeled else self.source
         if self.packed:
-            return Relabeled(list(zip(zip(*self.inputs, strict=True), self.labels, strict=True)), self.labels)
-        return TensorDataset(self.inputs[0], self.labels)
+            parts = [part.clone() for part in self.inputs]
+            return Relabeled(list(zip(zip(*parts, strict=True), self.labels, strict=True)), self.labels)
+        return TensorDataset(self.inputs[0].clone(), self.labels.clone())
 
     def fingerprint(self) -> str:
         """A hash of the samples and labels (or of `key` and the labels)."""

@@ -288,7 +288,10 @@ def test_also_after_an_exception() -> None:
         raise Failing
 
     before = state_of(model)
-    with pytest.raises(ValueError, match="^forward= raised Failing for inputs of shape"), using_forward(fail):
+    with (
+        pytest.raises(ValueError, match=r"^forward= raised Failing for inputs of shape"),
+        using_forward(fail),
+    ):
         made(model)
     assert state_of(model) == before
 

@@ -1,0 +1,83 @@
+"""Whether the model itself gives an image other logits in another batch: then no explainer can help it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity.outputs import Forward, read_logits
+from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.signals import is_interruption
+
+BATCH = 8  # images that the model is called with at once
+_STREAMS = 2  # a model that draws is another one on another stream
+
+
+def depends_by(
+    model: nn.Module, images: tuple[Tensor, ...], packed: bool, forward: Forward | None, seed: int
+) -> float:
+    """How far an image's logits move in another batch, relative to the spread of all; 0 where that is rounding.
+
+    Dynamically quantized layers and BatchNorm without running statistics depend on their batch. A model that draws
+    random numbers is no case: its logits are others in the same batch, too.
+
+    Args:
+        model: in evaluation mode, and without a graph.
+        images: one (N, C, *S) for each input of the model.
+
+    Returns:
+        Infinity for a model that does not take a single image.
+    """
+
+    def scores(rows: list[int], stream: int = seed) -> Tensor:
+        parts = tuple(part[rows] for part in images)
+        with replayed(stream):
+            return read_logits(model, parts if packed else parts[0], forward).double().cpu()
+
+    every = list(range(min(BATCH, len(images[0]))))
+    before = scores(every)
+    moved = 0.0
+    for rows in ([0], [every[-1], *every[1::2], 0][: len(every)]):
+        try:
+            after = scores(rows)
+        except ValueError as error:
+            if is_interruption(error):
+                raise
+            moved = math.inf
+            break
+        moved = max(moved, _apart(before[rows], after, before))
+    if moved <= _rounding(images[0]):
+        return 0.0
+    draws = any(_apart(before, scores(every, seed + 1 + k), before) > 0 for k in range(_STREAMS))
+    return 0.0 if draws else moved
+
+
+def note(moved: float) -> tuple[str, ...]:
+    """What a reader of the verdict has to know of it."""
+    if not moved:
+        return ()
+    how = (
+        "it does not take a single image"
+        if math.isinf(moved)
+        else f"in another batch an image's are {moved:.1%} of their spread away"
+    )
+    return (
+        f"the model's own logits depend on the batch: {how}; each image was explained in one and the same batch",
+    )
+
+
+def caveat(moved: float) -> tuple[str, ...]:
+    """What the summary has to say of it."""
+    return ("the model depends on its batch",) if moved else ()
+
+
+def _apart(before: Tensor, after: Tensor, every: Tensor) -> float:
+    scale = float(every.std(correction=0)) or float(every.abs().max()) or 1.0
+    return float((before - after).abs().max()) / scale
+
+
+def _rounding(images: Tensor) -> float:
+    """What the arithmetic of another batch size explains: .001 in single precision."""
+    return min(3 * torch.finfo(images.dtype).eps ** 0.5, 0.3)
