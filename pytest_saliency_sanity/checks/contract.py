@@ -31,10 +31,12 @@ from pytest_saliency_sanity.checks.image_dependence import (
     same_findings,
     shared_by_images,
 )
+from pytest_saliency_sanity.checks.own_doing import OwnDoing, watched
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
-from pytest_saliency_sanity.perturbations import Snapshot, changes, preserved, replayed
+from pytest_saliency_sanity.perturbations import Snapshot, changes, evaluating, preserved, replayed
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
 CLAIM = Claim("breaks its contract", "", ("stage", "detail", "statistic"), "contract")
@@ -156,7 +158,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     stream = stream_of(audited.seed, "images", 0)
     with preserved(audited.model, audited.snapshot) as snapshot:
         maps = explain(audited, meter, index, stream, watch_inputs=True)
-        _check_unchanged(snapshot, audited)
+        _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
         again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
         deterministic = bool((distance(maps, again) <= rounding(audited)).all())
         batch = Batch(audited, meter, stream, maps, None if deterministic else agreement(maps, again))
@@ -164,7 +166,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
             found = _examined_in_one_batch(batch, index, deterministic)
         else:
             found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index)
-        _check_unchanged(snapshot, audited)
+        _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
     return found
 
 
@@ -275,12 +277,17 @@ def _kept(caveats: tuple[str, ...]) -> tuple[Finding, ...]:
     return (Finding("contract", "pass", f"keeps its contract{beside}"),)
 
 
-def _check_unchanged(snapshot: Snapshot, audited: Subject) -> None:
+def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callable[[], Any]) -> None:
     """Breach when the explainer changed weights, modes or hooks; leaving `preserved` undoes it."""
     found = changes(snapshot)
     if "buffers" in found:
-        moved = _moved_by_the_model(audited)
+        moved = _moved_by_the_model(audited, snapshot)
         found["buffers"] = tuple(name for name in found["buffers"] if name not in moved)
+    if "hooks" in found or "modules" in found:
+        own = _own_doing(snapshot, explain_again)
+        found |= {
+            aspect: tuple(n for n in names if n not in own.of(aspect)) for aspect, names in found.items()
+        }
     for aspect in _FORBIDDEN:
         if found.get(aspect):
             raise Breach(
@@ -288,10 +295,28 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject) -> None:
             )
 
 
-def _moved_by_the_model(audited: Subject) -> frozenset[str]:
+def _own_doing(snapshot: Snapshot, explain_again: Callable[[], Any]) -> OwnDoing:
+    """What the model registers on itself while the explainer calls it, once more and from the beginning."""
+    _go_back(snapshot)
+    with preserved(snapshot.model, snapshot), watched(snapshot.model) as own:
+        explain_again()
+    return own
+
+
+def _go_back(snapshot: Snapshot) -> None:
+    with preserved(snapshot.model, snapshot):
+        pass  # its end undoes what was done since the snapshot
+
+
+def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> frozenset[str]:
     """The buffers that the model's own forward pass changes (a counter of calls): no explainer can help that."""
-    with preserved(audited.model) as snapshot, torch.no_grad(), replayed(audited.seed):
-        audited.model.eval()  # whatever mode the explainer has left it in
+    _go_back(snapshot)
+    with (
+        preserved(audited.model, snapshot),
+        evaluating(audited.model),  # whatever mode the explainer has left it in
+        entered(torch.no_grad()),
+        replayed(audited.seed),
+    ):
         logits(audited.model, audited.chosen(torch.arange(2)), audited.forward)
         return frozenset(changes(snapshot).get("buffers", ()))
 

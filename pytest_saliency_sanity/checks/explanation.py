@@ -16,6 +16,7 @@ from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import raw_outputs, using_forward
 from pytest_saliency_sanity.perturbations import preserved, replayed
+from pytest_saliency_sanity.perturbations.process import keeping_process
 from pytest_saliency_sanity.signals import is_interruption
 from pytest_saliency_sanity.verdict import Finding
 
@@ -120,9 +121,17 @@ def _explained_at_once(
     subject: Subject, meter: Meter, index: Tensor, rows: Tensor, stream: int, watch_inputs: bool
 ) -> Maps:
     images, given = subject.chosen(index), rows.clone()
-    with replayed(stream), entered(torch.enable_grad()), using_forward(subject.forward):
+    with (
+        replayed(stream),
+        entered(torch.enable_grad()),
+        using_forward(subject.forward),
+        keeping_process() as process,
+    ):
         returned = meter.timed(lambda: _called(subject, images, given), len(index))
+        switched = process.changes()
     forget_gradients(subject.model)
+    if switched:
+        raise Breach("contract.process", f"it changed {' and '.join(switched)} of the whole process; undone")
     expected = images if subject.packed else (images,)
     if watch_inputs:
         if _changed(subject, index, expected) and not _model_writes(subject, index):

@@ -20,6 +20,8 @@ from pytest_saliency_sanity.checks.different_images import Chosen, chosen
 from pytest_saliency_sanity.loans import entered, loan
 from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
+from pytest_saliency_sanity.perturbations.changes import restructured
+from pytest_saliency_sanity.perturbations.process import keeping_process
 
 
 @dataclass(frozen=True)
@@ -121,47 +123,108 @@ def subject(
     _check_model(model)
     given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
     limit = 2 * given.amounts.images if limit is None else limit
-    with (
-        _given_back(model),
-        evaluating(model),
-        using_forward(forward),
-        entered(torch.no_grad()),
-        replayed(given.seed),
-    ):
-        packed, parts, notes = _images(model, inputs, input_shape)
-        used, everything = chosen(parts, limit, given.seed), len(parts[0])
-        order = used.order
-        parts = tuple(_like_model(part[order.to(part.device)], model) for part in parts)
-        scores = _scores(model, parts if packed else parts[0], forward)
-        batch_effect = model_batches.depends_by(model, parts, packed, forward, given.seed)
+    asked = _Asked(model, inputs, input_shape, forward, limit, given.seed)
+    read = _read(asked)
+    if read.builds:
+        _build(asked, read)
+        read = _read(asked)
+    order, classes = read.used.order, read.scores.shape[1]
     targets = (
-        scores.argmax(1) if targets is None else _rows(targets, everything, scores.shape[1], order, "targets")
+        read.scores.argmax(1) if targets is None else _rows(targets, read.count, classes, order, "targets")
     )
-    labels = None if labels is None else _labels(labels, everything, scores.shape[1], order)
+    labels = None if labels is None else _labels(labels, read.count, classes, order)
     return Subject(
         explainer=explainer,
         name=name or name_of(explainer),
         model=model,
-        inputs=parts,
-        packed=packed,
-        targets=targets.to(parts[0].device),
-        scores=scores,
+        inputs=read.parts,
+        packed=read.packed,
+        targets=targets.to(read.parts[0].device),
+        scores=read.scores,
         labels=labels,
         forward=forward,
         seed=given.seed,
         amounts=given.amounts,
-        notes=(*notes, *_mode_note(model), *_left_out_note(used), *model_batches.note(batch_effect)),
+        notes=(
+            *read.notes,
+            *_mode_note(model),
+            *_left_out_note(read.used),
+            *model_batches.note(read.batch_effect),
+        ),
         stand_ins=inputs is None,
         order=order,
-        different=used.different,
-        left_out=used.left_out,
-        batch_effect=batch_effect,
+        different=read.used.different,
+        left_out=read.used.left_out,
+        batch_effect=read.batch_effect,
     )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the user has given, and how many images are wanted."""
+
+    model: nn.Module
+    inputs: Any
+    input_shape: tuple[int, ...] | None
+    forward: Forward | None
+    limit: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The images as the model takes them, and what it makes of them.
+
+    Attributes:
+        count: of the user's images.
+        builds: whether the model has built modules in its forward pass, which are gone again.
+    """
+
+    packed: bool
+    parts: tuple[Tensor, ...]
+    notes: tuple[str, ...]
+    count: int
+    used: Chosen
+    scores: Tensor
+    batch_effect: float
+    builds: bool
+
+
+def _read(asked: _Asked) -> _Read:
+    model, forward, seed = asked.model, asked.forward, asked.seed
+    with (
+        keeping_process(),
+        _given_back(model) as snapshot,
+        evaluating(model),
+        using_forward(forward),
+        entered(torch.no_grad()),
+        replayed(seed),
+    ):
+        packed, parts, notes = _images(model, asked.inputs, asked.input_shape)
+        used, count = chosen(parts, asked.limit, seed), len(parts[0])
+        parts = tuple(_like_model(part[used.order.to(part.device)], model) for part in parts)
+        scores = _scores(model, parts if packed else parts[0], forward)
+        effect = model_batches.depends_by(model, parts, packed, forward, seed)
+        builds = snapshot is not None and restructured(snapshot)
+    return _Read(packed, parts, notes, count, used, scores, effect, builds)
+
+
+def _build(asked: _Asked, read: _Read) -> None:
+    """One forward pass whose modules stay: the model is not complete without them, as with torch's lazy layers."""
+    few = tuple(part[:2] for part in read.parts)
+    with keeping_process(), evaluating(asked.model), entered(torch.no_grad()), replayed(asked.seed):
+        read_logits(asked.model, few if read.packed else few[0], asked.forward)
 
 
 def scored(audited: Subject, model: nn.Module) -> Tensor:
     """(N, K) logits of the subject's images by another network, on the CPU."""
-    with preserved(model), evaluating(model), entered(torch.no_grad()), replayed(audited.seed):
+    with (
+        keeping_process(),
+        preserved(model),
+        evaluating(model),
+        entered(torch.no_grad()),
+        replayed(audited.seed),
+    ):
         parts = tuple(_like_model(part, model) for part in audited.inputs)
         return _scores(model, parts if audited.packed else parts[0], audited.forward)
 
@@ -175,7 +238,7 @@ def held(audited: Subject) -> Iterator[Subject]:
     with (
         evaluating(audited.model),
         using_forward(audited.forward),
-        entered(torch.set_grad_enabled(torch.is_grad_enabled())),
+        keeping_process(),
         replayed(audited.seed),
         preserved(audited.model) as snapshot,
     ):
@@ -334,7 +397,7 @@ def _tensor(values: Any, rule: str) -> Tensor:
 
 
 def _mode_note(model: nn.Module) -> tuple[str, ...]:
-    if any(module.training for module in model.modules()):
+    if any(getattr(module, "training", False) for module in model.modules()):
         return ("the model was handed over in training mode; it was audited in evaluation mode",)
     return ()
 

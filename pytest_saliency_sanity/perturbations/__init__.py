@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .blocks import Block, find_blocks
-from .preservation import Snapshot, changes, evaluating, preserved
+from .modes import evaluating
+from .preservation import Snapshot, changes, preserved
 from .randomization import (
     Coverage,
     Step,

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .modes import mode_of
 from .snapshots import ModuleState, Snapshot, TensorState
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -22,12 +23,17 @@ def changes(snapshot: Snapshot) -> dict[str, tuple[str, ...]]:
     found = {
         "weights": _changed_tensors(snapshot, "weights") + _changed_slots(snapshot, "_parameters"),
         "buffers": _changed_tensors(snapshot, "buffers") + _changed_slots(snapshot, "_buffers"),
-        "modes": [s.name for s in snapshot.modules if s.module.training != s.training],
+        "modes": [s.name for s in snapshot.modules if mode_of(s.module) != s.training],
         "hooks": _changed_hooks(snapshot),
         "modules": [s.name for s in snapshot.modules if _restructured(s)],
         "requires_grad": [s.name for s in tensors if s.tensor.requires_grad != s.requires_grad],
     }
     return {aspect: tuple(dict.fromkeys(names)) for aspect, names in found.items() if names}
+
+
+def restructured(snapshot: Snapshot) -> bool:
+    """Whether modules were added, removed or replaced, or their `forward`."""
+    return any(map(_restructured, snapshot.modules))
 
 
 def _changed_tensors(snapshot: Snapshot, aspect: str) -> list[str]:
@@ -82,7 +88,8 @@ def _restructured(state: ModuleState) -> bool:
     attributes = vars(state.module)
     scripted = "_modules" not in state.contents
     submodules = [] if scripted else _changed_keys(state.contents["_modules"], attributes["_modules"])
-    forward = attributes.get("forward") is not state.attributes.get("forward")
+    # A scripted module keeps its methods there once they are looked up.
+    forward = not scripted and attributes.get("forward") is not state.attributes.get("forward")
     return bool(submodules) or type(state.module) is not state.kind or forward
 
 

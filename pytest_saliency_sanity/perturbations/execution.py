@@ -18,7 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from ..loans import Loan, entered, lent, loan
 from ..outputs import Forward, Inputs, logits
 from .addresses import holders, submodule
-from .preservation import keeping_modes
+from .modes import evaluating
 from .streams import random_state, restoring
 
 IMAGES = 2  # enough to run: a model in evaluation mode does the same for every image
@@ -92,12 +92,19 @@ def _watched_modules(execution: Execution) -> Iterator[Iterator[int]]:
         execution.intervals.setdefault(id(module), []).append((start, next(clock)))
 
     # Compiled modules warn of hooks for all modules; they are no trouble here, where nothing is compiled.
-    with entered(warnings.catch_warnings()), _hooked(enter, leave):
-        warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
+    with hooked(enter, leave):
         yield clock
 
 
-def _hooked(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[None]:
+@loan
+def hooked(enter: Callable[..., None], leave: Callable[..., None]) -> Iterator[None]:
+    """Within this context `enter(module, args)` and `leave(module, args, output)` are called for every module."""
+    with entered(warnings.catch_warnings()), _registered(enter, leave):
+        warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
+        yield
+
+
+def _registered(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[None]:
     handles: list[RemovableHandle] = []
 
     def register() -> None:
@@ -109,8 +116,7 @@ def _hooked(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[None
 
 @loan
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    with keeping_modes(network), restoring(random_state()):
-        network.eval()
+    with evaluating(network), restoring(random_state()):
         yield
 
 

@@ -10,10 +10,11 @@ from torch import Tensor, UntypedStorage, nn
 from pytest_saliency_sanity.loans import Loan, lent
 
 from .changes import changes
+from .modes import mode_of
 from .refusals import check_preservable
 from .snapshots import ModuleState, Snapshot, TensorState, snapshot_of
 
-__all__ = ["Snapshot", "changes", "evaluating", "preserved", "undone_unless"]
+__all__ = ["Snapshot", "changes", "preserved", "undone_unless"]
 
 
 def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapshot]:
@@ -43,23 +44,6 @@ def undone_unless(model: nn.Module, complete: list[Any]) -> Loan[Snapshot]:
     check_preservable(model)
     taken: list[Snapshot] = []
     return lent(partial(_take, model, taken), lambda: None if complete else _give_back(taken))
-
-
-def evaluating(model: nn.Module) -> Loan[None]:
-    """Evaluation mode inside the context; every module's own mode afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    return lent(partial(_set_modes, [(module, False) for module, _ in modes]), partial(_set_modes, modes))
-
-
-def keeping_modes(model: nn.Module) -> Loan[None]:
-    """A context after which every module is in the mode that it is in now."""
-    modes = [(module, module.training) for module in model.modules()]
-    return lent(lambda: None, partial(_set_modes, modes))
-
-
-def _set_modes(modes: list[tuple[nn.Module, bool]]) -> None:
-    for module, training in modes:
-        module.training = training
 
 
 def _take(model: nn.Module, taken: list[Snapshot]) -> Snapshot:
@@ -101,7 +85,7 @@ def _restore_module(state: ModuleState) -> None:
     attributes.update(state.attributes)
     for key, content in state.contents.items():
         _refill(attributes[key], content)
-    if state.module.training != state.training:  # a scripted module keeps its mode elsewhere
+    if mode_of(state.module) != state.training:  # a scripted module keeps its mode elsewhere
         state.module.training = state.training
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, UntypedStorage, nn
 
+from .modes import mode_of
 from .streams import RandomState, random_state
 
 CONTAINERS = (dict, OrderedDict, list, set)
@@ -23,7 +24,7 @@ class ModuleState:
     name: str
     module: nn.Module
     kind: type
-    training: bool
+    training: bool | None
     attributes: dict[str, Any] = field(repr=False)
     contents: dict[str, Any] = field(repr=False)
 
@@ -76,7 +77,7 @@ def snapshot_of(model: nn.Module) -> Snapshot:
 def _module_state(name: str, module: nn.Module) -> ModuleState:
     attributes = dict(vars(module))
     contents = {key: value.copy() for key, value in attributes.items() if type(value) in CONTAINERS}
-    return ModuleState(name, module, type(module), module.training, attributes, contents)
+    return ModuleState(name, module, type(module), mode_of(module), attributes, contents)
 
 
 def _tensor_states(model: nn.Module) -> Iterator[TensorState]:

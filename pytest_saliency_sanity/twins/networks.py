@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, read_logits
 from pytest_saliency_sanity.perturbations import evaluating, replayed
+from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
 
 from . import descent, training
 from .datasets import TrainingSet
@@ -181,7 +182,7 @@ def _trained(
             return _fitted(recipe, data, model, labels, seed, title)
         model = _by_the_user(recipe.train, model, data, seed)
     reached = accuracy(model, data.inputs, data.labels, packed=data.packed, forward=recipe.forward)
-    return Network(model.eval(), labels, seed, reached, None, time.monotonic() - began)
+    return Network(in_evaluation_mode(model), labels, seed, reached, None, time.monotonic() - began)
 
 
 def _fitted(

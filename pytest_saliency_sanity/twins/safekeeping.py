@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import nn
 
+from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
 from pytest_saliency_sanity.perturbations.preservation import undone_unless
 from pytest_saliency_sanity.signals import is_interruption
 
@@ -173,7 +174,7 @@ def _filled(making: Making[T], blank: nn.Module, entry: store.Entry) -> T:
 
 def _fill(making: Making[T], blank: nn.Module, entry: store.Entry) -> T:
     blank.load_state_dict(entry.state)
-    return making.kind(blank.eval(), **{**entry.facts, "cached": True})
+    return making.kind(in_evaluation_mode(blank), **{**entry.facts, "cached": True})
 
 
 def _undone_unless(

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from pytest_saliency_sanity import outputs
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.perturbations import replayed
+from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
 from pytest_saliency_sanity.signals import is_interruption
 
@@ -210,7 +211,7 @@ def _tensors(model: nn.Module) -> Iterator[Tensor]:
 def _copied(original: nn.Module) -> nn.Module:
     try:
         with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
-            return copy.deepcopy(original).eval()
+            return in_evaluation_mode(copy.deepcopy(original))
     except Exception as error:
         if is_interruption(error):
             raise

@@ -16,7 +16,12 @@ from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 
 from pytest_saliency_sanity.loans import Loan, entered, lent, loan
 from pytest_saliency_sanity.outputs import Forward, logits
-from pytest_saliency_sanity.perturbations.preservation import keeping_modes
+from pytest_saliency_sanity.perturbations.modes import (
+    evaluating,
+    in_evaluation_mode,
+    in_training_mode,
+    keeping_modes,
+)
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
 
 from .descent import Descent, descent, step
@@ -137,7 +142,7 @@ def fit(
     _check_trainable(model)
     with _memorizing(model), progress(options.max_epochs, title, stream) as bar:
         epochs, ended = _with_restarts(task, _Limits(options, deadline), seed, bar)
-    model.eval()
+    in_evaluation_mode(model)
     return Training(epochs, _accuracy(task), time.monotonic() - began, ended)
 
 
@@ -243,8 +248,7 @@ def _steps(task: _Task, options: Options) -> int:
 
 
 def _accuracy(task: _Task) -> float:
-    with keeping_modes(task.model), entered(torch.no_grad()):
-        task.model.eval()
+    with evaluating(task.model), entered(torch.no_grad()):
         hits = sum(_hits(task, batch) for batch in torch.arange(len(task.labels)).split(_EVALUATED))
     return hits / len(task.labels)
 
@@ -308,8 +312,7 @@ def _set_dropout(rates: list[tuple[nn.RNNBase, float]]) -> None:
 
 def _train_what_needs_it(model: nn.Module) -> None:
     """Evaluation mode, in which no dropout of any spelling is on, but for the modules that would not train in it."""
-    model.train()  # the model's own train() may keep a part, such as a frozen BatchNorm, in evaluation mode
-    for module in model.modules():
+    for module in in_training_mode(model).modules():
         module.training = module.training and _needs_training_mode(module)
 
 

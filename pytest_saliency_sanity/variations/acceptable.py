@@ -23,6 +23,7 @@ from ..perturbations.inpainting import (
     soft_ring,
     variants_per_call,
 )
+from ..perturbations.modes import in_evaluation_mode
 from ..perturbations.preservation import preserved
 from ..perturbations.streams import replayed
 from .outcome import Variations
@@ -141,7 +142,7 @@ def _as_they_were(*parts: Any) -> Iterator[None]:
     modules = {id(module): module for module in map(module_of, parts) if module is not None}
     with _all_preserved(list(modules.values())):
         for module in modules.values():
-            module.eval()
+            in_evaluation_mode(module)
         yield
 
 

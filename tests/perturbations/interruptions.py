@@ -26,7 +26,8 @@ from tests.perturbations.state import state_of
 
 PACKAGE = Path(pytest_saliency_sanity.__file__).parent
 ROOMS = (
-    "loans.py", "signals.py", "outputs.py", "perturbations/preservation.py", "perturbations/snapshots.py",
+    "loans.py", "signals.py", "outputs.py", "perturbations/preservation.py",
+    "perturbations/modes.py", "perturbations/process.py", "perturbations/snapshots.py",
     "perturbations/streams.py", "perturbations/randomization.py", "perturbations/execution.py",
     "perturbations/initialization.py", "checks/subject.py", "checks/course.py", "checks/audit.py", "checks/cascade.py",
     "checks/comparison.py", "checks/agreement.py", "checks/explanation.py", "checks/survey.py",

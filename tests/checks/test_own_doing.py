@@ -1,0 +1,195 @@
+"""What a model leaves behind in its own forward pass is not the explainer's doing; what an explainer leaves is."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import check_contract, check_model_sensitivity
+from pytest_saliency_sanity.explainers import gradient, sobel
+from tests.checks.models import cnn, images, seeded
+from tests.perturbations.state import state_of
+
+
+class Recording(nn.Module):
+    """Installs hooks on its layers at the first call that asks for what they return."""
+
+    def __init__(self, always: bool = False) -> None:
+        super().__init__()
+        self.layers, self.always, self.kept = cnn(), always, None
+
+    def forward(self, x: Tensor, features: bool = False) -> Tensor:
+        if (self.always or features) and self.kept is None:
+            self.kept = []
+            for layer in self.layers:
+                layer.register_forward_hook(lambda layer, arguments, output: self.kept.append(output.shape))
+        return self.layers(x)
+
+
+class Building(nn.Module):
+    """Builds its head when it sees the first input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.head = cnn()[:5], None
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.features(x)
+        if self.head is None:
+            self.head = nn.Linear(features.shape[1], 4).to(features.device, features.dtype)
+        return self.head(features)
+
+
+class Caching(nn.Module):
+    """Keeps a mask, as an attribute and as a buffer, from its first call on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers, self.mask = cnn(), None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.mask is None or self.mask.shape != x.shape[2:]:
+            self.mask = torch.ones(x.shape[2:])
+            self.register_buffer("table", torch.ones(x.shape[2:]), persistent=False)
+        return self.layers(x * self.mask * self.table)
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = cnn()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.layers(x)
+
+
+def scripted() -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(cnn())
+
+
+def asking(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Asks for features, as attention rollout does for attentions."""
+    inputs = inputs.clone().requires_grad_()
+    score = model(inputs, features=True).gather(1, targets[:, None]).sum()
+    return torch.autograd.grad(score, inputs)[0]
+
+
+@pytest.mark.parametrize(
+    "explainer, make",
+    [
+        (gradient, lambda: Recording(always=True)),
+        (asking, Recording),
+        (gradient, Building),
+        (gradient, Caching),
+        (gradient, Counting),
+        (gradient, scripted),
+        (gradient, lambda: torch.compile(cnn(), backend="eager")),
+    ],
+    ids=["always", "asked", "building", "caching", "counting", "scripted", "compiled"],
+)
+def test_nobody_is_accused_of_it(explainer: Any, make: Any) -> None:
+    model = seeded(make).eval()
+    verdict = check_contract(explainer, model, images(8))
+    assert (verdict.outcome, verdict.reason) == ("pass", "contract"), verdict
+
+
+@pytest.mark.parametrize("make", [lambda: Recording(always=True), Caching, Counting])
+def test_the_model_comes_back_as_it_was(make: Any) -> None:
+    model = make().eval()
+    before = state_of(model)
+    check_contract(gradient, model, images(8))
+    assert state_of(model) == before
+
+
+def test_what_a_model_builds_is_judged_and_stays() -> None:
+    model = seeded(Building).eval()
+    honest = check_model_sensitivity(gradient, model, images(16))
+    assert honest.outcome == "pass" and "head" in str(honest.evidence)
+    assert isinstance(model.head, nn.Linear)
+    before = state_of(model)
+    assert check_model_sensitivity(sobel, model, images(16)).outcome == "fail"
+    assert state_of(model) == before
+
+
+def leaving(change: Any) -> Any:
+    def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        maps = gradient(model, inputs, targets)
+        change(model)
+        return maps
+
+    return explainer
+
+
+class Once:
+    """Registers its hook at its first call, and never again."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def __call__(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        layer = model.layers[1]
+        if not layer._backward_hooks:
+            layer.register_full_backward_hook(
+                lambda layer, left, right: tuple(part.clamp(0) for part in left)
+            )
+        return gradient(model, inputs, targets)
+
+
+@pytest.mark.parametrize(
+    "explainer, reason",
+    [
+        (leaving(lambda model: model.layers[0].register_forward_hook(lambda *of: None)), "contract.hooks"),
+        (leaving(lambda model: model.add_module("extra", nn.ReLU())), "contract.modules"),
+        (Once(), "contract.hooks"),
+    ],
+    ids=["a hook each time", "a module", "a hook once"],
+)
+@pytest.mark.parametrize("always", [False, True])
+def test_what_an_explainer_leaves_is_its_own(explainer: Any, reason: str, always: bool) -> None:
+    """Also where the model leaves something of the same kind in the same place."""
+    model = Recording(always).eval()
+    before = state_of(model)
+    verdict = check_contract(explainer, model, images(8))
+    assert (verdict.outcome, verdict.reason) == ("error", reason), verdict
+    assert state_of(model) == before
+
+
+@pytest.mark.parametrize("switch", ["dtype", "gradients"])
+def test_what_the_process_has_only_one_of(switch: str) -> None:
+    def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        maps = gradient(model, inputs, targets)
+        torch.set_default_dtype(torch.float64) if switch == "dtype" else torch.set_grad_enabled(False)
+        return maps
+
+    verdict = check_contract(explainer, cnn(), images(8))
+    assert verdict.reason == "contract.process", verdict
+    assert (
+        "the default dtype (to torch.float64)" if switch == "dtype" else "the grad mode"
+    ) in verdict.summary
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("switch", ["dtype", "gradients"])
+def test_nor_does_a_model_change_it(switch: str) -> None:
+    class Switching(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = cnn()
+
+        def forward(self, x: Tensor) -> Tensor:
+            scores = self.layers(x)
+            torch.set_default_dtype(torch.float64) if switch == "dtype" else torch.set_grad_enabled(False)
+            return scores
+
+    check_contract(sobel, Switching().eval(), images(8))
+    assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
