@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.loans import Loan, entered, lent
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.signals import is_interruption
 
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
@@ -29,7 +30,9 @@ def using_forward(forward: Forward | None) -> Loan[None]:
     Contexts nest, the innermost applies; `using_forward(None)` goes back to calling the model itself.
     """
     if forward is not None and not callable(forward):
-        raise TypeError(f"forward= must be a function forward(model, inputs) -> logits, got {forward!r}.")
+        raise TypeError(
+            f"forward= must be a function forward(model, inputs) -> logits, got {shown(forward)}."
+        )
     before: list[Forward | None] = []
 
     def take() -> None:
@@ -127,6 +130,21 @@ def predicted_targets(model: Any, inputs: Inputs, forward: Forward | None = None
         return logits(model, inputs, forward).argmax(1)
 
 
+def unreadable(tensor: Tensor) -> str:
+    """Why the numbers of a tensor cannot be read, in words that follow "is"; "" where they can."""
+    if tensor.is_nested:
+        return "nested: its rows have lengths of their own"
+    if tensor.layout != torch.strided:
+        return f"sparse ({tensor.layout}); pass .to_dense()"
+    if tensor.is_meta:
+        return "on the meta device, where there are no values"
+    if tensor.is_quantized:
+        return f"quantized ({tensor.dtype}); pass .dequantize()"
+    if tensor.is_floating_point() and tensor.element_size() == 1:
+        return f"of {tensor.dtype}, which torch does not compute with; pass .float()"
+    return ""
+
+
 def check_targets(targets: Any, n: int, k: int) -> Tensor:
     """`targets` as a tensor: (n,) int64 with values in 0..k-1, or (n, k) floating-point weights.
 
@@ -148,6 +166,8 @@ def as_targets(targets: Any, n: int) -> Tensor:
         )
     if len(targets) != n:
         raise ValueError(f"There are {n} inputs but {len(targets)} targets.")
+    if targets.is_complex():
+        raise ValueError(f"targets must be class indices or weights, real numbers, got {targets.dtype}.")
     if targets.dim() == 2:
         return targets if targets.is_floating_point() else targets.to(torch.get_default_dtype())
     if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
@@ -240,6 +260,10 @@ def _suggested(returned: Any) -> str:
 
 
 def _two_dimensional(scores: Tensor, n: int) -> Tensor:
+    if reason := unreadable(scores):
+        raise TypeError(
+            f"The model returned a tensor that is {reason}; pass forward=, a function forward(model, inputs) -> logits."
+        )
     shape = tuple(scores.shape)
     if not scores.is_floating_point():
         raise TypeError(
@@ -251,6 +275,8 @@ def _two_dimensional(scores: Tensor, n: int) -> Tensor:
             f"The model returned a tensor of shape {shape} for {n} inputs, where ({n}, K) is "
             "needed; pass forward=, a function forward(model, inputs) -> logits."
         )
+    if scores.dim() > 1 and not shape[1]:
+        raise ValueError(f"The model returned logits of shape {shape}, which are of no class.")
     if scores.dim() == 3:
         raise ValueError(
             f"Logits of shape {shape} can be (N, positions, K) or (N, K, positions): pass "
@@ -261,17 +287,31 @@ def _two_dimensional(scores: Tensor, n: int) -> Tensor:
 
 def _as_tensor(targets: Any) -> Tensor:
     try:
-        return targets if isinstance(targets, Tensor) else torch.as_tensor(targets)
-    except (TypeError, ValueError, RuntimeError):
+        found = targets if isinstance(targets, Tensor) else torch.as_tensor(targets)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise ValueError(
-            f"targets must be a tensor of class indices or of weights, got {targets!r}."
+            f"targets must be a tensor of class indices or of weights, got {shown(targets)}."
         ) from None
+    if reason := unreadable(found):
+        raise ValueError(f"targets must be a tensor of class indices or of weights; this one is {reason}.")
+    return found
 
 
 def _check_weights(weights: Tensor, n: int, k: int) -> Tensor:
     if weights.shape != (n, k):
         raise ValueError(
             f"targets of two dimensions are weights of shape ({n}, {k}), got {tuple(weights.shape)}."
+        )
+    broken = (~weights.isfinite()).nonzero()
+    if len(broken):
+        row, column = broken[0].tolist()
+        raise ValueError(
+            f"Weights must be finite: that of class {column} for input {row} is {weights[row, column]}."
+        )
+    empty = (weights == 0).all(1).nonzero()
+    if len(empty):
+        raise ValueError(
+            f"All weights of input {empty[0].item()} are 0: its score is 0 whatever the model returns."
         )
     return weights
 

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 # (rows, columns, radius, stroke) → bool: rows and columns count from the middle, radius is the largest of them
 Shape: TypeAlias = Callable[[np.ndarray, np.ndarray, int, float], np.ndarray]
 
@@ -81,20 +83,22 @@ def planted_images(
 
 def _check(count: int, size: int, shapes: Sequence[str], position: str, contrast: float) -> None:
     if count < 1:
-        raise ValueError(f"count must be 1 or more, got {count!r}")
+        raise ValueError(f"count must be 1 or more, got {shown(count)}")
     if size < SMALLEST_SIZE:
-        raise ValueError(f"size must be {SMALLEST_SIZE} pixels or more, got {size!r}")
+        raise ValueError(f"size must be {SMALLEST_SIZE} pixels or more, got {shown(size)}")
     if (
         isinstance(shapes, str)
         or len(shapes) < 2
         or len(set(shapes)) < len(shapes)
         or set(shapes) - set(SHAPES)
     ):
-        raise ValueError(f"shapes must be two or more different ones of {', '.join(SHAPES)}, got {shapes!r}")
+        raise ValueError(
+            f"shapes must be two or more different ones of {', '.join(SHAPES)}, got {shown(shapes)}"
+        )
     if position not in _POSITIONS:
         raise ValueError(f"unknown position {position!r}; choose from {', '.join(_POSITIONS)}")
     if not 0 <= contrast <= 1 - _BACKGROUND:
-        raise ValueError(f"contrast must be between 0 and {1 - _BACKGROUND:g}, got {contrast!r}")
+        raise ValueError(f"contrast must be between 0 and {1 - _BACKGROUND:g}, got {shown(contrast)}")
 
 
 def _scene(

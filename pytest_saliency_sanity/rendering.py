@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import reprlib
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_SHORT.maxtuple = _SHORT.maxlist = _SHORT.maxdict = _SHORT.maxset = 8
 _WRAPPER = textwrap.TextWrapper(110, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+
+
+def shown(value: Any, most: int = 80) -> str:
+    """A value as a sentence shows it: on one line, not too long."""
+    text = " ".join(_SHORT.repr(value).split())
+    return encodable(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
 def summary(verdict: Verdict) -> str:

@@ -13,10 +13,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 from weakref import WeakSet
+
+from pytest_saliency_sanity.rendering import shown
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
@@ -166,28 +168,28 @@ def known(table: Mapping[str, Any], origin: str = "settings") -> dict[str, Any]:
 
 def _check_seed(name: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
-        raise SettingsError(f"{name} must be an integer of at least 0, not {value!r}")
+        raise SettingsError(f"{name} must be an integer of at least 0, not {shown(value)}")
 
 
 def _check_profile(name: str, value: Any) -> None:
     if not isinstance(value, str) or value not in PROFILES:
-        raise SettingsError(f"{name} must be one of {', '.join(PROFILES)}, not {value!r}")
+        raise SettingsError(f"{name} must be one of {', '.join(PROFILES)}, not {shown(value)}")
 
 
 def _check_inconclusive(name: str, value: Any) -> None:
     if value is not None and value not in INCONCLUSIVE:
-        raise SettingsError(f"{name} must be one of {', '.join(INCONCLUSIVE)}, not {value!r}")
+        raise SettingsError(f"{name} must be one of {', '.join(INCONCLUSIVE)}, not {shown(value)}")
 
 
 def _check_max_seconds(name: str, value: Any) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if value is not None and not (number and math.isfinite(value) and value > 0):
-        raise SettingsError(f"{name} must be a number of seconds above 0, not {value!r}")
+        raise SettingsError(f"{name} must be a number of seconds above 0, not {shown(value)}")
 
 
 def _check_cache(name: str, value: Any) -> None:
     if value is not None and (not isinstance(value, (str, Path)) or not str(value)):
-        raise SettingsError(f"{name} must be a directory, not {value!r}")
+        raise SettingsError(f"{name} must be a directory, not {shown(value)}")
     if value is not None and Path(value).exists() and not Path(value).is_dir():
         raise SettingsError(f"{name} must be a directory; {str(value)!r} is a file")
 

@@ -25,6 +25,7 @@ from pytest_saliency_sanity.checks.subject import name_of, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.twins import store
 from pytest_saliency_sanity.twins.datasets import TrainingSet, training_set
 from pytest_saliency_sanity.twins.networks import (
@@ -117,10 +118,10 @@ def check_data_sensitivity(
     )
     _check_inputs(inputs)
     count = _count(twins, given.profile)
-    recipe = None if models else _recipe(make_model, train, forward, given, began, max_epochs)
-    data = None if models else training_set(_present(train_set, "train_set"), key)
+    recipe = None if models is not None else _recipe(make_model, train, forward, given, began, max_epochs)
+    data = None if models is not None else training_set(_present(train_set, "train_set"), key)
     try:
-        networks = _handed_over(models) if models else _made(recipe, data, count, given.seed)
+        networks = _handed_over(models) if models is not None else _made(recipe, data, count, given.seed)
     except (NotTrained, store.Busy) as error:
         return concluded(_unmade(explainer, make_model, name, given, _excuse(error)))
     audited = subject(
@@ -176,7 +177,7 @@ def _count(twins: int | None, profile: str) -> int:
     if twins is None:
         return TWINS[profile]
     if isinstance(twins, bool) or not isinstance(twins, int) or twins < 2:
-        raise ValueError(f"twins must be an integer of at least 2, networks of each kind, not {twins!r}")
+        raise ValueError(f"twins must be an integer of at least 2, networks of each kind, not {shown(twins)}")
     return twins
 
 
@@ -199,11 +200,11 @@ def _recipe(
 ) -> Recipe:
     for name, value in (("make_model", _present(make_model, "make_model")), ("train", train)):
         if value is not None and (not callable(value) or isinstance(value, torch.nn.Module)):
-            raise TypeError(f"{name} must be a function, not {value!r}")
+            raise TypeError(f"{name} must be a function, not {shown(value)}")
     if max_epochs is not None and (
         isinstance(max_epochs, bool) or not isinstance(max_epochs, int) or max_epochs < 1
     ):
-        raise ValueError(f"max_epochs must be an integer of at least 1, not {max_epochs!r}")
+        raise ValueError(f"max_epochs must be an integer of at least 1, not {shown(max_epochs)}")
     return Recipe(
         make_model=make_model,
         train=train,
@@ -235,7 +236,7 @@ def _made(recipe: Recipe, data: TrainingSet, count: int, seed: int) -> tuple[Net
 
 def _handed_over(models: Any) -> tuple[Network, ...]:
     if not isinstance(models, TrueAndPermuted):
-        raise TypeError(f"models must be TrueAndPermuted(true=[…], permuted=[…]), not {models!r}")
+        raise TypeError(f"models must be TrueAndPermuted(true=[…], permuted=[…]), not {shown(models)}")
     for labels in ("true", "permuted"):
         distinct(tuple(getattr(models, labels)), labels)
     kinds = [(labels, model) for labels in ("true", "permuted") for model in getattr(models, labels)]

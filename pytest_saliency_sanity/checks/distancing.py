@@ -33,6 +33,7 @@ from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
 from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT, advice
 from pytest_saliency_sanity.outputs import Forward, using_forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
 from pytest_saliency_sanity.twins.store import Busy
 from pytest_saliency_sanity.twins.support import Support, Unfinished
@@ -225,7 +226,7 @@ def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, i
 def _classes(kept: Subject) -> tuple[int, int]:
     explainer = kept.explainer
     if not isinstance(explainer, ArtificialDistancing):
-        raise TypeError(f"distancing measures what gad makes, not {explainer!r}")
+        raise TypeError(f"distancing measures what gad makes, not {shown(explainer)}")
     return explainer.images.classes
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import raw_outputs, using_forward
+from pytest_saliency_sanity.outputs import raw_outputs, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import preserved, replayed
 from pytest_saliency_sanity.perturbations.process import keeping_process
 from pytest_saliency_sanity.signals import is_interruption
@@ -273,6 +273,15 @@ def _choices(image: Tensor) -> tuple[tuple[int, ...], ...]:
 
 
 def _as_maps(returned: Any) -> Tensor:
+    if isinstance(returned, np.ma.MaskedArray) and (hidden := int(np.ma.getmaskarray(returned).sum())):
+        raise Breach(
+            "contract.finite",
+            f"it returned a masked array with {hidden} of {returned.size} values masked; return .filled(0)",
+        )
+    if isinstance(returned, Tensor) and returned.is_floating_point() and returned.element_size() == 1:
+        returned = returned.float()  # float8
+    if isinstance(returned, Tensor) and (reason := unreadable(returned)):
+        raise Breach("contract.type", f"it returned a tensor that is {reason}")
     if isinstance(returned, np.ndarray) and returned.dtype.kind in "fiub":
         # torch takes native bytes and widths only; nothing is copied where it would have taken the array itself
         single = returned.dtype.kind == "f" and returned.dtype.itemsize <= 4

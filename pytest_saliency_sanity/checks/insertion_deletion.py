@@ -28,6 +28,7 @@ from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.options import (
     check_demands,
+    check_flags,
     check_images,
     fitted,
     kept_to,
@@ -130,6 +131,7 @@ def check_insertion_deletion(
     )
     modes = ("deletion",) if asked.relative else MODES
     asked = replace(asked, infill=chosen_infills(asked.infill, modes))
+    check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,

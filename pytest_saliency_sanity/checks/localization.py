@@ -17,7 +17,7 @@ from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.deleting import REFERENCES
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.options import check_demands, reached
+from pytest_saliency_sanity.checks.options import check_demands, check_flags, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
@@ -113,6 +113,7 @@ def check_localization(
     if min_iou is not None:
         check_demands(min_iou=min_iou)
     _check_given(inputs, regions)
+    check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets,

@@ -9,6 +9,7 @@ import torch
 
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.subject import Subject, scored
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.twins.networks import Network
 from pytest_saliency_sanity.verdict import Finding
 
@@ -91,7 +92,7 @@ def distinct(networks: Sequence[torch.nn.Module], name: str) -> None:
     for network in networks:
         if not isinstance(network, torch.nn.Module):
             raise TypeError(
-                f"models.{name} must hold torch.nn.Modules, not {type(network).__name__}: {network!r}"
+                f"models.{name} must hold torch.nn.Modules, not {type(network).__name__}: {shown(network)}"
             )
     if len(networks) < 2:
         raise ValueError(f"models.{name} holds {len(networks)} networks; at least 2 are needed")

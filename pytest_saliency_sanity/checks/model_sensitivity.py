@@ -22,6 +22,7 @@ from pytest_saliency_sanity.checks.subject import held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -171,15 +172,17 @@ def _measure(name: str, count: int, blocks: Sequence[Block], whole: bool) -> Mea
 
 
 def _check_depths(depths: Any) -> None:
-    if depths is not None and depths != EVERY:
-        for depth in (depths,) if isinstance(depths, (str, int, float)) else depths:
-            if depth not in DEPTHS:
-                raise ValueError(f"unknown depth {depth!r}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
-        if set((depths,) if isinstance(depths, str) else depths) <= {"head"}:
-            raise ValueError(
-                f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
-                f"or take {EVERY!r}"
-            )
+    if depths is None or (isinstance(depths, str) and depths == EVERY):
+        return
+    listed = tuple(depths) if isinstance(depths, (list, tuple, set, frozenset)) else (depths,)
+    for depth in listed:
+        if not isinstance(depth, str) or depth not in DEPTHS:
+            raise ValueError(f"unknown depth {shown(depth)}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
+    if set(listed) <= {"head"}:
+        raise ValueError(
+            f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
+            f"or take {EVERY!r}"
+        )
 
 
 def _verdict(

@@ -17,7 +17,7 @@ from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.hiding import RIVALS, Cut, Hiding, Sample, cut_at, hidden_regions
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.options import check_classes, check_images, of_chosen
+from pytest_saliency_sanity.checks.options import check_classes, check_flags, check_images, of_chosen
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
@@ -98,6 +98,7 @@ def check_occlusion_sensitivity(
     Source: Rodrigues, Boutry and Najman (Gradient Artificial Distancing), equation 2, for RS and the hull.
     """
     cut = cut_at(share, fraction)
+    check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,

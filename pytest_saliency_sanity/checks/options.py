@@ -7,10 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.outputs import unreadable
 from pytest_saliency_sanity.perturbations.infills import as_values, broadcast, check_fits, named
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.statistics import FIGURES
 
 
@@ -18,7 +21,14 @@ def check_thresholds(**thresholds: float) -> None:
     """Raise ValueError unless every threshold is a number between 0 and 1."""
     for label, value in thresholds.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < 1:
-            raise ValueError(f"{label} must lie between 0 and 1, not {value!r}")
+            raise ValueError(f"{label} must lie between 0 and 1, not {shown(value)}")
+
+
+def check_flags(**flags: bool) -> None:
+    """Raise TypeError unless every flag is True or False."""
+    for label, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{label} must be True or False, not {shown(value)}")
 
 
 def check_classes(classes: Sequence[int] | int | None, count: int) -> tuple[int, ...]:
@@ -29,16 +39,17 @@ def check_classes(classes: Sequence[int] | int | None, count: int) -> tuple[int,
     """
     if classes is None:
         return ()
-    listed = classes.tolist() if hasattr(classes, "tolist") else classes
+    readable = not isinstance(classes, Tensor) or not unreadable(classes)
+    listed = classes.tolist() if hasattr(classes, "tolist") and readable else classes
     given = tuple(listed) if isinstance(listed, Iterable) else (listed,)
     wrong = [k for k in given if not isinstance(k, Integral) or isinstance(k, bool) or not 0 <= k < count]
     if wrong or not given:
-        shown = repr(wrong[0]) if wrong else "an empty sequence"
+        found = shown(wrong[0]) if wrong else "an empty sequence"
         raise ValueError(
-            f"classes must be numbers from 0 to {count - 1}, the logits of the model, not {shown}"
+            f"classes must be numbers from 0 to {count - 1}, the logits of the model, not {found}"
         )
     if len(set(given)) < len(given):
-        raise ValueError(f"classes must differ from one another, not {given!r}")
+        raise ValueError(f"classes must differ from one another, not {shown(given)}")
     return tuple(int(k) for k in given)
 
 
@@ -53,7 +64,7 @@ def check_demands(**demands: float) -> None:
     """Raise ValueError unless every demand on a share is a number from 0 to 1, both included."""
     for label, value in demands.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value <= 1:
-            raise ValueError(f"{label} must be a number from 0 to 1, not {value!r}")
+            raise ValueError(f"{label} must be a number from 0 to 1, not {shown(value)}")
 
 
 def reached(least: float) -> float:
@@ -112,8 +123,9 @@ def figure_names(similarities: Sequence[str] | str) -> tuple[str, ...]:
     Raises:
         ValueError: for an unknown one, listing the choices.
     """
-    names = (similarities,) if isinstance(similarities, str) else tuple(similarities)
+    several = isinstance(similarities, Iterable) and not isinstance(similarities, (str, bytes))
+    names = tuple(similarities) if several else (similarities,)
     for name in names:
-        if name not in FIGURES:
-            raise ValueError(f"unknown similarity {name!r}; choose from {', '.join(FIGURES)}")
+        if not isinstance(name, str) or name not in FIGURES:
+            raise ValueError(f"unknown similarity {shown(name)}; choose from {', '.join(FIGURES)}")
     return names

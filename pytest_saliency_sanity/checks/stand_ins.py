@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.signals import is_interruption
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
@@ -36,9 +38,10 @@ def photographs(model: nn.Module, shape: tuple[int, ...] | None = None) -> tuple
 
 
 def _checked(shape: tuple[int, ...]) -> tuple[int, ...]:
-    if len(shape) != 3 or min(shape) < 1:
-        raise ValueError(f"input_shape must be (C, H, W), such as (3, 224, 224), not {tuple(shape)!r}")
-    return tuple(shape)
+    numbers = isinstance(shape, Sequence) and all(isinstance(extent, Integral) for extent in shape)
+    if not numbers or len(shape) != 3 or min(shape) < 1:
+        raise ValueError(f"input_shape must be (C, H, W), such as (3, 224, 224), not {shown(shape)}")
+    return tuple(int(extent) for extent in shape)
 
 
 def _tried(model: nn.Module) -> tuple[int, ...]:

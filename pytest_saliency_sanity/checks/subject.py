@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import reprlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,10 +17,11 @@ from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.checks import model_batches, stand_ins
 from pytest_saliency_sanity.checks.different_images import Chosen, chosen
 from pytest_saliency_sanity.loans import entered, loan
-from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, using_forward
+from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
 from pytest_saliency_sanity.perturbations.changes import restructured
 from pytest_saliency_sanity.perturbations.process import keeping_process
+from pytest_saliency_sanity.rendering import shown
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def subject(
     labels = None if labels is None else _labels(labels, read.count, classes, order)
     return Subject(
         explainer=explainer,
-        name=name or name_of(explainer),
+        name=_checked_name(name) or name_of(explainer),
         model=model,
         inputs=read.parts,
         packed=read.packed,
@@ -259,6 +259,12 @@ def _given_back(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext() if any(map(is_lazy, tensors)) else preserved(model)
 
 
+def _checked_name(name: Any) -> str | None:
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string, what messages call the explainer, not {shown(name)}")
+    return name
+
+
 def _check_explainer(explainer: Any) -> None:
     if isinstance(explainer, type):
         raise TypeError(
@@ -267,13 +273,13 @@ def _check_explainer(explainer: Any) -> None:
         )
     if not callable(explainer):
         raise TypeError(
-            f"an explainer is called as explainer(model, inputs, targets); {explainer!r} is not callable"
+            f"an explainer is called as explainer(model, inputs, targets); {shown(explainer)} is not callable"
         )
 
 
 def _check_model(model: Any) -> None:
     if not isinstance(model, nn.Module):
-        raise TypeError(f"the model must be a torch.nn.Module, not {type(model).__name__}: {model!r}")
+        raise TypeError(f"the model must be a torch.nn.Module, not {type(model).__name__}: {shown(model)}")
 
 
 def _images(
@@ -291,6 +297,11 @@ def _images(
 
 
 def _floating(part: Any) -> Tensor:
+    _check_unmasked(part, "inputs")
+    if isinstance(part, np.ndarray) and part.dtype.kind not in "fiub":
+        raise TypeError(f"inputs must be floating point, normalized as the model expects, not {part.dtype}")
+    if isinstance(part, np.ndarray) and part.dtype.itemsize > 8:
+        part = part.astype(np.float64)
     if isinstance(part, np.ndarray):  # torch takes neither negative strides nor foreign bytes
         part = np.ascontiguousarray(part, part.dtype.newbyteorder("="))
     tensor = torch.from_numpy(part) if isinstance(part, np.ndarray) else part
@@ -298,6 +309,8 @@ def _floating(part: Any) -> Tensor:
         raise TypeError(
             f"inputs must be a tensor (N, C, *S) or a tuple of tensors, not {type(part).__name__}"
         )
+    if reason := unreadable(tensor):
+        raise TypeError(f"inputs must be tensors (N, C, *S) of numbers; this one is {reason}")
     if not tensor.is_floating_point():
         raise TypeError(
             f"inputs must be floating point, normalized as the model expects, not {tensor.dtype}; "
@@ -318,6 +331,8 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
             raise ValueError(
                 f"inputs of shape {tuple(part.shape)} have one value an image; a map of one value has nothing to rank"
             )
+        if not part.numel() and len(part):
+            raise ValueError(f"inputs of shape {tuple(part.shape)} hold no values")
         if not part.isfinite().all():
             raise ValueError(f"inputs hold {int((~part.isfinite()).sum())} values that are NaN or infinite")
     sizes = {len(part) for part in parts}
@@ -377,7 +392,7 @@ def _rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> T
 
 def _labels(labels: Any, images: int, classes: int, order: Tensor) -> Tensor:
     rows = _tensor(labels, "labels must be (N,) integers")
-    if rows.ndim != 1 or rows.is_floating_point() or rows.dtype == torch.bool:
+    if rows.ndim != 1 or rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool:
         raise ValueError(f"labels must be (N,) integers, not {rows.dtype} of shape {tuple(rows.shape)}")
     if len(rows) != images:
         raise ValueError(f"labels has {len(rows)} entries for {images} images; give one for each")
@@ -390,10 +405,22 @@ def _labels(labels: Any, images: int, classes: int, order: Tensor) -> Tensor:
 
 
 def _tensor(values: Any, rule: str) -> Tensor:
+    _check_unmasked(values, rule.partition(" ")[0])
     try:
-        return torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach().cpu()
-    except (TypeError, ValueError):
-        raise ValueError(f"{rule}, not {reprlib.repr(values)}") from None
+        found = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach()
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"{rule}, not {shown(values)}") from None
+    if reason := unreadable(found):
+        raise ValueError(f"{rule}; this tensor is {reason}")
+    return found.cpu()
+
+
+def _check_unmasked(values: Any, what: str) -> None:
+    hidden = int(np.ma.getmaskarray(values).sum()) if isinstance(values, np.ma.MaskedArray) else 0
+    if hidden:
+        raise ValueError(
+            f"{what} is a masked array with {hidden} of {values.size} values masked; pass .filled(...)"
+        )
 
 
 def _mode_note(model: nn.Module) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pytest_saliency_sanity.checks.options import check_images
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers.distancing_options import checked_classes
+from pytest_saliency_sanity.rendering import shown
 
 
 def of_two_classes(
@@ -84,5 +85,5 @@ def _targeted(audited: Subject, targets: Any, classes: tuple[int, int]) -> Subje
         ranked = torch.where(audited.scores[:, first] >= audited.scores[:, second], first, second)
         return replace(audited, targets=ranked.to(audited.targets.device))
     if audited.targets.dim() != 1 or not torch.isin(audited.targets.cpu(), torch.tensor(classes)).all():
-        raise ValueError(f"targets must be of the classes {first} and {second}, got {targets!r}")
+        raise ValueError(f"targets must be of the classes {first} and {second}, got {shown(targets)}")
     return audited

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..loans import entered
 from ..outputs import Inputs, as_targets
 from .gradients import gradient
@@ -81,7 +83,7 @@ def gradient_sobel_mixture(model: Any, inputs: Inputs, targets: Any, *, sobel: f
     Raises ValueError if `sobel` is not between 0 and 1.
     """
     if not 0 <= sobel <= 1:
-        raise ValueError(f"sobel must be a fraction between 0 and 1, got {sobel!r}.")
+        raise ValueError(f"sobel must be a fraction between 0 and 1, got {shown(sobel)}.")
     gradients = tensors(gradient(model, inputs, targets))
     return as_given(
         inputs,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.rendering import shown
 
 from .distancing_options import (
     check_model,
@@ -109,6 +110,6 @@ def _largest(converges: Callable[[float], bool], first: float, cap: float, resol
 def _check_range(first: Any, cap: Any, resolution: Any) -> None:
     for name, value in (("first", first), ("cap", cap), ("resolution", resolution)):
         if not is_positive(value):
-            raise ValueError(f"{name} must be a number of logits above 0, got {value!r}.")
+            raise ValueError(f"{name} must be a number of logits above 0, got {shown(value)}.")
     if first > cap:
         raise ValueError(f"first must be at most the cap, got first={first!r} and cap={cap!r}.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..outputs import as_targets
 from .inputs import whole_number
 
@@ -46,7 +48,9 @@ def checked_data(data: Any, classes: Any) -> Pair:
 def checked_cache(cache: Any) -> Path | None:
     """A directory or None, or a TypeError that shows the value."""
     if cache is not None and not isinstance(cache, (str, Path)):
-        raise TypeError(f"cache must be a directory, a str or a Path, or None for the run's, got {cache!r}.")
+        raise TypeError(
+            f"cache must be a directory, a str or a Path, or None for the run's, got {shown(cache)}."
+        )
     return None if cache is None else Path(cache)
 
 
@@ -72,7 +76,7 @@ def checked_classes(classes: Any) -> tuple[int, int]:
     pair = tuple(classes) if isinstance(classes, Sequence) and not isinstance(classes, str) else ()
     whole = [number for number in pair if isinstance(number, Integral) and not isinstance(number, bool)]
     if len(pair) != 2 or len(whole) != 2 or min(pair) < 0 or pair[0] == pair[1]:
-        raise ValueError(f"classes must be two different class indices (a, b), got {classes!r}.")
+        raise ValueError(f"classes must be two different class indices (a, b), got {shown(classes)}.")
     return int(pair[0]), int(pair[1])
 
 
@@ -80,7 +84,9 @@ def checked_alphas(alphas: Any) -> tuple[float, ...]:
     """Different numbers above 0, at least one, or a ValueError that shows them."""
     given = tuple(alphas) if isinstance(alphas, Sequence) and not isinstance(alphas, str) else ()
     if not given or not all(map(is_positive, given)) or len(set(given)) < len(given):
-        raise ValueError(f"alphas must be different numbers of logits above 0, at least one, got {alphas!r}.")
+        raise ValueError(
+            f"alphas must be different numbers of logits above 0, at least one, got {shown(alphas)}."
+        )
     return tuple(map(float, given))
 
 
@@ -89,7 +95,7 @@ def checked_regression(epochs: Any, learning_rate: Any, batch_size: Any) -> Regr
     from pytest_saliency_sanity.twins.support import Regression
 
     if not is_positive(learning_rate):
-        raise ValueError(f"learning_rate must be a number above 0, got {learning_rate!r}.")
+        raise ValueError(f"learning_rate must be a number above 0, got {shown(learning_rate)}.")
     return Regression(
         whole_number("epochs", epochs), float(learning_rate), whole_number("batch_size", batch_size)
     )
@@ -98,7 +104,7 @@ def checked_regression(epochs: Any, learning_rate: Any, batch_size: Any) -> Regr
 def checked_agreement(value: Any) -> float:
     """A number from 0 to 1, or a ValueError that shows it."""
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) <= 1:
-        raise ValueError(f"min_agreement must be a number from 0 to 1, got {value!r}.")
+        raise ValueError(f"min_agreement must be a number from 0 to 1, got {shown(value)}.")
     return float(value)
 
 
@@ -115,4 +121,4 @@ def check_threshold(share: Any, fraction: Any) -> None:
         )
     name, value = ("share", share) if fraction is None else ("fraction", fraction)
     if not is_positive(value) or value > 1:
-        raise ValueError(f"{name} must be above 0 and at most 1, got {value!r}.")
+        raise ValueError(f"{name} must be above 0 and at most 1, got {shown(value)}.")

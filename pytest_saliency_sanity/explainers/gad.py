@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.rendering import shown
 
 from .distancing_options import (
     check_images,
@@ -175,7 +176,7 @@ def gad(
         TypeError, ValueError: for bad arguments, in one sentence.
     """
     if not callable(base):
-        raise TypeError(f"base must be an explainer (model, inputs, targets) -> map, got {base!r}.")
+        raise TypeError(f"base must be an explainer (model, inputs, targets) -> map, got {shown(base)}.")
     if share is None and fraction is None:
         share = SHARE
     check_threshold(share, fraction)

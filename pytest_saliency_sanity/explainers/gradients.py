@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..loans import entered
 from ..outputs import Inputs, as_targets, batch_size, class_scores
 from .inputs import (
@@ -185,7 +187,7 @@ def _detached(inputs: Inputs) -> Parts:
 
 def _noisy(parts: Parts, samples: int, noise: float) -> Iterator[Parts]:
     if not noise >= 0:
-        raise ValueError(f"noise must be a fraction of each image's range, 0 or more, got {noise!r}.")
+        raise ValueError(f"noise must be a fraction of each image's range, 0 or more, got {shown(noise)}.")
     deviations = [noise * _range(part) for part in parts]
     for _ in range(samples):
         yield tuple(part + sd * torch.randn_like(part) for part, sd in zip(parts, deviations, strict=True))

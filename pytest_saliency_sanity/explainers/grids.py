@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from .inputs import Parts, baseline_like, in_calls, whole_number
 from .masks import Scorer, per_dimension
 
@@ -32,7 +34,7 @@ def cells_of(grid: Any, sides: Sequence[int], default: list[int]) -> list[int]:
 def check_probability(value: Any) -> float:
     """The probability of a cell to be on; ValueError if it is not strictly between 0 and 1."""
     if not 0 < value < 1:
-        raise ValueError(f"probability must be a number between 0 and 1, both excluded, got {value!r}.")
+        raise ValueError(f"probability must be a number between 0 and 1, both excluded, got {shown(value)}.")
     return float(value)
 
 

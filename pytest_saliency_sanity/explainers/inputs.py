@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..outputs import Inputs, batch_size
 
 Parts: TypeAlias = "tuple[Tensor, ...]"
@@ -78,5 +80,5 @@ def wide(values: Tensor) -> Tensor:
 def whole_number(name: str, value: Any, least: int = 1) -> int:
     """`value`, or a ValueError that shows it if it is no whole number from `least` on."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {shown(value)}.")
     return value

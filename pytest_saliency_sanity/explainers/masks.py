@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..loans import entered
 from ..outputs import Inputs, as_targets, class_scores, logits
 from .inputs import (
@@ -72,7 +74,7 @@ def scorer(model: Any, inputs: Inputs, targets: Any, output: str = "logit") -> S
     """
     if output not in READINGS:
         choices = " or ".join(map(repr, READINGS))
-        raise ValueError(f"output must be {choices}, got {output!r}.")
+        raise ValueError(f"output must be {choices}, got {shown(output)}.")
     targets = as_targets(targets, len(tensors(inputs)[0]))
 
     def score(points: list[Parts]) -> Tensor:
@@ -123,7 +125,7 @@ def per_dimension(name: str, value: Any, default: list[int]) -> list[int]:
     values = list(value) if isinstance(value, (tuple, list)) else [value] * len(default)
     if len(values) != len(default):
         raise ValueError(
-            f"{name} needs one number or {len(default)}, one for each spatial dimension, got {value!r}."
+            f"{name} needs one number or {len(default)}, one for each spatial dimension, got {shown(value)}."
         )
     return [whole_number(name, one) for one in values]
 

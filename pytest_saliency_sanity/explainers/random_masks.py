@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..loans import entered
 from ..outputs import Inputs
 from .grids import (
@@ -182,9 +184,11 @@ class _Walk:
         whole_number("chains", self.chains)
         check_probability(self.probability)
         if not 0 <= self.eta < 0.5:  # at 0.5 the walk no longer sees the score
-            raise ValueError(f"eta must be a number from 0 to below 0.5, got {self.eta!r}.")
+            raise ValueError(f"eta must be a number from 0 to below 0.5, got {shown(self.eta)}.")
         if not 0 <= self.total_variation < math.inf:
-            raise ValueError(f"total_variation must be a weight of 0 or more, got {self.total_variation!r}.")
+            raise ValueError(
+                f"total_variation must be a weight of 0 or more, got {shown(self.total_variation)}."
+            )
 
 
 def _sums(part: Tensor, seen: Seen, walk: _Walk) -> Iterator[tuple[int, Tensor]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..outputs import Forward, Inputs
+from ..rendering import shown
 from .addresses import holders, owner, submodule, tensor_at, unwrapped
 from .execution import Execution, executed
 from .initialization import LAYERS_WITH_FAN, is_layer_weight, is_redrawn_buffer
@@ -250,8 +251,9 @@ def _named_blocks(network: nn.Module, execution: Execution, names: Sequence[str]
 
 
 def _check_names(network: nn.Module, execution: Execution, names: Sequence[str]) -> None:
-    if isinstance(names, str) or not names:
-        raise ValueError(f"names= must be a sequence of names of modules or parameters, got {names!r}.")
+    listed = isinstance(names, Sequence) and not isinstance(names, (str, bytes)) and len(names)
+    if not listed or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names= must be a sequence of names of modules or parameters, got {shown(names)}.")
     known = {name for name, _ in network.named_modules(remove_duplicate=False)}
     known |= {name for name, _ in network.named_parameters(remove_duplicate=False)}
     for name in names:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 MODES = ("insertion", "deletion")
 SCORES = ("softmax", "logit")
 STEPS = 224
@@ -33,7 +35,7 @@ def check_subject(model: Any, inputs: Any) -> None:
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> None:
     """Raise ValueError, with the choices, unless `value` is one of them."""
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {shown(value)}.")
 
 
 def chosen_modes(modes: str | Sequence[str]) -> tuple[str, ...]:
@@ -62,4 +64,4 @@ def images_per_call(inputs: Tensor, batch_size: int | None) -> int:
 def _check_whole(name: str, value: Any, most: int | None = None) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1 or (most and value > most):
         limits = "of at least 1" if most is None else f"from 1 to {most}, the number of pixels"
-        raise ValueError(f"{name} must be a whole number {limits}, got {value!r}.")
+        raise ValueError(f"{name} must be a whole number {limits}, got {shown(value)}.")

@@ -12,6 +12,8 @@ from numbers import Integral
 
 from torch import Tensor, nn
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..loans import lent, loan
 from ..outputs import Forward, Inputs
 from .addresses import owner, tensor_at, unwrapped
@@ -212,7 +214,7 @@ def _stops(depths: Sequence[int] | None, total: int) -> list[int]:
         return list(range(1, total + 1))
     wrong = [depth for depth in depths if not (isinstance(depth, Integral) and 1 <= depth <= total)]
     if wrong or not depths:
-        raise ValueError(f"depths= are numbers of blocks, 1 to {total} for this model, got {depths!r}.")
+        raise ValueError(f"depths= are numbers of blocks, 1 to {total} for this model, got {shown(depths)}.")
     return sorted(set(depths))
 
 

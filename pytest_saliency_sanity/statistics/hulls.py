@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from .similarity import is_constant
 
 TOP_SHARE = 0.05  # the hull of more pixels that lie scattered is the whole frame, whatever the map
@@ -174,7 +176,7 @@ def _threshold(share: float | None, fraction: float | None) -> tuple[str, float]
         )
     name, value = given[0]
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value <= 1:
-        raise ValueError(f"{name} must be above 0 and at most 1, got {value!r}")
+        raise ValueError(f"{name} must be above 0 and at most 1, got {shown(value)}")
     return name, value
 
 

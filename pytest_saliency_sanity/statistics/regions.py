@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 Edges: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
 _SLACK = 0.5  # pixels that a box may stick out: it adds no pixel's center, and rounding moves edges
@@ -93,7 +95,7 @@ def maximum_inside(maps: Tensor, mask: Tensor, tolerance: float = 0.0) -> Tensor
         ValueError: for a negative tolerance.
     """
     if not tolerance >= 0:
-        raise ValueError(f"tolerance must be 0 pixels or more, got {tolerance!r}")
+        raise ValueError(f"tolerance must be 0 pixels or more, got {shown(tolerance)}")
     peaks = maps == maps.amax((1, 2), keepdim=True)
     near = _widened(mask, tolerance) if tolerance > 0 else mask
     return (peaks & near).flatten(1).sum(1) / peaks.flatten(1).sum(1)

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
+from pytest_saliency_sanity.outputs import unreadable
+from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.signals import is_interruption
 
 from .fingerprints import combined, tensor_fingerprint
@@ -96,7 +98,7 @@ def training_set(given: Any, key: str | None = None) -> TrainingSet:
         TypeError, ValueError: one sentence with the value and the choices.
     """
     if key is not None and not (isinstance(key, str) and key):
-        raise TypeError(f"key= must be a text that identifies the training set, not {key!r}")
+        raise TypeError(f"key= must be a text that identifies the training set, not {shown(key)}")
     read = labeled(given)
     _check_permutable(read.labels)
     return replace(read, key=key or "")
@@ -181,12 +183,16 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _floating(part: Any) -> Tensor:
+    if isinstance(part, np.ndarray) and part.dtype.kind not in "fiub":
+        raise TypeError(f"the training set's inputs must be floating point, not {part.dtype}")
     tensor = torch.from_numpy(np.ascontiguousarray(part)) if isinstance(part, np.ndarray) else part
     if not isinstance(tensor, Tensor):
         raise TypeError(
             f"the training set's inputs must be tensors or arrays, not {type(part).__name__}; "
             f"add a transform that makes tensors of images"
         )
+    if reason := unreadable(tensor):
+        raise TypeError(f"the training set's inputs must be tensors of numbers; this one is {reason}")
     if not tensor.is_floating_point():
         raise TypeError(
             f"the training set's inputs must be floating point, normalized as the model expects, not {tensor.dtype}"

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from .. import settings
 from ..loans import loan
 from ..outputs import Forward, current_forward
@@ -169,37 +171,41 @@ def _check_inputs(inputs: Any) -> None:
 
 def _check_functions(model: Any, generator: Any, critic: Any, forward: Any) -> None:
     if forward is not None and not callable(forward):
-        raise TypeError(f"forward must be a function (model, inputs) -> logits, or None, got {forward!r}.")
+        raise TypeError(
+            f"forward must be a function (model, inputs) -> logits, or None, got {shown(forward)}."
+        )
     if not callable(model) and forward is None and current_forward() is None:
         raise TypeError(
-            f"model must be a function images -> logits, or be called by forward=, got {model!r}."
+            f"model must be a function images -> logits, or be called by forward=, got {shown(model)}."
         )
     if not callable(generator):
-        raise TypeError(f"generator must be a function latents -> images, got {generator!r}.")
+        raise TypeError(f"generator must be a function latents -> images, got {shown(generator)}.")
     if critic is not None and not callable(critic):
-        raise TypeError(f"critic must be a function images -> (K,), or None, got {critic!r}.")
+        raise TypeError(f"critic must be a function images -> (K,), or None, got {shown(critic)}.")
 
 
 def _check_options(
     hull: Any, steps: Any, learning_rate: Any, box: Any, realism_weight: Any, tolerance: Any, batch_size: Any
 ) -> None:
     if not isinstance(hull, bool):
-        raise ValueError(f"hull must be True or False, got {hull!r}.")
+        raise ValueError(f"hull must be True or False, got {shown(hull)}.")
     _check_whole("steps", steps, 0)
     _check_whole("batch_size", 1 if batch_size is None else batch_size, 1)
     _check_number("learning_rate", learning_rate, above=True)
     _check_number("realism_weight", 0 if realism_weight is None else realism_weight)
     _check_number("tolerance", tolerance)
     if isinstance(box, bool) or not isinstance(box, int) or box < 3 or box % 2 == 0:
-        raise ValueError(f"box must be an odd number of pixels, at least 3, got {box!r}.")
+        raise ValueError(f"box must be an odd number of pixels, at least 3, got {shown(box)}.")
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {shown(value)}.")
 
 
 def _check_number(name: str, value: Any, above: bool = False) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value < 0 or (above and value == 0):
-        raise ValueError(f"{name} must be a number {'above 0' if above else 'of 0 or more'}, got {value!r}.")
+        raise ValueError(
+            f"{name} must be a number {'above 0' if above else 'of 0 or more'}, got {shown(value)}."
+        )

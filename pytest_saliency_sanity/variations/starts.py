@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.rendering import shown
+
 from ..loans import entered
 from ..perturbations.inpainting import Descent, Generator, generated_images, named_failures
 from ..perturbations.streams import stream
@@ -21,16 +23,18 @@ def starting_latents(starts: Any, latent: Any, inputs: Tensor, seed: int) -> Ten
     """(S, N, *latent) on the device and in the dtype of the inputs: see `acceptable_variations`."""
     if isinstance(starts, int) and not isinstance(starts, bool):
         if starts < 1:
-            raise ValueError(f"starts must be at least 1, got {starts!r}.")
+            raise ValueError(f"starts must be at least 1, got {shown(starts)}.")
         shape = (starts, *_latent_shape(latent))
         found = torch.randn(shape, generator=stream(seed, "starts"), dtype=torch.float32)
         return _for_every_image(found, inputs)
     if latent is not None:
-        raise ValueError(f"latent is for starts that are drawn: leave it out with starts=, got {latent!r}.")
+        raise ValueError(
+            f"latent is for starts that are drawn: leave it out with starts=, got {shown(latent)}."
+        )
     if isinstance(starts, Tensor):
         return _for_every_image(_checked(starts, "(S, *latent)", 2), inputs)
     if not callable(starts):
-        raise TypeError(f"starts must be how many, a tensor (S, *latent) or a function, got {starts!r}.")
+        raise TypeError(f"starts must be how many, a tensor (S, *latent) or a function, got {shown(starts)}.")
     with entered(torch.no_grad()), named_failures("starts", starts, "images", inputs):
         found = _checked(starts(inputs), "(S, N, *latent)", 3)
     if found.shape[1] != len(inputs):
@@ -44,7 +48,7 @@ def _latent_shape(latent: Any) -> tuple[int, ...]:
     if not whole or not shape:
         raise ValueError(
             "latent must tell how many numbers, or which shape, the generator takes, such as 64 or (64, 1, 1), "
-            f"got {latent!r}."
+            f"got {shown(latent)}."
         )
     return tuple(shape)
 
@@ -118,7 +122,9 @@ def _checked_range(value_range: Any) -> tuple[float, float]:
         isinstance(value_range, (tuple, list)) and len(value_range) == 2 and all(map(_is_number, value_range))
     )
     if not pair or not value_range[0] < value_range[1]:
-        raise ValueError(f"value_range must be two numbers (lowest, highest), or None, got {value_range!r}.")
+        raise ValueError(
+            f"value_range must be two numbers (lowest, highest), or None, got {shown(value_range)}."
+        )
     return float(value_range[0]), float(value_range[1])
 
 
