@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Refusal, Stopped
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.looks import (
     ALPHA_FAIL,
@@ -204,6 +204,8 @@ def _fill_cell(
             raise Stopped(unusable(f"the logits at {cell[0]!r} are not finite")) from breach
         sentence = f"{breach.finding.sentence} (at {cell[0]!r})"
         raise Breach(breach.finding.reason, sentence, breach.cause) from breach
+    except Refusal as refusal:
+        raise Refusal(f"{refusal.finding.sentence} (at {cell[0]!r})", refusal.cause) from refusal
 
 
 def unusable(what: str) -> Finding:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..errors import NotApplicable
 from ..loans import entered
 from ..outputs import Inputs
 from .gradients import input_gradients
@@ -27,7 +28,7 @@ def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:
 
     Springenberg et al. 2015, section 3.4. Acts on every ReLU that runs, however it is written: as a module,
     a function or a method, in place or reused, bounded (ReLU6), as a threshold, a clamp or a maximum with
-    zero. Shapes as for `gradient`. Raises ValueError if no ReLU runs, or if the model or a part of it is
+    zero. Shapes as for `gradient`. Raises NotApplicable if no ReLU runs, or if the model or a part of it is
     scripted or compiled.
     """
     return _with_relu_rule("guided_backprop", _Guided, model, inputs, targets)
@@ -52,7 +53,7 @@ def _with_relu_rule(
     with entered(mode):
         maps = input_gradients(model, inputs, targets)
     if not mode.reached:
-        raise ValueError(_no_relu(explainer, model, mode.others))
+        raise NotApplicable(_no_relu(explainer, model, mode.others))
     return as_given(inputs, maps)
 
 

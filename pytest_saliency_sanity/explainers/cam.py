@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..errors import NotApplicable
 from ..loans import Loan, entered, lent
 from ..outputs import Inputs
 from .backprop import guided_backprop
@@ -32,8 +33,8 @@ def gradcam(
     the last at which the patch tokens have a gradient (after the last attention only the class token has
     one).
 
-    Raises TypeError for a tuple of inputs, ValueError if there is no spatial feature map, if the layer is
-    unknown, does not run or has no spatial output, or if a part of the model is scripted or compiled.
+    Raises NotApplicable for a tuple of inputs, if there is no spatial feature map, or if a part of the model
+    is scripted or compiled; ValueError if the layer is unknown, does not run or has no spatial output.
     """
     leaf_shape = _one_tensor(inputs).shape
     model = model.module if isinstance(model, nn.DataParallel) else model
@@ -66,12 +67,12 @@ def guided_gradcam(
 def _one_tensor(inputs: Inputs) -> Tensor:
     parts = tensors(inputs)
     if len(parts) != 1:
-        raise TypeError(
+        raise NotApplicable(
             f"gradcam explains one tensor of inputs, got a tuple of {len(parts)}: "
             "a feature map does not tell which of them it belongs to."
         )
     if parts[0].dim() - 2 not in UPSAMPLING:
-        raise ValueError(
+        raise NotApplicable(
             "gradcam needs inputs (N, C, *S) with one to three spatial dimensions, "
             f"got {tuple(parts[0].shape)}."
         )
@@ -146,7 +147,7 @@ def _last_map(model: Any, found: list[FeatureMap], scores: Tensor, leaf: Tensor)
             return read  # A head of zeros: no earlier map has a gradient either.
         last = last or read
     if last is None:
-        raise ValueError(
+        raise NotApplicable(
             f"gradcam found no spatial feature map in {type(model).__name__} (an MLP has none): use "
             "another explainer, or name a layer with layer=."
         )

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import NotApplicable
 from ..loans import entered
 from ..outputs import Inputs, as_targets, batch_size, class_scores
 from .inputs import (
@@ -34,7 +35,7 @@ from .inputs import (
 def gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The gradient of the target's logit with respect to the input, with its sign.
 
-    Simonyan, Vedaldi and Zisserman 2014, section 3 (there its absolute value). Raises ValueError if no
+    Simonyan, Vedaldi and Zisserman 2014, section 3 (there its absolute value). Raises NotApplicable if no
     gradient reaches the inputs.
     """
     return as_given(inputs, input_gradients(model, inputs, targets))
@@ -141,7 +142,7 @@ def input_gradients(model: Any, inputs: Inputs, targets: Any) -> Parts:
         scores = scores_of(model, inputs, leaves, targets)
         gradients = torch.autograd.grad(scores, leaves, torch.ones_like(scores), allow_unused=True)
     if all(g is None for g in gradients):
-        raise ValueError(NO_GRADIENT)
+        raise NotApplicable(NO_GRADIENT)
     return tuple(
         torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, gradients, strict=True)
     )
@@ -159,12 +160,12 @@ def gradient_leaves(inputs: Inputs) -> Parts:
 
 
 def scores_of(model: Any, inputs: Inputs, leaves: Parts, targets: Any) -> Tensor:
-    """The targets' scores (N,) as a function of `leaves`; ValueError if autograd sees no dependence."""
+    """The targets' scores (N,) as a function of `leaves`; NotApplicable if autograd sees no dependence."""
     # A second copy, because a model may change its input in place, which a leaf forbids.
     batch = as_given(inputs, [leaf.clone() for leaf in leaves])
     scores = class_scores(model, batch, as_targets(targets, batch_size(inputs)).clone())
     if not scores.requires_grad:
-        raise ValueError(NO_GRADIENT)
+        raise NotApplicable(NO_GRADIENT)
     return scores
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ..errors import NotApplicable
+
 
 def function_name(function: Callable[..., Any]) -> str:
     """The bare name of an intercepted function: `Tensor.relu` and `aten.relu.default` are both relu."""
@@ -24,12 +26,12 @@ def argument(
 
 
 def refuse_opaque(explainer: str, model: Any) -> None:
-    """ValueError if a part of `model` is scripted or compiled: functions in there are not intercepted."""
+    """NotApplicable if a part of `model` is scripted or compiled: functions in there are not intercepted."""
     for name, module in _named_modules(model):
         kind = _opaque_kind(module)
         if kind:
             where = f"the submodule {name!r}" if name else "the model"
-            raise ValueError(
+            raise NotApplicable(
                 f"{explainer} intercepts the functions that a model calls, and does not see inside "
                 f"{where}, which is {kind}: pass the original model."
             )
