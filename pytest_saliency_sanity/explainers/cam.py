@@ -11,11 +11,12 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import NotApplicable
 from ..loans import Loan, entered, lent
-from ..outputs import Inputs
+from ..outputs import Inputs, logits
 from .backprop import guided_backprop
 from .features import FeatureMap, FeatureMaps, depends_on
 from .gradients import gradient_leaves, scores_of
-from .inputs import as_given, tensors, wide
+from .heads import Call, before_head, watching_calls
+from .inputs import Parts, as_given, tensors, wide
 from .interception import refuse_opaque
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -31,7 +32,8 @@ def gradcam(
     times the last run counts). By default the model is run and its last spatial feature map taken: channels
     first or last, or the tokens of a transformer, folded to their grid without the class tokens; of these
     the last at which the patch tokens have a gradient (after the last attention only the class token has
-    one).
+    one). Of a network that predicts a map (N, K, *S), the last one before its head is taken, since a map of
+    logits is the prediction itself.
 
     Raises NotApplicable for a tuple of inputs, if there is no spatial feature map, or if a part of the model
     is scripted or compiled; ValueError if the layer is unknown, does not run or has no spatial output.
@@ -42,10 +44,14 @@ def gradcam(
     with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         leaves = gradient_leaves(inputs)
         maps = FeatureMaps(leaf_shape[0], tuple(leaf_shape[2:]))
-        with _watching(model, layer) as outputs, entered(maps):
-            scores = scores_of(model, inputs, leaves, targets)
+        with (
+            _watching(model, layer) as outputs,
+            watching_calls(model if layer is None else None, maps) as calls,
+            entered(maps),
+        ):
+            scores, classes = _scores_of(model, inputs, leaves, targets)
         if layer is None:
-            features, gradients = _last_map(model, maps.found, scores, leaves[0])
+            features, gradients = _default_map(model, maps, calls, scores, classes, leaves[0])
         else:
             features, gradients = _map_of_layer(layer, outputs, maps, scores)
     cam = _weighted_sum(features.detach(), gradients, relu)
@@ -115,6 +121,18 @@ def _module(model: Any, layer: str | nn.Module) -> nn.Module:
     )
 
 
+def _scores_of(model: Any, inputs: Inputs, leaves: Parts, targets: Any) -> tuple[Tensor, int]:
+    """The targets' scores, and the number of the model's logits."""
+    classes: list[int] = []
+
+    def noted(model: Any, batch: Inputs) -> Tensor:
+        found = logits(model, batch)
+        classes.append(found.shape[1])
+        return found
+
+    return scores_of(model, inputs, leaves, targets, noted), classes[0]
+
+
 def _map_of_layer(
     layer: str | nn.Module, outputs: list[Any], maps: FeatureMaps, scores: Tensor
 ) -> tuple[Tensor, Tensor]:
@@ -134,7 +152,27 @@ def _map_of_layer(
     return layout.read(output), layout.read(gradient)
 
 
-def _last_map(model: Any, found: list[FeatureMap], scores: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor]:
+def _default_map(
+    model: Any, maps: FeatureMaps, calls: list[Call], scores: Tensor, classes: int, leaf: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The last feature map with a gradient; of a network that predicts a map the last one before its head."""
+    name = type(model).__name__
+    features = before_head(model, maps, calls, classes, lambda tensor: _gradient_at(tensor, scores))
+    last = _last_map(maps.found if features is None else features, scores, leaf)
+    if last is not None:
+        return last
+    if features is not None:
+        raise NotApplicable(
+            f"gradcam found no spatial features before the head of {name}, which predicts a map, and the map of "
+            "its logits is the prediction itself: name a layer with layer=."
+        )
+    raise NotApplicable(
+        f"gradcam found no spatial feature map in {name} (an MLP has none): use "
+        "another explainer, or name a layer with layer=."
+    )
+
+
+def _last_map(found: list[FeatureMap], scores: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor] | None:
     last = None
     for feature in reversed(found):
         gradient = _gradient_at(feature.tensor, scores)
@@ -146,11 +184,6 @@ def _last_map(model: Any, found: list[FeatureMap], scores: Tensor, leaf: Tensor)
         if last is None and not gradient.any():
             return read  # A head of zeros: no earlier map has a gradient either.
         last = last or read
-    if last is None:
-        raise NotApplicable(
-            f"gradcam found no spatial feature map in {type(model).__name__} (an MLP has none): use "
-            "another explainer, or name a layer with layer=."
-        )
     return last
 
 

@@ -47,6 +47,11 @@ class FeatureMap:
     tensor: Tensor
     layout: Layout
 
+    @property
+    def channels(self) -> int:
+        """How many channels it has."""
+        return self.tensor.shape[self.layout.channels]
+
 
 class FeatureMaps(TorchFunctionMode):
     """While active, collects in `found` the feature maps of inputs (n, C, *spatial), as they are made."""
@@ -155,12 +160,12 @@ def layout_of(
     positions = shape[2:] if channels == 1 else shape[1:-1]
     if channels == -1 and len(positions) == 1:
         return _folded(positions[0], spatial, patch_grid)
-    if len(positions) != len(spatial) or (channels == -1 and not _in_proportion(positions, spatial)):
+    if len(positions) != len(spatial) or (channels == -1 and not in_proportion(positions, spatial)):
         return None
     return Layout(channels, positions)
 
 
-def _in_proportion(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
+def in_proportion(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
     """Whether one patch size gives this grid, rounded up or down in each dimension."""
     smallest = max(side / (small + 1) for side, small in zip(spatial, grid, strict=True))
     largest = min(side / max(small - 1, 1e-9) for side, small in zip(spatial, grid, strict=True))

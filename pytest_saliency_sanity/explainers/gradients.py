@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import NotApplicable
 from ..loans import entered
-from ..outputs import Inputs, as_targets, batch_size, class_scores
+from ..outputs import Forward, Inputs, as_targets, batch_size, class_scores
 from .inputs import (
     Parts,
     as_given,
@@ -159,11 +159,13 @@ def gradient_leaves(inputs: Inputs) -> Parts:
     return tuple(part.detach().clone().requires_grad_() for part in tensors(inputs))
 
 
-def scores_of(model: Any, inputs: Inputs, leaves: Parts, targets: Any) -> Tensor:
+def scores_of(
+    model: Any, inputs: Inputs, leaves: Parts, targets: Any, forward: Forward | None = None
+) -> Tensor:
     """The targets' scores (N,) as a function of `leaves`; NotApplicable if autograd sees no dependence."""
     # A second copy, because a model may change its input in place, which a leaf forbids.
     batch = as_given(inputs, [leaf.clone() for leaf in leaves])
-    scores = class_scores(model, batch, as_targets(targets, batch_size(inputs)).clone())
+    scores = class_scores(model, batch, as_targets(targets, batch_size(inputs)).clone(), forward)
     if not scores.requires_grad:
         raise NotApplicable(NO_GRADIENT)
     return scores
