@@ -21,6 +21,7 @@ _ONE_SIDED = (
 )
 RESEMBLES = 0.6  # rank correlation from which a map is said to look like an edge filter's
 EQUALS = 0.95  # from which it is said to be a copy
+THE_SAME, NEARLY_THE_SAME = 0.9999, 0.999  # from which maps are said to be those of the plain gradient
 NOISY = 0.2  # free runs that agree less than this are noise
 CLAIMS_REWRITING = ("guided", "deconv")
 
@@ -84,8 +85,14 @@ def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None
     """A note for an explainer that claims to change the backward pass and returns the plain gradient."""
     if gradient is None or not any(word in subject.name.lower() for word in CLAIMS_REWRITING):
         return ""
-    if _alike(first.maps, gradient) < 0.9999:
+    alike = _alike(first.maps, gradient)
+    if alike < NEARLY_THE_SAME:
         return ""
+    if alike < THE_SAME:
+        return (
+            f"its maps are nearly the plain gradient (rank correlation {alike:.4f}) though its name claims another "
+            "backward pass: where only squeeze-and-excitation has ReLUs, nearly all of the gradient passes by them"
+        )
     return (
         "its maps equal the plain gradient though its name claims another backward pass: hooks on nn.ReLU modules "
         "do not see functional ReLUs or other activations"

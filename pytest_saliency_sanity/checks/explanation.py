@@ -186,7 +186,7 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
             raise Refusal(f"it does not apply to this model{first}", error) from error
         raise Breach(
             "contract.exception",
-            f"it raised {type(error).__name__}{first}{_call(error)}{_filtered(error)}",
+            f"it raised {type(error).__name__}{first}{_call(error)}{_filtered(error)}{_recomputed(error)}",
             error,
         ) from error
 
@@ -208,6 +208,12 @@ def _filtered(error: Exception) -> str:
         f'@pytest.mark.filterwarnings("default::{where}{kind.__qualname__}") on the test, or that text into '
         f"filterwarnings of pytest's settings)"
     )
+
+
+def _recomputed(error: Exception) -> str:
+    """What to do about a backward pass that finds another forward pass than the one it saw."""
+    recomputed = type(error).__name__ == "CheckpointError"
+    return " (the model uses gradient checkpointing: switch it off)" if recomputed else ""
 
 
 def _check_untouched(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> None:

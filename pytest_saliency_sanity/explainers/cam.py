@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from ..loans import Loan, entered, lent
 from ..outputs import Inputs, logits
 from .backprop import guided_backprop
 from .features import FeatureMap, FeatureMaps, depends_on
-from .gradients import gradient_leaves, scores_of
+from .gradients import gradient_leaves, gradients_at, scores_of
 from .heads import Call, before_head, watching_calls
 from .inputs import Parts, as_given, tensors, wide
 from .interception import refuse_opaque
@@ -53,7 +55,7 @@ def gradcam(
         if layer is None:
             features, gradients = _default_map(model, maps, calls, scores, classes, leaves[0])
         else:
-            features, gradients = _map_of_layer(layer, outputs, maps, scores)
+            features, gradients = _map_of_layer(model, layer, outputs, maps, scores, leaves[0])
     cam = _weighted_sum(features.detach(), gradients, relu)
     return as_given(inputs, [_upsampled(cam, leaf_shape[2:]).to(leaves[0].dtype)])
 
@@ -134,7 +136,7 @@ def _scores_of(model: Any, inputs: Inputs, leaves: Parts, targets: Any) -> tuple
 
 
 def _map_of_layer(
-    layer: str | nn.Module, outputs: list[Any], maps: FeatureMaps, scores: Tensor
+    model: Any, layer: str | nn.Module, outputs: list[Any], maps: FeatureMaps, scores: Tensor, leaf: Tensor
 ) -> tuple[Tensor, Tensor]:
     name = layer if isinstance(layer, str) else type(layer).__name__
     if not outputs:
@@ -146,8 +148,9 @@ def _map_of_layer(
         raise ValueError(
             f"The output of the layer {name} is no map over the positions of the input: {found}."
         )
-    gradient = _gradient_at(output, scores)
+    gradient = _gradient_at(model, scores, output)
     if gradient is None:
+        _refuse_checkpointing(model, scores, leaf)
         raise ValueError(f"The score does not depend on the output of the layer {name}.")
     return layout.read(output), layout.read(gradient)
 
@@ -157,10 +160,12 @@ def _default_map(
 ) -> tuple[Tensor, Tensor]:
     """The last feature map with a gradient; of a network that predicts a map the last one before its head."""
     name = type(model).__name__
-    features = before_head(model, maps, calls, classes, lambda tensor: _gradient_at(tensor, scores))
-    last = _last_map(maps.found if features is None else features, scores, leaf)
+    at = functools.partial(_gradient_at, model, scores)
+    features = before_head(model, maps, calls, classes, at)
+    last = _last_map(maps.found if features is None else features, at, leaf)
     if last is not None:
         return last
+    _refuse_checkpointing(model, scores, leaf)
     if features is not None:
         raise NotApplicable(
             f"gradcam found no spatial features before the head of {name}, which predicts a map, and the map of "
@@ -172,10 +177,12 @@ def _default_map(
     )
 
 
-def _last_map(found: list[FeatureMap], scores: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor] | None:
+def _last_map(
+    found: list[FeatureMap], gradient_at: Callable[[Tensor], Tensor | None], leaf: Tensor
+) -> tuple[Tensor, Tensor] | None:
     last = None
     for feature in reversed(found):
-        gradient = _gradient_at(feature.tensor, scores)
+        gradient = gradient_at(feature.tensor)
         if gradient is None or not depends_on(feature.tensor, leaf):
             continue
         read = feature.layout.read(feature.tensor), feature.layout.read(gradient)
@@ -187,11 +194,13 @@ def _last_map(found: list[FeatureMap], scores: Tensor, leaf: Tensor) -> tuple[Te
     return last
 
 
-def _gradient_at(tensor: Tensor, scores: Tensor) -> Tensor | None:
-    if not tensor.requires_grad:
-        return None
-    ones = torch.ones_like(scores)
-    return torch.autograd.grad(scores, tensor, ones, retain_graph=True, allow_unused=True)[0]
+def _gradient_at(model: Any, scores: Tensor, tensor: Tensor) -> Tensor | None:
+    return gradients_at(model, scores, (tensor,), keep=True)[0] if tensor.requires_grad else None
+
+
+def _refuse_checkpointing(model: Any, scores: Tensor, leaf: Tensor) -> None:
+    """What is made inside of a reentrant checkpoint has no gradient; that at the input says so."""
+    _gradient_at(model, scores, leaf)
 
 
 def _weighted_sum(features: Tensor, gradients: Tensor, relu: bool) -> Tensor:

@@ -8,7 +8,7 @@ the shape keeps them where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .interception import argument, function_name
+from .interception import argument, function_name, tensors_in
 
 # Class, distillation and register tokens in front of the patch tokens, where the grid has to be guessed.
 USUAL_PREFIXES = (0, 1, 2, 5)
@@ -121,7 +121,7 @@ class FeatureMaps(TorchFunctionMode):
         return self._inherited(name, args, kwargs, out)
 
     def _inherited(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> int | None:
-        for tensor in _tensors_in((*args, *kwargs.values())):
+        for tensor in tensors_in((*args, *kwargs.values())):
             axis = self._axis(tensor) if tensor.dim() == out.dim() else None
             kept = axis == 1 and name.startswith(_KEPT_FIRST)
             if axis is not None and (kept or tensor.shape == out.shape):
@@ -240,14 +240,6 @@ _KEPT_FIRST = (*_CHANNELS_FIRST, "pad", "cat", "concat", "mean", "amax", "sum")
 
 def _is_matrix(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dim() == 2
-
-
-def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            yield from _tensors_in(value)
 
 
 def _permute_order(rank: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:

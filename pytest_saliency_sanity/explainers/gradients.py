@@ -30,6 +30,7 @@ from .inputs import (
     whole_number,
     wide,
 )
+from .interception import checkpointed
 
 
 def gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:
@@ -140,12 +141,29 @@ def input_gradients(model: Any, inputs: Inputs, targets: Any) -> Parts:
     with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         leaves = gradient_leaves(inputs)
         scores = scores_of(model, inputs, leaves, targets)
-        gradients = torch.autograd.grad(scores, leaves, torch.ones_like(scores), allow_unused=True)
+        gradients = gradients_at(model, scores, leaves)
     if all(g is None for g in gradients):
         raise NotApplicable(NO_GRADIENT)
     return tuple(
         torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, gradients, strict=True)
     )
+
+
+def gradients_at(model: Any, scores: Tensor, tensors: Parts, keep: bool = False) -> tuple[Tensor | None, ...]:
+    """The gradient of the scores' sum at each of the tensors, None where it depends on them not.
+
+    Args:
+        model: named where it uses gradient checkpointing in a way that refuses: NotApplicable.
+        keep: whether the graph is needed again.
+    """
+    try:
+        return torch.autograd.grad(
+            scores, tensors, torch.ones_like(scores), retain_graph=keep, allow_unused=True
+        )
+    except RuntimeError as error:
+        if "checkpoint" in str(error).lower():
+            raise NotApplicable(checkpointed("a gradient with respect to the inputs", model)) from error
+        raise
 
 
 NO_GRADIENT = (

@@ -234,4 +234,6 @@ def test_segformer():
     config = transformers.SegformerConfig(num_labels=5, decoder_hidden_size=16, **options)
     model = seeded(functools.partial(transformers.SegformerForSemanticSegmentation, config)).eval()
     cam = gradcam(model, IMAGES, TARGETS)
-    torch.testing.assert_close(cam, gradcam(model, IMAGES, TARGETS, layer="segformer.stages.3.layer_norm"))
+    norms = [name for name, module in model.segformer.named_modules() if isinstance(module, nn.LayerNorm)]
+    layer = f"segformer.{norms[-1]}"
+    torch.testing.assert_close(cam, gradcam(model, IMAGES, TARGETS, layer=layer))
