@@ -151,6 +151,10 @@ def _map_of_layer(
     gradient = _gradient_at(model, scores, output)
     if gradient is None:
         _refuse_checkpointing(model, scores, leaf)
+        if not output.requires_grad:
+            raise NotApplicable(
+                f"The output of the layer {name} has no gradient: it is made under torch.no_grad(), or detached."
+            )
         raise ValueError(f"The score does not depend on the output of the layer {name}.")
     return layout.read(output), layout.read(gradient)
 
@@ -171,7 +175,25 @@ def _default_map(
             f"gradcam found no spatial features before the head of {name}, which predicts a map, and the map of "
             "its logits is the prediction itself: name a layer with layer=."
         )
-    raise NotApplicable(
+    raise NotApplicable(_no_map(name, maps))
+
+
+def _no_map(name: str, maps: FeatureMaps) -> str:
+    """Why there is no feature map with a gradient."""
+    if maps.without_gradient or maps.found:
+        return (
+            f"gradcam weighs feature maps by their gradients, and those of {name} have none: they, or what they are "
+            "made of, are made under torch.no_grad(), or detached; let the gradient through, or use an explainer that "
+            "needs none (occlusion)."
+        )
+    if maps.recurrent:
+        layers = ", ".join(sorted(maps.recurrent))
+        return (
+            f"gradcam found no spatial feature map in {name}: its recurrent layer ({layers}) "
+            "reads the positions one after the other into one state; use another explainer, or name a layer in front "
+            "of it with layer=."
+        )
+    return (
         f"gradcam found no spatial feature map in {name} (an MLP has none): use "
         "another explainer, or name a layer with layer=."
     )

@@ -54,13 +54,18 @@ class FeatureMap:
 
 
 class FeatureMaps(TorchFunctionMode):
-    """While active, collects in `found` the feature maps of inputs (n, C, *spatial), as they are made."""
+    """While active, collects in `found` the feature maps of inputs (n, C, *spatial), as they are made.
+
+    `without_gradient` tells whether there are others, that have no gradient, `recurrent` which recurrent layers ran.
+    """
 
     def __init__(self, n: int, spatial: tuple[int, ...]) -> None:
         super().__init__()
         self.n = n
         self.spatial = spatial
         self.found: list[FeatureMap] = []
+        self.without_gradient = False
+        self.recurrent: set[str] = set()
         self.patch_grid: tuple[int, ...] | None = None
         # By identity, with the tensor, which keeps the identity from being used again.
         self._channels: dict[int, tuple[Tensor, int]] = {}
@@ -74,8 +79,11 @@ class FeatureMaps(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        name = function_name(func)
         if isinstance(out, Tensor) and out.dim() > 2:
-            self._notice(function_name(func), args, kwargs, out)
+            self._notice(name, args, kwargs, out)
+        if name.startswith(_RECURRENT):
+            self.recurrent.add(name.split("_")[0].upper())
         return out
 
     def layout_of(self, tensor: Tensor) -> Layout | None:
@@ -106,8 +114,12 @@ class FeatureMaps(TorchFunctionMode):
             return
         if axis == 1:
             self.patch_grid = layout.grid
-        if tensor.requires_grad and _fits(layout.grid, self.spatial):
+        if not _fits(layout.grid, self.spatial):
+            return
+        if tensor.requires_grad:
             self.found.append(FeatureMap(tensor, layout))
+        else:
+            self.without_gradient = True
 
     def _channel_axis(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
@@ -234,6 +246,7 @@ _CHANNELS_FIRST = (
     "group_norm",
     "instance_norm",
 )
+_RECURRENT = ("lstm", "gru", "rnn_")
 _PRODUCTS = ("matmul", "__matmul__")
 _KEPT_FIRST = (*_CHANNELS_FIRST, "pad", "cat", "concat", "mean", "amax", "sum")
 
