@@ -30,8 +30,8 @@ def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     Springenberg et al. 2015, section 3.4. Acts on every ReLU that runs, however it is written: as a module,
     a function or a method, in place or reused, bounded (ReLU6), as a threshold, a clamp or a maximum with
     zero. Shapes as for `gradient`. Raises NotApplicable if no ReLU runs, or none but in
-    squeeze-and-excitation, if the model or a part of it is scripted or compiled, or if it uses gradient
-    checkpointing.
+    squeeze-and-excitation, or if the model uses gradient checkpointing; ValueError if the model or a part of
+    it is scripted or compiled.
     """
     return _with_relu_rule("guided_backprop", _Guided, model, inputs, targets)
 

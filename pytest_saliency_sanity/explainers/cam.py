@@ -37,8 +37,8 @@ def gradcam(
     one). Of a network that predicts a map (N, K, *S), the last one before its head is taken, since a map of
     logits is the prediction itself.
 
-    Raises NotApplicable for a tuple of inputs, if there is no spatial feature map, or if a part of the model
-    is scripted or compiled; ValueError if the layer is unknown, does not run or has no spatial output.
+    Raises NotApplicable for a tuple of inputs, and if there is no spatial feature map; ValueError if the layer
+    is unknown, does not run or has no spatial output, or if a part of the model is scripted or compiled.
     """
     leaf_shape = _one_tensor(inputs).shape
     model = model.module if isinstance(model, nn.DataParallel) else model
@@ -72,10 +72,14 @@ def guided_gradcam(
     return as_given(inputs, [g * cam for g, cam in zip(guided, cams, strict=True)])
 
 
+class _SeveralInputs(NotApplicable, TypeError):
+    """A TypeError as well: that is what gradcam has always raised for a tuple of inputs."""
+
+
 def _one_tensor(inputs: Inputs) -> Tensor:
     parts = tensors(inputs)
     if len(parts) != 1:
-        raise NotApplicable(
+        raise _SeveralInputs(
             f"gradcam explains one tensor of inputs, got a tuple of {len(parts)}: "
             "a feature map does not tell which of them it belongs to."
         )

@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import NotApplicable
-
 
 def function_name(function: Callable[..., Any]) -> str:
     """The bare name of an intercepted function: `Tensor.relu` and `aten.relu.default` are both relu."""
@@ -36,12 +34,12 @@ def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def refuse_opaque(explainer: str, model: Any) -> None:
-    """NotApplicable if a part of `model` is scripted or compiled: functions in there are not intercepted."""
+    """ValueError if a part of `model` is scripted or compiled: functions in there are not intercepted."""
     for name, module in _named_modules(model):
         kind = _opaque_kind(module)
         if kind:
             where = f"the submodule {name!r}" if name else "the model"
-            raise NotApplicable(
+            raise ValueError(
                 f"{explainer} intercepts the functions that a model calls, and does not see inside "
                 f"{where}, which is {kind}: pass the original model."
             )

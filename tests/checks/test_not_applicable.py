@@ -60,10 +60,6 @@ def int8(seed: int = 0) -> nn.Module:
     return torch.ao.quantization.quantize_dynamic(perceptron(seed=seed), {nn.Linear})
 
 
-def scripted(seed: int = 0) -> nn.Module:
-    return torch.jit.trace(cnn(seed=seed), images(2), check_trace=False)
-
-
 def transformers_only(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """A wrapper of a project's own."""
     if not any(isinstance(module, nn.MultiheadAttention) for module in model.modules()):
@@ -154,8 +150,6 @@ OTHER_INPUTS: dict[str, tuple[Callable[..., Any], Callable[[], nn.Module], Any, 
     "gradcam of two inputs": (
         gradcam, two_branches, (images(8), images(8, (2, 40))), "got a tuple of 2",
     ),
-    "a scripted model": (guided_backprop, scripted, images(8), "which is scripted"),
-    "gradcam of a scripted model": (gradcam, scripted, images(8), "which is scripted"),
 }  # fmt: skip
 
 

@@ -194,7 +194,7 @@ def test_a_layer_beside_the_way(cnn, images, targets):
 
 
 def test_bad_inputs(two_branches, cnn):
-    with pytest.raises(NotApplicable, match="one tensor of inputs, got a tuple of 2"):
+    with pytest.raises(TypeError, match="one tensor of inputs, got a tuple of 2"):
         gradcam(two_branches, (torch.randn(1, 3, 8, 8), torch.randn(1, 2, 9)), [0])
     with pytest.raises(ValueError, match=r"one to three spatial dimensions, got \(4, 7\)"):
         gradcam(nn.Linear(7, 2), torch.randn(4, 7), [0] * 4)
