@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import explainers
+from pytest_saliency_sanity.checks.suspicions import COMPARED
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE
@@ -123,7 +124,7 @@ def _trial(
         name,
         "refused" if refused else verdict.outcome,
         verdict.reason,
-        {stage.name: stage.statistic for stage in verdict.stages},
+        {stage.name: stage.statistic for stage in verdict.stages if COMPARED not in stage.evidence},
         verdict.judged[0].evidence.get("retained_by_value", {}) if verdict.judged else {},
         max((stage.images for stage in verdict.stages), default=0),
         time.perf_counter() - start,
