@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "Case": "case",
     "ExplainerContractError": "errors",
+    "NotApplicable": "errors",
     "SanityCheckFailed": "errors",
     "SanityCheckInconclusive": "errors",
     "SettingsError": "settings",

@@ -1,4 +1,4 @@
-"""What an assertion raises: one class for each outcome that is not a pass.
+"""What an assertion raises: one class for each outcome that is not a pass; and what an explainer may raise.
 
 All three are AssertionErrors and none is a subclass of another, so that `xfail(raises=SanityCheckFailed)`
 means what it says: a crash of the explainer, or too little evidence, is not the known failure.
@@ -12,6 +12,16 @@ from pytest_saliency_sanity import settings
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
+
+
+class NotApplicable(ValueError):
+    """Raised by an explainer whose method does not exist for the model that it is given.
+
+    GradCAM for a network without feature maps, guided backpropagation without a ReLU, a gradient through integer
+    arithmetic: nobody has made a mistake. The explainers of this package raise it, and a wrapper of your own may:
+    the check is then inconclusive, with the reason `not_applicable` and this exception's message, instead of an error.
+    Say what is missing and what to do about it. Bad arguments are a plain ValueError or TypeError.
+    """
 
 
 class _VerdictError(AssertionError):
@@ -56,8 +66,8 @@ def raise_unless_passed(verdict: Verdict) -> Verdict:
     """Return a passing verdict; raise the error that belongs to any other.
 
     Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by `verdict.outcome`; the last
-            is chained to the exception that the explainer raised, if it raised one.
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by `verdict.outcome`; chained to the
+            exception that the explainer raised, if it raised one.
     """
     __tracebackhide__ = True
     asserted = settings.current().asserted

@@ -62,7 +62,7 @@ def logits(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor
     name `forward=`, the function `forward(model, inputs)` that settles it.
     """
     returned = called(model, inputs, forward)
-    scores = _two_dimensional(_tensor(returned), batch_size(inputs))
+    scores = _two_dimensional(_tensor(returned, batch_size(inputs)), batch_size(inputs))
     return scores if torch.is_grad_enabled() else scores.detach()
 
 
@@ -220,24 +220,20 @@ def _requiring_gradients(inputs: Inputs) -> Inputs:
     return inputs.detach().requires_grad_() if inputs.is_floating_point() else inputs
 
 
-def _tensor(returned: Any) -> Tensor:
+def _tensor(returned: Any, n: int) -> Tensor:
     if isinstance(returned, Tensor):
         return returned
     for field in FIELDS:
         value = returned.get(field) if isinstance(returned, Mapping) else getattr(returned, field, None)
         if isinstance(value, Tensor):
             return value
-    raise TypeError(_no_logits(returned))
-
-
-def _no_logits(returned: Any) -> str:
-    message = (
-        f"The model returned {_described(returned)}, in which there is no tensor under 'logits' or 'out'"
+    raise TypeError(
+        f"The model returned {_described(returned, n)}, in which there is no tensor under 'logits' or 'out': "
+        f"pass {_suggested(returned, n)}."
     )
-    return f"{message}: pass {_suggested(returned)}."
 
 
-def _described(returned: Any) -> str:
+def _described(returned: Any, n: int) -> str:
     name = type(returned).__name__
     if isinstance(returned, Mapping):
         return f"a {name} with the keys {sorted(map(str, returned))}"
@@ -246,17 +242,60 @@ def _described(returned: Any) -> str:
         fields = [field.name for field in dataclasses.fields(returned)]
     if fields is not None:
         return f"a {name} with the fields {list(fields)}"
+    if _one_an_input(returned, n):
+        return f"a {name} of {n}, one for each input: {_described(returned[0], n)}"
     if isinstance(returned, (tuple, list)):
         return f"a {name} of {len(returned)}"
     return f"a {name}"
 
 
-def _suggested(returned: Any) -> str:
+def _suggested(returned: Any, n: int) -> str:
+    if _one_an_input(returned, n):
+        return _suggested_for_each(returned[0])
     if isinstance(returned, Mapping):
         return f"forward=lambda model, inputs: model(inputs)[{next(iter(returned), 'key')!r}], or another key"
     if isinstance(returned, (tuple, list)):
         return "forward=lambda model, inputs: model(inputs)[0], or another position"
     return "forward=, a function forward(model, inputs) -> logits"
+
+
+def _one_an_input(returned: Any, n: int) -> bool:
+    """Whether it is a list of what was found in each input, as detectors return it, and not of several outputs."""
+    if not isinstance(returned, (tuple, list)) or hasattr(returned, "_fields") or len(returned) != n:
+        return False
+    return n > 0 and not any(one is None or isinstance(one, (Tensor, tuple, list)) for one in returned)
+
+
+def _suggested_for_each(found: Any) -> str:
+    """An example for detectors: a number an image, also of images in which nothing is found."""
+    scores = _scores_in(found)
+    if scores is None:
+        return (
+            "forward=, a function forward(model, inputs) that makes of each of them a number, or K of them, and "
+            "stacks these to logits (N, K)"
+        )
+    return (
+        f"forward=lambda model, inputs: torch.stack([found{scores}.sum() for found in model(inputs)]), or other "
+        f"numbers of each"
+    )
+
+
+def _scores_in(found: Any) -> str | None:
+    """Where the scores of what was found in an image are, as it is written behind a name."""
+    if isinstance(found, Mapping):
+        names = [name for name in ("scores", "score", "logits") if _is_score(found.get(name))]
+        names += [name for name, value in found.items() if _is_score(value)]
+        inside = [f"[{name!r}].scores" for name, value in found.items() if _is_score(_scores_of(value))]
+        return next((f"[{name!r}]" for name in names), next(iter(inside), None))
+    return ".scores" if _is_score(_scores_of(found)) else None
+
+
+def _scores_of(found: Any) -> Any:
+    return None if isinstance(found, Tensor) else getattr(found, "scores", None)
+
+
+def _is_score(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _two_dimensional(scores: Tensor, n: int) -> Tensor:

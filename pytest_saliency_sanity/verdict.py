@@ -16,6 +16,10 @@ from pytest_saliency_sanity.frameless import without_frames
 
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
 
+NOT_APPLICABLE = (
+    "not_applicable"  # reason code: the method does not exist for the model; tables say "refused"
+)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -120,7 +124,7 @@ class Finding:
     """What settled the verdict before the stages could: a broken contract, a gate, the budget.
 
     Attributes:
-        reason: a short code, e.g. "contract.shape", "constant", "gate.controls", "budget".
+        reason: a short code, e.g. "contract.shape", "constant", "gate.controls", "not_applicable", "budget".
         outcome: what the finding makes of the verdict.
         sentence: who, what, by how much; without the explainer's name, which rendering puts in front.
     """

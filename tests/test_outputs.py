@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
+from torchvision.models import detection
 
+from pytest_saliency_sanity import check_contract
+from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.outputs import (
     batch_size,
     check_targets,
@@ -167,3 +172,76 @@ def test_bad_targets_are_shown(targets, message):
 def test_inputs_are_tensors_of_one_length(inputs, error, message):
     with pytest.raises(error, match=message):
         batch_size(inputs)
+
+
+BOXES, FOUND = torch.rand(3, 4), torch.tensor([0.5, 0.25, 0.125])
+DETECTED = {
+    "torchvision": ({"boxes": BOXES, "labels": torch.ones(3).long(), "scores": FOUND}, 0.875),
+    "nothing found": ({"boxes": BOXES[:0], "labels": torch.ones(0).long(), "scores": FOUND[:0]}, 0.0),
+    "logits": ({"boxes": BOXES, "logits": FOUND}, 0.875),
+    "another name": ({"labels": torch.ones(3).long(), "confidence": FOUND}, 0.875),
+    "an object's": (SimpleNamespace(boxes=BOXES, scores=FOUND), 0.875),
+    "detectron2": ({"instances": SimpleNamespace(pred_boxes=BOXES, scores=FOUND)}, 0.875),
+}
+
+
+def example(told):
+    return eval(re.search(r"forward=(lambda.*\)\]\)), or other", str(told.value)).group(1))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize(("found", "score"), DETECTED.values(), ids=DETECTED)
+def test_a_detector_is_told_of_forward_with_an_example_that_is_right_for_a_batch(found, score, n):
+    inputs = torch.zeros(n, 1, 4, 4)
+    other = {"scores": FOUND * 0} if isinstance(found, dict) else None
+    with pytest.raises(
+        TypeError, match=rf"returned a list of {n}, one for each input: a .* pass forward="
+    ) as told:
+        logits(returning([found] * n), inputs)
+    forward = example(told)
+    assert forward(returning([found] * n), inputs).tolist() == [score] * n
+    if found is DETECTED["torchvision"][0] and n > 1:
+        assert forward(returning([found, *[other] * (n - 1)]), inputs).tolist() == [score] + [0.0] * (n - 1)
+
+
+@pytest.mark.parametrize(
+    "found", [{"labels": torch.ones(3).long()}, {}, SimpleNamespace(boxes=BOXES), "no person"]
+)
+def test_where_no_scores_are_found_the_shape_is_told(found):
+    with pytest.raises(
+        TypeError, match=r"makes of each of them a number, .* stacks these to logits \(N, K\)\.$"
+    ):
+        logits(returning([found, found]), INPUTS)
+
+
+@pytest.mark.parametrize("value", [[SCORES, {}], [{"scores": FOUND}] * 3, (SCORES, None)])
+def test_a_list_of_several_outputs_is_not_taken_for_one_an_input(value):
+    with pytest.raises(
+        TypeError, match=r"forward=lambda model, inputs: model\(inputs\)\[0\], or another position"
+    ):
+        logits(returning(value), INPUTS)
+
+
+DETECTORS = {
+    "fasterrcnn": (
+        detection.fasterrcnn_mobilenet_v3_large_320_fpn,
+        {"min_size": 64, "max_size": 64, "box_score_thresh": 0.0, "box_detections_per_img": 10},
+    ),
+    "ssdlite": (detection.ssdlite320_mobilenet_v3_large, {"detections_per_img": 10}),
+}
+
+
+@pytest.mark.parametrize(("make", "options"), DETECTORS.values(), ids=DETECTORS)
+def test_torchvision_s_detectors_have_a_verdict_by_the_example(make, options):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = make(weights=None, weights_backbone=None, num_classes=3, **options).eval()
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(
+        TypeError, match=r"one for each input: a dict with the keys \['boxes', 'labels', 'scores'"
+    ) as told:
+        check_contract(gradient, model, images)
+    forward = example(told)
+    scores = logits(model, images, forward)
+    assert scores.shape == (2, 1) and scores.requires_grad
+    assert torch.equal(logits(model, images[1:], forward), scores[1:])

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Refusal, Stopped
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.looks import (
     ALPHA_FAIL,
@@ -36,7 +36,7 @@ from pytest_saliency_sanity.checks.survey import (
     retained,
     survey,
 )
-from pytest_saliency_sanity.checks.suspicions import Suspect, suspicions
+from pytest_saliency_sanity.checks.suspicions import Suspect, Suspicion, suspicions
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
@@ -146,7 +146,7 @@ def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         if failed or _convicting(suspected) or _acquitted(stages, look):
             doubts = _control_findings(audit, look, suspected)
             if not doubts:
-                return suspected, stages
+                return tuple(one.finding for one in suspected), (*stages, *_rows(suspected))
             if not suspected:  # the controls have grown as far as they may
                 return doubts, stages
         elif look.may_pass and _between(stages):
@@ -154,8 +154,12 @@ def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
     return doubts, stages
 
 
-def _convicting(suspected: tuple[Finding, ...]) -> bool:
-    return any(finding.outcome == "fail" for finding in suspected)
+def _convicting(suspected: tuple[Suspicion, ...]) -> bool:
+    return any(one.finding.outcome == "fail" for one in suspected)
+
+
+def _rows(suspected: tuple[Suspicion, ...]) -> tuple[Stage, ...]:
+    return tuple(row for one in suspected for row in one.rows)
 
 
 def grow(audit: Audit, begun: Survey, subject: Subject, meter: Meter, look: Look) -> None:
@@ -204,6 +208,8 @@ def _fill_cell(
             raise Stopped(unusable(f"the logits at {cell[0]!r} are not finite")) from breach
         sentence = f"{breach.finding.sentence} (at {cell[0]!r})"
         raise Breach(breach.finding.reason, sentence, breach.cause) from breach
+    except Refusal as refusal:
+        raise Refusal(f"{refusal.finding.sentence} (at {cell[0]!r})", refusal.cause) from refusal
 
 
 def unusable(what: str) -> Finding:
@@ -229,7 +235,7 @@ def _judged(audit: Audit, look: Look) -> tuple[tuple[Finding, ...], tuple[Stage,
     return gates.copies_findings(begun, judging), stages
 
 
-def _suspicions(audit: Audit, begun: Survey, look: Look, alpha: float) -> tuple[Finding, ...]:
+def _suspicions(audit: Audit, begun: Survey, look: Look, alpha: float) -> tuple[Suspicion, ...]:
     """What speaks against maps whose ranks change."""
     chunks = chunks_for(begun, look.images)
     judging = [measure.name for measure in audit.measures if measure.judged]
@@ -304,7 +310,7 @@ def _budget_finding(audit: Audit) -> Finding:
     return Finding("budget", "inconclusive", sentence)
 
 
-def _control_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def _control_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
     """The plain gradient has to pass, and Sobel to fail, on this model and these images, at this look.
 
     Args:
@@ -317,7 +323,7 @@ def _control_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) 
         audit.control_seconds += time.monotonic() - start
 
 
-def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
     """Its sample grows beyond the explainer's where it has to: it is made once for all explainers of a run."""
     subject = replace(audit.subject.by(gradient, "gradient"), alone=False)
     doubts: tuple[Finding, ...] = ()
@@ -332,7 +338,11 @@ def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Finding, ...])
         reason = stopped.finding.sentence.rstrip(".")
         return (gates.no_control(f"the plain gradient cannot be taken here: {reason}"),)
     if suspected and _suspicions(audit, begun, look, ALPHA_FAIL):
-        return (gates.no_control(f"the same speaks against the plain gradient: it {suspected[0].sentence}"),)
+        return (
+            gates.no_control(
+                f"the same speaks against the plain gradient: it {suspected[0].finding.sentence}"
+            ),
+        )
     return doubts
 
 

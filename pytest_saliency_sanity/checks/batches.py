@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, explain, explain_for
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, Stopped, explain, explain_for
 from pytest_saliency_sanity.checks.image_dependence import SAME
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.statistics import is_constant, matched_similarity, rank
@@ -124,9 +124,9 @@ def _with_others(batch: Batch, rows: Sequence[int], kept: Sequence[int]) -> Maps
     given = _other_targets(batch, own, kept)
     try:
         return batch.again(rows, given)
-    except Breach as breach:
+    except Stopped as stopped:
         # An explainer of two classes knows no third: then the user's own targets have to do.
-        if breach.finding.reason != "contract.exception" or torch.equal(given, own):
+        if not stopped.raised or torch.equal(given, own):
             raise
         return batch.again(rows, own)
 

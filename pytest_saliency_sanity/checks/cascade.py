@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.audit import Audit, predicted, unusable
-from pytest_saliency_sanity.checks.explanation import Breach, OutOfBudget, Stopped, explain, stream_of
+from pytest_saliency_sanity.checks.explanation import OutOfBudget, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.loans import loan
@@ -92,7 +92,7 @@ def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
             if (trained + now).norm() > _NEGATED * trained.norm():
                 return None
             maps = explain(subject, audit.meter, index, stream_of(subject.seed, "images", 0))
-    except (ValueError, Breach, OutOfBudget):
+    except (ValueError, Stopped, OutOfBudget):
         return None
     similar = [
         matched_similarity(a, rank(b, one_sided=audit.begun.one_sided))

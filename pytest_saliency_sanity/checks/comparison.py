@@ -19,7 +19,7 @@ from pytest_saliency_sanity.checks.memorization import (
 )
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.checks.survey import LINEAR, SIZE, Survey, retained
-from pytest_saliency_sanity.checks.suspicions import Suspect, suspicions
+from pytest_saliency_sanity.checks.suspicions import Suspect, Suspicion, suspicions
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.twins.networks import Network
 from pytest_saliency_sanity.verdict import Finding, Stage
@@ -118,7 +118,9 @@ def _judged(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, .
     doubts = gates.edge_findings(comparison.subject) or (
         _gradient_findings(comparison, suspected) if fails else ()
     )
-    return (doubts or suspected), stages
+    if doubts or not suspected:
+        return doubts, stages
+    return (suspected[0].finding,), (*stages, *suspected[0].rows)
 
 
 def _stages(comparison: Comparison, found: Agreement) -> tuple[Stage, ...]:
@@ -177,7 +179,7 @@ def _scale_findings(found: Agreement) -> tuple[Finding, ...]:
     return (Finding("gate.agreement", "inconclusive", sentence),)
 
 
-def _suspected(comparison: Comparison, found: Agreement) -> tuple[Finding, ...]:
+def _suspected(comparison: Comparison, found: Agreement) -> tuple[Suspicion, ...]:
     """What speaks against maps whose ranks change: strong edges over a faint rest, nothing but another sign."""
     begun = found.surveys[0]
     suspect = Suspect(
@@ -191,7 +193,7 @@ def _suspected(comparison: Comparison, found: Agreement) -> tuple[Finding, ...]:
     return suspicions(suspect)
 
 
-def _gradient_findings(comparison: Comparison, suspected: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def _gradient_findings(comparison: Comparison, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
     """Where an explainer fails, the plain gradient must not: else these networks, not it, are the reason."""
     start = time.monotonic()
     audited = replace(comparison.subject.by(gradient, "gradient"), alone=False)

@@ -22,7 +22,7 @@ from pytest_saliency_sanity.checks.batches import (
     rounding,
 )
 from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, explain, stream_of
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.image_dependence import (
     SAME,
     duplicate_findings,
@@ -97,7 +97,7 @@ def check_contract(
 
     Returns:
         A verdict: error for a breach, fail for constant maps and for maps that are the same for every image, else
-        pass; inconclusive where the images are but one.
+        pass; inconclusive where the images are but one, and where the explainer raises `NotApplicable`.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -116,8 +116,8 @@ def check_contract(
             duplicate_findings(audited) or constant_findings(examination) or _same(examination) or findings
         )
         evidence, notes = described(examination), notes_of(examination)
-    except Breach as breach:
-        findings, exception = (breach.finding,), breach.cause
+    except Stopped as stopped:
+        findings, exception = (stopped.finding,), stopped.cause
     return concluded(
         Verdict(
             check="contract",
@@ -142,7 +142,7 @@ def assert_contract(
     Raises:
         ExplainerContractError: for a breach, chained to the explainer's own exception.
         SanityCheckFailed: for constant maps, and for maps that are the same for every image.
-        SanityCheckInconclusive: for images that are but one.
+        SanityCheckInconclusive: for images that are but one, and for a method that does not exist for the model.
     """
     __tracebackhide__ = True
     return raise_unless_passed(check_contract(explainer, model, inputs, **options))
@@ -153,6 +153,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
 
     Raises:
         Breach: for everything that the contract forbids; what was changed has been undone.
+        Refusal: when the method does not exist for this model.
     """
     index = torch.arange(min(_FIRST, audited.images))
     stream = stream_of(audited.seed, "images", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -20,7 +20,9 @@ _ONE_SIDED = (
     "(captum's Saliency takes the absolute value unless abs=False)"
 )
 RESEMBLES = 0.6  # rank correlation from which a map is said to look like an edge filter's
-EQUALS = 0.95  # from which it is said to be a copy
+EQUALS = 0.95  # from which it is said to be a copy, or to use nothing of what was re-initialized
+LOST = 0.1  # by how much less must be left at the deepest stage, before a map is said to use the lower layers
+THE_SAME, NEARLY_THE_SAME = 0.9999, 0.999  # from which maps are said to be those of the plain gradient
 NOISY = 0.2  # free runs that agree less than this are noise
 CLAIMS_REWRITING = ("guided", "deconv")
 
@@ -33,16 +35,24 @@ _EDGES: dict[str, Callable[..., Tensor]] = {
 
 
 def hint_of_failure(
-    subject: Subject, first: Examination, stages: tuple[Stage, ...], gradient: Maps | None
+    subject: Subject,
+    first: Examination,
+    stages: tuple[Stage, ...],
+    gradient: Maps | None,
+    below: Mapping[str, str] | None = None,
 ) -> str:
     """What a failing explainer seems to be, in a sentence; most specific first.
 
     Args:
+        stages: shallow to deep.
         gradient: the plain gradient's maps of the same images, where they are known.
+        below: by a stage's name the block right below the ones that it re-initializes.
     """
     survived = stages[-1].statistic if stages else 1.0
     if survived > 0.9:
         return _noise(first) or _copy_or_edges(subject, first) or _stale(first, gradient) or _blind()
+    if upper := _nothing_above(stages, below or {}):
+        return upper
     if stages and stages[-1].outcome != "fail":
         return _rewritten()
     return _edges(subject, first)[1] or _partly()
@@ -84,8 +94,14 @@ def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None
     """A note for an explainer that claims to change the backward pass and returns the plain gradient."""
     if gradient is None or not any(word in subject.name.lower() for word in CLAIMS_REWRITING):
         return ""
-    if _alike(first.maps, gradient) < 0.9999:
+    alike = _alike(first.maps, gradient)
+    if alike < NEARLY_THE_SAME:
         return ""
+    if alike < THE_SAME:
+        return (
+            f"its maps are nearly the plain gradient (rank correlation {alike:.4f}) though its name claims another "
+            "backward pass: where only squeeze-and-excitation has ReLUs, nearly all of the gradient passes by them"
+        )
     return (
         "its maps equal the plain gradient though its name claims another backward pass: hooks on nn.ReLU modules "
         "do not see functional ReLUs or other activations"
@@ -156,6 +172,24 @@ def _same_for_all_networks() -> str:
     return (
         "the map is the same whatever the network was trained on: it is a function of the image alone, or the "
         "explainer holds the first network that it saw, or keeps its maps"
+    )
+
+
+def _nothing_above(stages: tuple[Stage, ...], below: Mapping[str, str]) -> str:
+    """Of a map that all but stays when the upper blocks are re-initialized, and goes with the lower ones."""
+    kept = [
+        stage
+        for stage in stages
+        if stage.name in below
+        and stage.statistic >= EQUALS
+        and stage.statistic - stages[-1].statistic >= LOST
+    ]
+    if not kept:
+        return ""
+    return (
+        f"the map uses nothing above {below[kept[-1].name]}: {kept[-1].statistic:.2f} of it is left when all that lies "
+        "above is re-initialized; it shows the features up to there, whatever the upper layers make of them "
+        "(EigenCAM; LRP by the z⁺ rule, Sixt et al. 2020)"
     )
 
 

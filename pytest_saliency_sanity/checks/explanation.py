@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
+from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import raw_outputs, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import preserved, replayed
 from pytest_saliency_sanity.perturbations.process import keeping_process
 from pytest_saliency_sanity.signals import is_interruption
-from pytest_saliency_sanity.verdict import Finding
+from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Finding
 
 Maps = tuple[Tensor, ...]  # for each input of the model (n, *S): summed over the channels, with their sign
 
@@ -30,12 +31,24 @@ class Stopped(Exception):
         super().__init__(finding.sentence)
         self.finding, self.cause = finding, cause
 
+    @property
+    def raised(self) -> bool:
+        """Whether the explainer raised an exception of its own."""
+        return self.finding.reason in ("contract.exception", NOT_APPLICABLE)
+
 
 class Breach(Stopped):
     """The explainer broke its contract."""
 
     def __init__(self, reason: str, sentence: str, cause: BaseException | None = None) -> None:
         super().__init__(Finding(reason, "error", sentence), cause)
+
+
+class Refusal(Stopped):
+    """The explainer says that its method does not exist for this model: nobody is accused."""
+
+    def __init__(self, sentence: str, cause: BaseException | None = None) -> None:
+        super().__init__(Finding(NOT_APPLICABLE, "inconclusive", sentence), cause)
 
 
 class OutOfBudget(Exception):
@@ -98,6 +111,7 @@ def explain(
 
     Raises:
         Breach: an exception in the explainer, something that is not a map, a wrong shape, NaN, changed inputs.
+        Refusal: NotApplicable in the explainer.
         OutOfBudget: before the call, when the deadline has passed.
     """
     rows = (subject.targets if targets is None else targets)[index.to(subject.targets.device)]
@@ -178,9 +192,11 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
             raise
         text = str(error).strip().splitlines()
         first = f": {text[0]}" if text else ""
+        if isinstance(error, NotApplicable):
+            raise Refusal(f"it does not apply to this model{first}", error) from error
         raise Breach(
             "contract.exception",
-            f"it raised {type(error).__name__}{first}{_call(error)}{_in_place(error)}{_filtered(error)}",
+            f"it raised {type(error).__name__}{first}{_call(error)}{_in_place(error)}{_filtered(error)}{_recomputed(error)}",
             error,
         ) from error
 
@@ -212,6 +228,12 @@ def _filtered(error: Exception) -> str:
         f'@pytest.mark.filterwarnings("default::{where}{kind.__qualname__}") on the test, or that text into '
         f"filterwarnings of pytest's settings)"
     )
+
+
+def _recomputed(error: Exception) -> str:
+    """What to do about a backward pass that finds another forward pass than the one it saw."""
+    recomputed = type(error).__name__ == "CheckpointError"
+    return " (the model uses gradient checkpointing: switch it off)" if recomputed else ""
 
 
 def _changed(subject: Subject, index: Tensor, images: tuple[Tensor, ...]) -> bool:

@@ -199,14 +199,19 @@ def _verdict(
         "copies": cascade.copies,
         "head_negation": negation,
     }
-    return replace(plain, hint=_hint(audit, plain), evidence=evidence)
+    return replace(plain, hint=_hint(audit, cascade, plain), evidence=evidence)
 
 
-def _hint(audit: Audit, verdict: Verdict) -> str:
+def _hint(audit: Audit, cascade: Cascade, verdict: Verdict) -> str:
     if audit.first is None:
         return ""
     if verdict.outcome == "fail" and not verdict.findings:
-        return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps)
+        below = {
+            measure.name: cascade.blocks[-measure.blocks - 1].name
+            for measure in audit.measures
+            if measure.blocks < len(cascade.blocks)
+        }
+        return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps, below)
     if verdict.reason == "bound":
         return hint_of_open_question(audit.subject, audit.begun.one_sided)
     return hint_of_equality(audit.subject, audit.first, audit.gradient_maps)

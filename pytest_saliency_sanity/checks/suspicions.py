@@ -17,9 +17,12 @@ from pytest_saliency_sanity.checks.gates import SAME_FOR_ALL
 from pytest_saliency_sanity.checks.looks import Thresholds
 from pytest_saliency_sanity.checks.survey import LINEAR, SIGNLESS, SIZE, Sample, Survey
 from pytest_saliency_sanity.statistics import retained_fraction
-from pytest_saliency_sanity.verdict import Finding
+from pytest_saliency_sanity.verdict import Finding, Stage
 
 TURNED = 0.8  # of |T|; an honest explanation retains .2 to .4, a map that only turns around 1
+COMPARED = (
+    "compared"  # in the evidence of a row that another similarity than the deciding one was measured for
+)
 SAME_SIZE = 0.9  # of the Pearson correlation of absolute values; see the table named above
 
 
@@ -44,14 +47,28 @@ class Suspect:
     signs: bool
 
 
-def suspicions(suspect: Suspect) -> tuple[Finding, ...]:
+@dataclass(frozen=True)
+class Suspicion:
+    """What speaks against a map whose ranks change.
+
+    Attributes:
+        finding: what it makes of the verdict.
+        rows: for the verdict's table, the number that it stands on with its bounds; none where nothing was left to
+            compare with.
+    """
+
+    finding: Finding
+    rows: tuple[Stage, ...] = ()
+
+
+def suspicions(suspect: Suspect) -> tuple[Suspicion, ...]:
     """The first suspicion that the sample supports; fails, but for the last kind, which is inconclusive."""
     if not suspect.signs or suspect.begun.one_sided:
         return _loud(suspect)
     return _one_pattern(suspect) or _turned(suspect) or _loud(suspect) or _same_size(suspect)
 
 
-def _one_pattern(suspect: Suspect) -> tuple[Finding, ...]:
+def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
     """One pattern and its negative, whatever the image: nothing is left to compare with."""
     shared = _shared_up_to_sign(suspect.begun)
     for name, sample in suspect.samples(SIGNLESS).items():
@@ -61,11 +78,11 @@ def _one_pattern(suspect: Suspect) -> tuple[Finding, ...]:
                 f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
                 f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at {name!r}"
             )
-            return (Finding("input_independent", "fail", sentence),)
+            return (Suspicion(Finding("input_independent", "fail", sentence)),)
     return ()
 
 
-def _turned(suspect: Suspect) -> tuple[Finding, ...]:
+def _turned(suspect: Suspect) -> tuple[Suspicion, ...]:
     """Edges times a logit have T = 1 or -1, and a mean near 0."""
     sentence = (
         "changes nothing but the sign of its map: up to the sign {retained} of the map survives at {where}"
@@ -75,21 +92,26 @@ def _turned(suspect: Suspect) -> tuple[Finding, ...]:
         suspect.samples(SIGNLESS),
         max(TURNED, suspect.limits.fail_above),
         Finding("sign_only", "fail", sentence),
+        ("up to sign", "its rank correlation up to the sign"),
     )
 
 
-def _loud(suspect: Suspect) -> tuple[Finding, ...]:
+def _loud(suspect: Suspect) -> tuple[Suspicion, ...]:
     """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
     sentence = (
         "keeps its map where it is strong: measured by values instead of ranks (Pearson), {retained} of it survives "
         "at {where}"
     )
     return _suspicion(
-        suspect, suspect.samples(LINEAR), suspect.limits.fail_above, Finding("amplitude", "fail", sentence)
+        suspect,
+        suspect.samples(LINEAR),
+        suspect.limits.fail_above,
+        Finding("amplitude", "fail", sentence),
+        ("by value", "its values instead of ranks (Pearson)"),
     )
 
 
-def _same_size(suspect: Suspect) -> tuple[Finding, ...]:
+def _same_size(suspect: Suspect) -> tuple[Suspicion, ...]:
     """Edges with signs that change: their absolute values stay. An input with few bright pixels does the same."""
     sentence = (
         "only the signs of its map change: {retained} of its absolute values (Pearson) survives at {where}; either "
@@ -97,24 +119,43 @@ def _same_size(suspect: Suspect) -> tuple[Finding, ...]:
     )
     threshold = max(SAME_SIZE, suspect.limits.fail_above)
     return _suspicion(
-        suspect, suspect.samples(SIZE), threshold, Finding("gate.size", "inconclusive", sentence)
+        suspect,
+        suspect.samples(SIZE),
+        threshold,
+        Finding("gate.size", "inconclusive", sentence),
+        ("by size", "its absolute values (Pearson)"),
     )
 
 
 def _suspicion(
-    suspect: Suspect, samples: Mapping[str, Sample], threshold: float, finding: Finding
-) -> tuple[Finding, ...]:
-    """`finding`, with its numbers filled in, if more than `threshold` is retained for sure at any measure."""
+    suspect: Suspect,
+    samples: Mapping[str, Sample],
+    threshold: float,
+    finding: Finding,
+    shown: tuple[str, str],
+) -> tuple[Suspicion, ...]:
+    """`finding`, with its numbers filled in, if more than `threshold` is retained for sure at any measure.
+
+    Args:
+        shown: how its row is called, behind the measure's name, and what is compared.
+    """
+    alpha = suspect.alpha / len(samples)
     for name, sample in samples.items():
         judged = suspect.reduced(sample)
         contrast = retained_fraction(
             judged.matched, judged.mismatched, judged.repeated,
-            threshold=threshold, alpha_fail=suspect.alpha / len(samples), alpha_pass=suspect.alpha,
+            threshold=threshold, alpha_fail=alpha, alpha_pass=suspect.alpha,
         )  # fmt: skip
         if contrast.lower > threshold:
             where = f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
             told = finding.sentence.format(retained=f"{contrast.statistic:.2f}", where=where)
-            return (replace(finding, sentence=told),)
+            row = Stage(
+                name=f"{name}, {shown[0]}", detail=shown[1], judged=finding.outcome == "fail",
+                statistic=contrast.statistic, lower=contrast.lower, upper=contrast.upper,
+                fail_above=threshold, pass_below=threshold, alpha_fail=alpha, alpha_pass=suspect.alpha,
+                images=contrast.images, draws=contrast.draws, evidence={COMPARED: shown[1]},
+            )  # fmt: skip
+            return (Suspicion(replace(finding, sentence=told), (row,)),)
     return ()
 
 

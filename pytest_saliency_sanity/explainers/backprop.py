@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..errors import NotApplicable
 from ..loans import entered
-from ..outputs import Inputs
+from ..outputs import Inputs, batch_size
+from .excitation import Excitations, Rectifier
 from .gradients import input_gradients
 from .inputs import as_given
-from .interception import argument, function_name, refuse_opaque
+from .interception import argument, checkpointed, function_name, inside_checkpoint, refuse_opaque
 
 
 def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:
@@ -27,8 +29,9 @@ def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:
 
     Springenberg et al. 2015, section 3.4. Acts on every ReLU that runs, however it is written: as a module,
     a function or a method, in place or reused, bounded (ReLU6), as a threshold, a clamp or a maximum with
-    zero. Shapes as for `gradient`. Raises ValueError if no ReLU runs, or if the model or a part of it is
-    scripted or compiled.
+    zero. Shapes as for `gradient`. Raises NotApplicable if no ReLU runs, or none but in
+    squeeze-and-excitation, or if the model uses gradient checkpointing; ValueError if the model or a part of
+    it is scripted or compiled.
     """
     return _with_relu_rule("guided_backprop", _Guided, model, inputs, targets)
 
@@ -48,57 +51,69 @@ def _with_relu_rule(
     # Replicas of DataParallel run in threads of their own, where no mode is active.
     model = model.module if isinstance(model, torch.nn.DataParallel) else model
     refuse_opaque(explainer, model)
-    mode = _ReLURule(rule)
+    mode = _ReLURule(rule, batch_size(inputs), checkpointed(explainer, model))
     with entered(mode):
         maps = input_gradients(model, inputs, targets)
-    if not mode.reached:
-        raise ValueError(_no_relu(explainer, model, mode.others))
+    reached = [rectifier for rectifier in mode.rectifiers if rectifier.reached]
+    if all(rectifier.weighs for rectifier in reached):
+        raise NotApplicable(_no_relu(explainer, model, mode.others, reached))
     return as_given(inputs, maps)
 
 
-def _no_relu(explainer: str, model: Any, others: set[str]) -> str:
-    ran = f"the activations that run are {', '.join(sorted(others))}" if others else "no activation runs"
+def _no_relu(explainer: str, model: Any, others: set[str], reached: list[Rectifier]) -> str:
+    if reached:
+        where = "only squeeze-and-excitation has ReLUs, which weigh whole channels,"
+        plain = "nearly the plain gradient"
+    else:
+        where, plain = "no ReLU runs", "the plain gradient"
+    other = "other " if reached else ""
+    ran = (
+        f"the {other}activations that run are {', '.join(sorted(others))}"
+        if others
+        else f"no {other}activation runs"
+    )
     return (
-        f"{explainer} changes how ReLUs pass gradients, but no ReLU runs in {type(model).__name__} ({ran}): "
-        "its map would be the plain gradient."
+        f"{explainer} changes how ReLUs pass gradients, but {where} in {type(model).__name__} ({ran}): "
+        f"its map would be {plain}."
     )
 
 
 class _Guided(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, upper: float, reached: list[bool]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, upper: float, rectifier: Rectifier) -> Tensor:
         ctx.save_for_backward((x > 0) & (x < upper))
-        ctx.reached = reached
+        ctx.rectifier = rectifier
         return x.clamp(0, upper) if upper < math.inf else x.clamp(min=0)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        ctx.reached.append(True)
+        ctx.rectifier.reached = True
         (passed,) = ctx.saved_tensors
         return grad.clamp(min=0) * passed, None, None
 
 
 class _Deconvolved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, upper: float, reached: list[bool]) -> Tensor:
-        ctx.reached = reached
+    def forward(ctx: Any, x: Tensor, upper: float, rectifier: Rectifier) -> Tensor:
+        ctx.rectifier = rectifier
         return x.clamp(0, upper) if upper < math.inf else x.clamp(min=0)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        ctx.reached.append(True)
+        ctx.rectifier.reached = True
         return grad.clamp(min=0), None, None
 
 
 class _ReLURule(TorchFunctionMode):
     """Runs `rule` instead of every ReLU on the way from the inputs, and notes which activations ran."""
 
-    def __init__(self, rule: type[torch.autograd.Function]) -> None:
+    def __init__(self, rule: type[torch.autograd.Function], n: int, checkpointed: str) -> None:
         super().__init__()
         self.rule = rule
-        # Filled by the backward pass: a ReLU of parameters alone (Swin v2 has some) is not on the way.
-        self.reached: list[bool] = []
+        self.checkpointed = checkpointed
+        self.rectifiers: list[Rectifier] = []
         self.others: set[str] = set()
+        self._excitations = Excitations(n)
 
     def __torch_function__(
         self,
@@ -112,12 +127,20 @@ class _ReLURule(TorchFunctionMode):
         found = _rectified(name, args, kwargs)
         if found is None:
             self._note(name)
-            return func(*args, **kwargs)
-        x, upper = found
-        if not (name.endswith("_") or kwargs.get("inplace")):
-            return self.rule.apply(x, upper, self.reached)
-        # Written back into the tensor itself, so that every alias and view of it sees the result.
-        return x.copy_(self.rule.apply(x.clone(), upper, self.reached))
+            out = func(*args, **kwargs)
+            self._excitations.follow(name, args, kwargs, out)
+            return out
+        if inside_checkpoint():
+            raise NotApplicable(self.checkpointed)
+        return self._rectify(*found, in_place=name.endswith("_") or bool(kwargs.get("inplace")))
+
+    def _rectify(self, x: Tensor, upper: float, in_place: bool) -> Tensor:
+        self.rectifiers.append(Rectifier())
+        # In place the result is written back into the tensor itself, so that every alias and view of it sees it.
+        made = self.rule.apply(x.clone() if in_place else x, upper, self.rectifiers[-1])
+        out = x.copy_(made) if in_place else made
+        self._excitations.begin(self.rectifiers[-1], x, out)
+        return out
 
     def _note(self, name: str) -> None:
         activation = _OTHER_ACTIVATIONS.get(name.rstrip("_"))

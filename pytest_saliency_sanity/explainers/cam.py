@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,12 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..errors import NotApplicable
 from ..loans import Loan, entered, lent
-from ..outputs import Inputs
+from ..outputs import Inputs, logits
 from .backprop import guided_backprop
 from .features import FeatureMap, FeatureMaps, depends_on
-from .gradients import gradient_leaves, scores_of
-from .inputs import as_given, tensors, wide
+from .gradients import gradient_leaves, gradients_at, scores_of
+from .heads import Call, before_head, watching_calls
+from .inputs import Parts, as_given, tensors, wide
 from .interception import refuse_opaque
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
@@ -30,10 +34,11 @@ def gradcam(
     times the last run counts). By default the model is run and its last spatial feature map taken: channels
     first or last, or the tokens of a transformer, folded to their grid without the class tokens; of these
     the last at which the patch tokens have a gradient (after the last attention only the class token has
-    one).
+    one). Of a network that predicts a map (N, K, *S), the last one before its head is taken, since a map of
+    logits is the prediction itself.
 
-    Raises TypeError for a tuple of inputs, ValueError if there is no spatial feature map, if the layer is
-    unknown, does not run or has no spatial output, or if a part of the model is scripted or compiled.
+    Raises NotApplicable for a tuple of inputs, and if there is no spatial feature map; ValueError if the layer
+    is unknown, does not run or has no spatial output, or if a part of the model is scripted or compiled.
     """
     leaf_shape = _one_tensor(inputs).shape
     model = model.module if isinstance(model, nn.DataParallel) else model
@@ -41,12 +46,16 @@ def gradcam(
     with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         leaves = gradient_leaves(inputs)
         maps = FeatureMaps(leaf_shape[0], tuple(leaf_shape[2:]))
-        with _watching(model, layer) as outputs, entered(maps):
-            scores = scores_of(model, inputs, leaves, targets)
+        with (
+            _watching(model, layer) as outputs,
+            watching_calls(model if layer is None else None, maps) as calls,
+            entered(maps),
+        ):
+            scores, classes = _scores_of(model, inputs, leaves, targets)
         if layer is None:
-            features, gradients = _last_map(model, maps.found, scores, leaves[0])
+            features, gradients = _default_map(model, maps, calls, scores, classes, leaves[0])
         else:
-            features, gradients = _map_of_layer(layer, outputs, maps, scores)
+            features, gradients = _map_of_layer(model, layer, outputs, maps, scores, leaves[0])
     cam = _weighted_sum(features.detach(), gradients, relu)
     return as_given(inputs, [_upsampled(cam, leaf_shape[2:]).to(leaves[0].dtype)])
 
@@ -63,15 +72,19 @@ def guided_gradcam(
     return as_given(inputs, [g * cam for g, cam in zip(guided, cams, strict=True)])
 
 
+class _SeveralInputs(NotApplicable, TypeError):
+    """A TypeError as well: that is what gradcam has always raised for a tuple of inputs."""
+
+
 def _one_tensor(inputs: Inputs) -> Tensor:
     parts = tensors(inputs)
     if len(parts) != 1:
-        raise TypeError(
+        raise _SeveralInputs(
             f"gradcam explains one tensor of inputs, got a tuple of {len(parts)}: "
             "a feature map does not tell which of them it belongs to."
         )
     if parts[0].dim() - 2 not in UPSAMPLING:
-        raise ValueError(
+        raise NotApplicable(
             "gradcam needs inputs (N, C, *S) with one to three spatial dimensions, "
             f"got {tuple(parts[0].shape)}."
         )
@@ -114,8 +127,20 @@ def _module(model: Any, layer: str | nn.Module) -> nn.Module:
     )
 
 
+def _scores_of(model: Any, inputs: Inputs, leaves: Parts, targets: Any) -> tuple[Tensor, int]:
+    """The targets' scores, and the number of the model's logits."""
+    classes: list[int] = []
+
+    def noted(model: Any, batch: Inputs) -> Tensor:
+        found = logits(model, batch)
+        classes.append(found.shape[1])
+        return found
+
+    return scores_of(model, inputs, leaves, targets, noted), classes[0]
+
+
 def _map_of_layer(
-    layer: str | nn.Module, outputs: list[Any], maps: FeatureMaps, scores: Tensor
+    model: Any, layer: str | nn.Module, outputs: list[Any], maps: FeatureMaps, scores: Tensor, leaf: Tensor
 ) -> tuple[Tensor, Tensor]:
     name = layer if isinstance(layer, str) else type(layer).__name__
     if not outputs:
@@ -127,16 +152,63 @@ def _map_of_layer(
         raise ValueError(
             f"The output of the layer {name} is no map over the positions of the input: {found}."
         )
-    gradient = _gradient_at(output, scores)
+    gradient = _gradient_at(model, scores, output)
     if gradient is None:
+        _refuse_checkpointing(model, scores, leaf)
+        if not output.requires_grad:
+            raise NotApplicable(
+                f"The output of the layer {name} has no gradient: it is made under torch.no_grad(), or detached."
+            )
         raise ValueError(f"The score does not depend on the output of the layer {name}.")
     return layout.read(output), layout.read(gradient)
 
 
-def _last_map(model: Any, found: list[FeatureMap], scores: Tensor, leaf: Tensor) -> tuple[Tensor, Tensor]:
+def _default_map(
+    model: Any, maps: FeatureMaps, calls: list[Call], scores: Tensor, classes: int, leaf: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The last feature map with a gradient; of a network that predicts a map the last one before its head."""
+    name = type(model).__name__
+    at = functools.partial(_gradient_at, model, scores)
+    features = before_head(model, maps, calls, classes, at)
+    last = _last_map(maps.found if features is None else features, at, leaf)
+    if last is not None:
+        return last
+    _refuse_checkpointing(model, scores, leaf)
+    if features is not None:
+        raise NotApplicable(
+            f"gradcam found no spatial features before the head of {name}, which predicts a map, and the map of "
+            "its logits is the prediction itself: name a layer with layer=."
+        )
+    raise NotApplicable(_no_map(name, maps))
+
+
+def _no_map(name: str, maps: FeatureMaps) -> str:
+    """Why there is no feature map with a gradient."""
+    if maps.without_gradient or maps.found:
+        return (
+            f"gradcam weighs feature maps by their gradients, and those of {name} have none: they, or what they are "
+            "made of, are made under torch.no_grad(), or detached; let the gradient through, or use an explainer that "
+            "needs none (occlusion)."
+        )
+    if maps.recurrent:
+        layers = ", ".join(sorted(maps.recurrent))
+        return (
+            f"gradcam found no spatial feature map in {name}: its recurrent layer ({layers}) "
+            "reads the positions one after the other into one state; use another explainer, or name a layer in front "
+            "of it with layer=."
+        )
+    return (
+        f"gradcam found no spatial feature map in {name} (an MLP has none): use "
+        "another explainer, or name a layer with layer=."
+    )
+
+
+def _last_map(
+    found: list[FeatureMap], gradient_at: Callable[[Tensor], Tensor | None], leaf: Tensor
+) -> tuple[Tensor, Tensor] | None:
     last = None
     for feature in reversed(found):
-        gradient = _gradient_at(feature.tensor, scores)
+        gradient = gradient_at(feature.tensor)
         if gradient is None or not depends_on(feature.tensor, leaf):
             continue
         read = feature.layout.read(feature.tensor), feature.layout.read(gradient)
@@ -145,19 +217,16 @@ def _last_map(model: Any, found: list[FeatureMap], scores: Tensor, leaf: Tensor)
         if last is None and not gradient.any():
             return read  # A head of zeros: no earlier map has a gradient either.
         last = last or read
-    if last is None:
-        raise ValueError(
-            f"gradcam found no spatial feature map in {type(model).__name__} (an MLP has none): use "
-            "another explainer, or name a layer with layer=."
-        )
     return last
 
 
-def _gradient_at(tensor: Tensor, scores: Tensor) -> Tensor | None:
-    if not tensor.requires_grad:
-        return None
-    ones = torch.ones_like(scores)
-    return torch.autograd.grad(scores, tensor, ones, retain_graph=True, allow_unused=True)[0]
+def _gradient_at(model: Any, scores: Tensor, tensor: Tensor) -> Tensor | None:
+    return gradients_at(model, scores, (tensor,), keep=True)[0] if tensor.requires_grad else None
+
+
+def _refuse_checkpointing(model: Any, scores: Tensor, leaf: Tensor) -> None:
+    """What is made inside of a reentrant checkpoint has no gradient; that at the input says so."""
+    _gradient_at(model, scores, leaf)
 
 
 def _weighted_sum(features: Tensor, gradients: Tensor, relu: bool) -> Tensor:

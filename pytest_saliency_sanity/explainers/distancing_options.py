@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.rendering import shown
-
+from ..errors import NotApplicable
 from ..outputs import as_targets
+from ..rendering import shown
 from .inputs import whole_number
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def check_images(inputs: Any) -> None:
     """ValueError for what is not (N, C, H, W)."""
     if not isinstance(inputs, Tensor) or inputs.dim() != 4:
         found = tuple(inputs.shape) if isinstance(inputs, Tensor) else type(inputs).__name__
-        raise ValueError(f"gad explains images: inputs must be a tensor (N, C, H, W), got {found}.")
+        raise NotApplicable(f"gad explains images: inputs must be a tensor (N, C, H, W), got {found}.")
 
 
 def checked_data(data: Any, classes: Any) -> Pair:

@@ -8,7 +8,7 @@ the shape keeps them where they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .interception import argument, function_name
+from .interception import argument, function_name, tensors_in
 
 # Class, distillation and register tokens in front of the patch tokens, where the grid has to be guessed.
 USUAL_PREFIXES = (0, 1, 2, 5)
@@ -47,15 +47,25 @@ class FeatureMap:
     tensor: Tensor
     layout: Layout
 
+    @property
+    def channels(self) -> int:
+        """How many channels it has."""
+        return self.tensor.shape[self.layout.channels]
+
 
 class FeatureMaps(TorchFunctionMode):
-    """While active, collects in `found` the feature maps of inputs (n, C, *spatial), as they are made."""
+    """While active, collects in `found` the feature maps of inputs (n, C, *spatial), as they are made.
+
+    `without_gradient` tells whether there are others, that have no gradient, `recurrent` which recurrent layers ran.
+    """
 
     def __init__(self, n: int, spatial: tuple[int, ...]) -> None:
         super().__init__()
         self.n = n
         self.spatial = spatial
         self.found: list[FeatureMap] = []
+        self.without_gradient = False
+        self.recurrent: set[str] = set()
         self.patch_grid: tuple[int, ...] | None = None
         # By identity, with the tensor, which keeps the identity from being used again.
         self._channels: dict[int, tuple[Tensor, int]] = {}
@@ -69,8 +79,11 @@ class FeatureMaps(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
+        name = function_name(func)
         if isinstance(out, Tensor) and out.dim() > 2:
-            self._notice(function_name(func), args, kwargs, out)
+            self._notice(name, args, kwargs, out)
+        if name.startswith(_RECURRENT):
+            self.recurrent.add(name.split("_")[0].upper())
         return out
 
     def layout_of(self, tensor: Tensor) -> Layout | None:
@@ -101,8 +114,12 @@ class FeatureMaps(TorchFunctionMode):
             return
         if axis == 1:
             self.patch_grid = layout.grid
-        if tensor.requires_grad and _fits(layout.grid, self.spatial):
+        if not _fits(layout.grid, self.spatial):
+            return
+        if tensor.requires_grad:
             self.found.append(FeatureMap(tensor, layout))
+        else:
+            self.without_gradient = True
 
     def _channel_axis(
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor
@@ -116,7 +133,7 @@ class FeatureMaps(TorchFunctionMode):
         return self._inherited(name, args, kwargs, out)
 
     def _inherited(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> int | None:
-        for tensor in _tensors_in((*args, *kwargs.values())):
+        for tensor in tensors_in((*args, *kwargs.values())):
             axis = self._axis(tensor) if tensor.dim() == out.dim() else None
             kept = axis == 1 and name.startswith(_KEPT_FIRST)
             if axis is not None and (kept or tensor.shape == out.shape):
@@ -155,12 +172,12 @@ def layout_of(
     positions = shape[2:] if channels == 1 else shape[1:-1]
     if channels == -1 and len(positions) == 1:
         return _folded(positions[0], spatial, patch_grid)
-    if len(positions) != len(spatial) or (channels == -1 and not _in_proportion(positions, spatial)):
+    if len(positions) != len(spatial) or (channels == -1 and not in_proportion(positions, spatial)):
         return None
     return Layout(channels, positions)
 
 
-def _in_proportion(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
+def in_proportion(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
     """Whether one patch size gives this grid, rounded up or down in each dimension."""
     smallest = max(side / (small + 1) for side, small in zip(spatial, grid, strict=True))
     largest = min(side / max(small - 1, 1e-9) for side, small in zip(spatial, grid, strict=True))
@@ -229,20 +246,13 @@ _CHANNELS_FIRST = (
     "group_norm",
     "instance_norm",
 )
+_RECURRENT = ("lstm", "gru", "rnn_")
 _PRODUCTS = ("matmul", "__matmul__")
 _KEPT_FIRST = (*_CHANNELS_FIRST, "pad", "cat", "concat", "mean", "amax", "sum")
 
 
 def _is_matrix(value: Any) -> bool:
     return isinstance(value, Tensor) and value.dim() == 2
-
-
-def _tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (tuple, list)):
-            yield from _tensors_in(value)
 
 
 def _permute_order(rank: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
+from ..errors import NotApplicable
 from ..loans import entered
-from ..outputs import Inputs, as_targets, batch_size, class_scores
+from ..outputs import Forward, Inputs, as_targets, batch_size, class_scores
+from ..rendering import shown
 from .inputs import (
     Parts,
     as_given,
@@ -31,12 +31,13 @@ from .inputs import (
     whole_number,
     wide,
 )
+from .interception import checkpointed
 
 
 def gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The gradient of the target's logit with respect to the input, with its sign.
 
-    Simonyan, Vedaldi and Zisserman 2014, section 3 (there its absolute value). Raises ValueError if no
+    Simonyan, Vedaldi and Zisserman 2014, section 3 (there its absolute value). Raises NotApplicable if no
     gradient reaches the inputs.
     """
     return as_given(inputs, input_gradients(model, inputs, targets))
@@ -141,12 +142,29 @@ def input_gradients(model: Any, inputs: Inputs, targets: Any) -> Parts:
     with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         leaves = gradient_leaves(inputs)
         scores = scores_of(model, inputs, leaves, targets)
-        gradients = torch.autograd.grad(scores, leaves, torch.ones_like(scores), allow_unused=True)
+        gradients = gradients_at(model, scores, leaves)
     if all(g is None for g in gradients):
-        raise ValueError(NO_GRADIENT)
+        raise NotApplicable(NO_GRADIENT)
     return tuple(
         torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, gradients, strict=True)
     )
+
+
+def gradients_at(model: Any, scores: Tensor, tensors: Parts, keep: bool = False) -> tuple[Tensor | None, ...]:
+    """The gradient of the scores' sum at each of the tensors, None where it depends on them not.
+
+    Args:
+        model: named where it uses gradient checkpointing in a way that refuses: NotApplicable.
+        keep: whether the graph is needed again.
+    """
+    try:
+        return torch.autograd.grad(
+            scores, tensors, torch.ones_like(scores), retain_graph=keep, allow_unused=True
+        )
+    except RuntimeError as error:
+        if "checkpoint" in str(error).lower():
+            raise NotApplicable(checkpointed("a gradient with respect to the inputs", model)) from error
+        raise
 
 
 NO_GRADIENT = (
@@ -160,13 +178,15 @@ def gradient_leaves(inputs: Inputs) -> Parts:
     return tuple(part.detach().clone().requires_grad_() for part in tensors(inputs))
 
 
-def scores_of(model: Any, inputs: Inputs, leaves: Parts, targets: Any) -> Tensor:
-    """The targets' scores (N,) as a function of `leaves`; ValueError if autograd sees no dependence."""
+def scores_of(
+    model: Any, inputs: Inputs, leaves: Parts, targets: Any, forward: Forward | None = None
+) -> Tensor:
+    """The targets' scores (N,) as a function of `leaves`; NotApplicable if autograd sees no dependence."""
     # A second copy, because a model may change its input in place, which a leaf forbids.
     batch = as_given(inputs, [leaf.clone() for leaf in leaves])
-    scores = class_scores(model, batch, as_targets(targets, batch_size(inputs)).clone())
+    scores = class_scores(model, batch, as_targets(targets, batch_size(inputs)).clone(), forward)
     if not scores.requires_grad:
-        raise ValueError(NO_GRADIENT)
+        raise NotApplicable(NO_GRADIENT)
     return scores
 
 

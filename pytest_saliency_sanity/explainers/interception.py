@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
+from torch import Tensor
 
 
 def function_name(function: Callable[..., Any]) -> str:
@@ -23,6 +24,15 @@ def argument(
     return next((kwargs[name] for name in names if name in kwargs), default)
 
 
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among `values`, and in lists and tuples of them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from tensors_in(value)
+
+
 def refuse_opaque(explainer: str, model: Any) -> None:
     """ValueError if a part of `model` is scripted or compiled: functions in there are not intercepted."""
     for name, module in _named_modules(model):
@@ -33,6 +43,25 @@ def refuse_opaque(explainer: str, model: Any) -> None:
                 f"{explainer} intercepts the functions that a model calls, and does not see inside "
                 f"{where}, which is {kind}: pass the original model."
             )
+
+
+def inside_checkpoint() -> bool:
+    """Whether the code that runs is run by gradient checkpointing, and will be run again, unwatched, backward."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def checkpointed(explainer: str, model: Any) -> str:
+    """The sentence that refuses a model with gradient checkpointing."""
+    return (
+        f"{explainer} does not go with gradient checkpointing (torch.utils.checkpoint), which {type(model).__name__} "
+        "uses: switch it off, e.g. by model.gradient_checkpointing_disable() (transformers) or "
+        "model.set_grad_checkpointing(False) (timm)."
+    )
 
 
 def _named_modules(model: Any) -> list[tuple[str, Any]]:

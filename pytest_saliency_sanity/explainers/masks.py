@@ -10,10 +10,10 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
+from ..errors import NotApplicable
 from ..loans import entered
 from ..outputs import Inputs, as_targets, class_scores, logits
+from ..rendering import shown
 from .inputs import (
     Parts,
     as_given,
@@ -51,7 +51,8 @@ def occlusion(
     `baseline` is a number or a tensor that broadcasts to the inputs. `batch_size` bounds the images per
     call of the model. Of a tuple of inputs each tensor is occluded in turn, and gets its map.
 
-    Raises ValueError for windows and strides that are not whole numbers, that do not fit or leave gaps.
+    Raises ValueError for windows and strides that are not whole numbers, that do not fit or leave gaps;
+    NotApplicable for inputs without a spatial dimension.
     """
     parts = tuple(part.detach() for part in tensors(inputs))
     per_call = points_per_call(inputs, batch_size)
@@ -112,9 +113,11 @@ def _starts(side: int, width: int, step: int) -> range:
 
 
 def spatial_sides(name: str, part: Tensor) -> tuple[int, ...]:
-    """The spatial sides S of a tensor (N, C, *S); ValueError in the name of an explainer if there are none."""
+    """The spatial sides S of a tensor (N, C, *S); NotApplicable in the name of an explainer if there are none."""
     if part.dim() < 3:
-        raise ValueError(f"{name} needs inputs (N, C, *S) with a spatial dimension, got {tuple(part.shape)}.")
+        raise NotApplicable(
+            f"{name} needs inputs (N, C, *S) with a spatial dimension, got {tuple(part.shape)}."
+        )
     return tuple(part.shape[2:])
 
 

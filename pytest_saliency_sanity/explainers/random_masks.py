@@ -66,7 +66,7 @@ def rise(
     come from a generator of its own, and the global one stays as it was. Of a tuple of inputs each tensor is
     masked in turn, and gets its map.
 
-    Raises ValueError for options out of their range and inputs without a spatial dimension.
+    Raises ValueError for options out of their range, NotApplicable for inputs without a spatial dimension.
     """
     parts = tuple(part.detach() for part in tensors(inputs))
     score = scorer(model, inputs, targets, output)
@@ -150,7 +150,7 @@ def mask_estimation(
     is (map, `Track`) with some 20 points (for a tuple of inputs, a tuple of each): the poster's figure of
     convergence.
 
-    Raises ValueError for options out of their range and inputs without a spatial dimension.
+    Raises ValueError for options out of their range, NotApplicable for inputs without a spatial dimension.
     """
     parts = tuple(part.detach() for part in tensors(inputs))
     per_call = points_per_call(inputs, batch_size)

@@ -10,23 +10,26 @@ import pytest
 
 from pytest_saliency_sanity.plugin import arrivals, threads
 from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached, without_verdicts
+from pytest_saliency_sanity.verdict import NOT_APPLICABLE
 
 _LABELS = {
     "pass": "passed",
     "fail": "failed",
     "xfail": "failed as expected",
     "inconclusive": "inconclusive",
+    "refused": "refused",
     "error": "errors",
     "observed": "observed",
     "lost": "lost",
 }
-_ONLY_IF_ANY = ("xfail", "observed", "lost")
+_ONLY_IF_ANY = ("xfail", "refused", "observed", "lost")
 STAND_INS = "stand-in photographs"
 _COLORS = {
     "pass": "green",
     "fail": "red",
     "xfail": "yellow",
     "inconclusive": "yellow",
+    "refused": "yellow",
     "error": "red",
     "observed": "cyan",
     "lost": "red",
@@ -43,8 +46,8 @@ class _Entry:
     Attributes:
         nodeid: the test.
         outcome: the verdict's.
-        counted: as what it counts: its outcome, "xfail" where a failure was expected, "observed" where it
-            decided nothing.
+        counted: as what it counts: its outcome, "xfail" where a failure was expected, "refused" where the method
+            does not exist for the model, "observed" where it decided nothing.
         summary: the verdict's first line.
     """
 
@@ -159,7 +162,11 @@ def _counted(report: pytest.TestReport, verdict: dict[str, Any]) -> str:
     if outcome == "pass":
         return "pass"
     if report.skipped and hasattr(report, "wasxfail"):
-        return "xfail" if outcome == "fail" else outcome
+        return "xfail" if outcome == "fail" else _kind(verdict)
     if report.passed or (report.skipped and outcome != "inconclusive"):
         return "observed"
-    return outcome
+    return _kind(verdict)
+
+
+def _kind(verdict: dict[str, Any]) -> str:
+    return "refused" if verdict["reason"] == NOT_APPLICABLE else verdict["outcome"]

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import explainers
+from pytest_saliency_sanity.checks.suspicions import COMPARED
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
+from pytest_saliency_sanity.verdict import NOT_APPLICABLE
 from tests.calibration import photographs
 from tests.calibration.planted import PLANTED
 from tests.digits import held_out_digits
@@ -116,13 +118,13 @@ def _trial(
     if images.shape[-1] == 224 and name in CHEAPER:
         explainer = functools.partial(explainer, **CHEAPER[name])
     verdict = check(explainer, model, images, labels=labels, name=name, seed=place[1], max_seconds=3600)
-    refused = verdict.reason == "contract.exception" and isinstance(verdict.exception, ValueError)
+    refused = verdict.reason == NOT_APPLICABLE
     return Trial(
         *place,
         name,
         "refused" if refused else verdict.outcome,
         verdict.reason,
-        {stage.name: stage.statistic for stage in verdict.stages},
+        {stage.name: stage.statistic for stage in verdict.stages if COMPARED not in stage.evidence},
         verdict.judged[0].evidence.get("retained_by_value", {}) if verdict.judged else {},
         max((stage.images for stage in verdict.stages), default=0),
         time.perf_counter() - start,

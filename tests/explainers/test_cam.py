@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pytest_saliency_sanity import NotApplicable, check_contract
 from pytest_saliency_sanity.explainers import gradcam, guided_backprop, guided_gradcam
 
 close = torch.testing.assert_close
@@ -247,3 +248,98 @@ def test_networks_of_torchvision(name, layer):
 )
 def test_more_networks_of_torchvision(name, size, layer):
     same_map(name, size, layer)
+
+
+def frozen(module, x):
+    with torch.no_grad():
+        return module(x)
+
+
+class Parts(nn.Module):
+    """A backbone and a head; `use` runs them."""
+
+    def __init__(self, use, **layers):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.ReLU())
+        self.neck, self.head = nn.Conv2d(6, 6, 1), nn.Linear(6, 5)
+        self.use = use
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x):
+        return self.head(self.use(self, x))
+
+
+WITHOUT_GRADIENT = {
+    "a backbone under no_grad": lambda net, x: frozen(net.backbone, x).mean((2, 3)),
+    "a backbone in inference": lambda net, x: frozen(net.backbone, x).clone().amax((2, 3)),
+    "detached": lambda net, x: net.backbone(x.detach()).detach().mean((2, 3)),
+    "the input is detached": lambda net, x: net.neck(net.backbone(x.detach())).mean((2, 3)),
+    "a neck behind it": lambda net, x: net.neck(frozen(net.backbone, x)).mean((2, 3)),
+}
+
+
+@pytest.mark.parametrize("use", WITHOUT_GRADIENT.values(), ids=WITHOUT_GRADIENT)
+def test_a_backbone_without_gradients_has_its_own_reason(use, images, targets):
+    model = Parts(use).eval()
+    with pytest.raises(
+        NotApplicable,
+        match=r"those of Parts have none: .* under torch\.no_grad\(\), or detached; let the gradient",
+    ):
+        gradcam(model, images, targets)
+    assert check_contract(gradcam, model, images).reason == "not_applicable"
+
+
+def test_a_layer_under_no_grad_says_so(images, targets):
+    model = Parts(WITHOUT_GRADIENT["a backbone under no_grad"]).eval()
+    with pytest.raises(
+        NotApplicable, match=r"output of the layer backbone has no gradient: .* torch\.no_grad"
+    ):
+        gradcam(model, images, targets, layer="backbone")
+
+
+def read(net, x, last=lambda out: out[0][:, -1]):
+    return last(net.recurrent(x[:, 0]))
+
+
+class Cell(nn.Module):
+    """Reads rows one after the other by a cell."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, rows):
+        state = None
+        for row in rows.unbind(1):
+            state = self.cell(row, state)
+        return (torch.stack([state[0] if isinstance(state, tuple) else state], 1),)
+
+
+RECURRENT = {
+    "LSTM": lambda side: nn.LSTM(side, 6, batch_first=True),
+    "GRU": lambda side: nn.GRU(side, 6, batch_first=True),
+    "RNN": lambda side: nn.RNN(side, 6, batch_first=True),
+    "RNN with ReLU": lambda side: nn.RNN(side, 6, batch_first=True, nonlinearity="relu"),
+    "LSTM both ways": lambda side: nn.LSTM(side, 3, batch_first=True, bidirectional=True),
+    "LSTM by a cell": lambda side: Cell(nn.LSTMCell(side, 6)),
+    "GRU by a cell": lambda side: Cell(nn.GRUCell(side, 6)),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_a_recurrent_layer_has_its_own_reason(name, images, targets):
+    model = Parts(read, recurrent=RECURRENT[name](images.shape[-1])).eval()
+    with pytest.raises(
+        NotApplicable,
+        match=rf"in Parts: its recurrent layer \({name.split()[0]}\) reads the positions one after",
+    ):
+        gradcam(model, images, targets)
+
+
+def test_convolutions_in_front_of_a_recurrent_layer_have_a_map(images, targets):
+    model = Parts(
+        lambda net, x: net.recurrent(net.backbone(x).mean(2).movedim(1, 2))[0][:, -1],
+        recurrent=nn.LSTM(6, 6, batch_first=True),
+    ).eval()
+    assert torch.equal(gradcam(model, images, targets), gradcam(model, images, targets, layer="backbone"))

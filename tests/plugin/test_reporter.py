@@ -85,6 +85,38 @@ def test_a_verdict_that_was_only_looked_at(project: pytest.Pytester) -> None:
     )
 
 
+@pytest.mark.parametrize("arguments", [[], ["-n2"], ["--saliency-inconclusive=skip"]])
+def test_a_method_that_does_not_exist_for_the_model_is_refused(
+    project: pytest.Pytester, arguments: list[str]
+) -> None:
+    project.makepyfile(
+        test_it="""
+        import pytest
+        from judging import check, judge
+        from pytest_saliency_sanity.verdict import Finding
+
+        REFUSED = Finding("not_applicable", "inconclusive", "it does not apply to this model: no feature map")
+
+        def test_refused():
+            judge("inconclusive", explainer="gradcam", stages=(), findings=(REFUSED,))
+
+        def test_open():
+            judge("inconclusive")
+
+        @pytest.mark.xfail
+        def test_expected():
+            judge("inconclusive", stages=(), findings=(REFUSED,))
+
+        def test_looked_at():
+            check("inconclusive", stages=(), findings=(REFUSED,))
+        """
+    )
+    lines = [line for line in section(project.runpytest(*arguments)) if line]
+    assert [line.split()[0] for line in lines[:-1]] == ["REFUSED", "OBSERVED", "INCONCLUSIVE", "REFUSED"]
+    assert lines[-2].endswith("gradcam: inconclusive: it does not apply to this model: no feature map")
+    assert lines[-1] == "saliency sanity: 0 passed, 0 failed, 1 inconclusive, 2 refused, 0 errors, 1 observed"
+
+
 def test_without_a_terminal(mixed: pytest.Pytester) -> None:
     assert mixed.runpytest("-p", "no:terminal").ret == pytest.ExitCode.TESTS_FAILED
 
