@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..outputs import Forward, Inputs
 from .addresses import holders, owner, submodule, tensor_at, unwrapped
 from .execution import Execution, executed
+from .influence import depended_on
 from .initialization import LAYERS_WITH_FAN, is_layer_weight, is_redrawn_buffer
 from .refusals import check_randomizable
 
@@ -54,9 +55,10 @@ def find_blocks(
 ) -> tuple[Block, ...]:
     """The blocks of `model` in execution order, the one next to the input first.
 
-    The model runs once, on the first two inputs, in evaluation mode (lazy modules are initialized by that).
-    The last use of a parameter gives its place, so that a tied weight belongs to its topmost use; what does
-    not influence the logits (auxiliary heads) makes no block. Containers (Sequential, ModuleList, ...) are
+    The model runs twice, on the first two inputs, in evaluation mode (lazy modules are initialized by that).
+    The last use of a parameter gives its place, so that a tied weight belongs to its topmost use; what no
+    logit depends on (auxiliary heads, also those that run) is in no block: a few more passes find out where
+    the gradient leaves it open. Containers (Sequential, ModuleList, ...) are
     split into their children, any other module is split if it is the root or holds more than half of the
     network's layers (a backbone, an encoder); where this leaves fewer than four blocks, smaller modules too.
     Norm layers, vectors and tokens join the block before them in execution order, else the one after them.
@@ -64,12 +66,12 @@ def find_blocks(
     `names` picks the blocks by hand: modules or parameters of any depth, in any order. What is not named is
     then in no block.
 
-    Raises ValueError for unknown names, names of what is never used, and names that overlap; ValueError or
+    Raises ValueError for unknown names, names of what no logit depends on, and names that overlap; ValueError or
     TypeError for models that cannot be randomized (`refusals.check_randomizable`).
     """
     check_randomizable(model, lazy=True)
     network = unwrapped(model)
-    execution = executed(network, inputs, forward)
+    execution = depended_on(network, executed(network, inputs, forward), inputs, forward)
     check_randomizable(model)
     if names is not None:
         return _named_blocks(network, execution, names)
@@ -244,8 +246,11 @@ def _named_blocks(network: nn.Module, execution: Execution, names: Sequence[str]
     units = {unit: members for unit, members in _units(uses) if any(not use.is_buffer for use in members)}
     idle = [name for name in names if name not in units]
     if idle:
-        choices = _choices(network, execution)
-        raise ValueError(f"The forward pass uses no parameter of {idle[0]!r}; {choices}.")
+        runs = any(
+            _covers(idle[0], name) and id(p) in execution.idle for name, p in network.named_parameters()
+        )
+        what = "No logit depends on any" if runs else "The forward pass uses no"
+        raise ValueError(f"{what} parameter of {idle[0]!r}; {_choices(network, execution)}.")
     return tuple(_block(unit, members) for unit, members in units.items())
 
 

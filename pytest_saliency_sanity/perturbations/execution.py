@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from ..loans import Loan, entered, lent, loan
 from ..outputs import Forward, Inputs, logits
 from .addresses import holders, submodule
+from .gradients import reached
 from .preservation import keeping_modes
 from .streams import random_state, restoring
 
@@ -26,10 +27,16 @@ IMAGES = 2  # enough to run: a model in evaluation mode does the same for every 
 
 @dataclass(frozen=True)
 class Execution:
-    """What ran, by id of tensors and modules; positions count calls and entries of modules from 0."""
+    """What ran, by id of tensors and modules; positions count calls and entries of modules from 0.
+
+    `reached` are the parameters on which a logit has a gradient, `idle` the tensors that were used and on which
+    no logit depends (`influence.depended_on`); they have no last use.
+    """
 
     last_use: dict[int, float] = field(default_factory=dict)
     intervals: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    reached: set[int] = field(default_factory=set)
+    idle: set[int] = field(default_factory=set)
 
     def during(self, module: nn.Module, position: float) -> bool:
         """Whether `module` was running at `position`."""
@@ -44,12 +51,25 @@ def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None)
     scripted module, is in use if the logits have a gradient with respect to it, and takes the place of its
     nearest executed ancestor. Lazy modules are initialized by this run, for good.
     """
-    execution, inputs = Execution(), _few(inputs)
-    with _evaluating(network), entered(torch.no_grad()), _eager():
+    execution, inputs = Execution(), few(inputs)
+    with undisturbed(network), entered(torch.no_grad()):
         with _watched_modules(execution) as clock, entered(_Uses(execution, clock)):
             logits(network, inputs, forward)
         _place_unseen(execution, network, inputs, forward)
     return execution
+
+
+@loan
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Within this context the network runs in evaluation mode and eagerly; modes and generators come back."""
+    with keeping_modes(network), restoring(random_state()), _eager():
+        network.eval()
+        yield
+
+
+def few(inputs: Inputs, images: int = IMAGES) -> Inputs:
+    """The first images."""
+    return tuple(part[:images] for part in inputs) if isinstance(inputs, (tuple, list)) else inputs[:images]
 
 
 class _Uses(TorchFunctionMode):
@@ -107,13 +127,6 @@ def _hooked(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[None
     return lent(register, lambda: [handle.remove() for handle in handles])
 
 
-@loan
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    with keeping_modes(network), restoring(random_state()):
-        network.eval()
-        yield
-
-
 def _eager() -> contextlib.AbstractContextManager[Any]:
     # Compiled code is not watched. Before torch 2.6 nothing can suspend a compiled submodule from outside.
     stance = getattr(torch.compiler, "set_stance", None)
@@ -128,47 +141,17 @@ def _stanced(stance: Callable[[str], Any]) -> Loan[None]:
     )
 
 
-def _few(inputs: Inputs) -> Inputs:
-    return tuple(part[:IMAGES] for part in inputs) if isinstance(inputs, (tuple, list)) else inputs[:IMAGES]
-
-
 # What no function was seen to take.
 
 
 def _place_unseen(execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None) -> None:
+    execution.reached.update(reached(network, inputs, forward))
     unseen = {name: p for name, p in network.named_parameters() if id(p) not in execution.last_use}
-    used = _influential(network, list(unseen.values()), inputs, forward)
     for rank, (name, parameter) in enumerate(unseen.items(), 1):
-        if id(parameter) in used:
+        if id(parameter) in execution.reached:
             # Just before its ancestor ends; among several, in the order of registration.
             end = _end_of_nearest_executed(execution, network, name)
             execution.last_use[id(parameter)] = end - 1 + rank / (len(unseen) + 1)
-
-
-def _influential(
-    network: nn.Module, candidates: list[Tensor], inputs: Inputs, forward: Forward | None
-) -> set[int]:
-    candidates = [p for p in candidates if p.is_floating_point() or p.is_complex()]
-    if not candidates:
-        return set()
-    with _only_these_require_grad(network.parameters(), candidates), entered(torch.enable_grad()):
-        scores = logits(network, inputs, forward)
-        if not scores.requires_grad:
-            return set()
-        gradients = torch.autograd.grad(scores.sum(), candidates, allow_unused=True)
-    return {id(p) for p, gradient in zip(candidates, gradients, strict=True) if gradient is not None}
-
-
-def _only_these_require_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Loan[None]:
-    before, wanted = [(p, p.requires_grad) for p in parameters], set(map(id, these))
-    return lent(
-        lambda: _require_grad([(p, id(p) in wanted) for p, _ in before]), lambda: _require_grad(before)
-    )
-
-
-def _require_grad(parameters: list[tuple[Tensor, bool]]) -> None:
-    for parameter, required in parameters:
-        parameter.requires_grad_(required)
 
 
 def _end_of_nearest_executed(execution: Execution, network: nn.Module, name: str) -> int:
