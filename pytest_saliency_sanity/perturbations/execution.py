@@ -18,6 +18,7 @@ from torch.utils.hooks import RemovableHandle
 from ..loans import Loan, entered, lent, loan
 from ..outputs import Forward, Inputs, logits
 from .addresses import holders, submodule
+from .caches import uncached
 from .gradients import reached
 from .preservation import keeping_modes
 from .streams import random_state, restoring
@@ -62,7 +63,7 @@ def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None)
 @loan
 def undisturbed(network: nn.Module) -> Iterator[None]:
     """Within this context the network runs in evaluation mode and eagerly; modes and generators come back."""
-    with keeping_modes(network), restoring(random_state()), _eager():
+    with keeping_modes(network), restoring(random_state()), uncached(), _eager():
         network.eval()
         yield
 

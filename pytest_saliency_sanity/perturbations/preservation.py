@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from torch import Tensor, UntypedStorage, nn
 
-from pytest_saliency_sanity.loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, lent, loan
 
+from .caches import uncached
 from .changes import changes
 from .refusals import check_preservable
 from .snapshots import ModuleState, Snapshot, TensorState, snapshot_of
@@ -34,8 +36,14 @@ def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapsh
     if snapshot is not None:
         return lent(lambda: snapshot, partial(_restore, snapshot, within=True))
     check_preservable(model)
+    return _preserved(model)
+
+
+@loan
+def _preserved(model: nn.Module) -> Iterator[Snapshot]:
     taken: list[Snapshot] = []
-    return lent(partial(_take, model, taken), partial(_give_back, taken))
+    with uncached(), lent(partial(_take, model, taken), partial(_give_back, taken)) as snapshot:
+        yield snapshot
 
 
 def undone_unless(model: nn.Module, complete: list[Any]) -> Loan[Snapshot]:
