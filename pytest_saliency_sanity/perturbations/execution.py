@@ -23,21 +23,33 @@ from .gradients import reached
 from .preservation import keeping_modes
 from .streams import random_state, restoring
 
-IMAGES = 2  # enough to run: a model in evaluation mode does the same for every image
+IMAGES = 2  # enough where all images take one path
+READS = {
+    "__bool__", "__int__", "__index__", "__float__", "__complex__", "__contains__", "__array__", "item", "tolist",
+    "numpy", "equal", "allclose", "is_nonzero", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Execution:
     """What ran, by id of tensors and modules; positions count calls and entries of modules from 0.
 
-    `reached` are the parameters on which a logit has a gradient, `idle` the tensors that were used and on which
-    no logit depends (`influence.depended_on`); they have no last use.
+    `reached` are the parameters on which a logit has a gradient that is not zero, `connected` those on which it has
+    any; `idle` are the tensors that were used and on which no logit depends (`influence.depended_on`): they have no
+    last use. `reads` are the functions by which Python saw values: without any, all images take one path.
     """
 
     last_use: dict[int, float] = field(default_factory=dict)
     intervals: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     reached: set[int] = field(default_factory=set)
+    connected: set[int] = field(default_factory=set)
+    reads: set[str] = field(default_factory=set)
     idle: set[int] = field(default_factory=set)
+
+    @property
+    def varies(self) -> bool:
+        """Whether what runs can depend on the image."""
+        return bool(self.reads)
 
     def during(self, module: nn.Module, position: float) -> bool:
         """Whether `module` was running at `position`."""
@@ -45,18 +57,26 @@ class Execution:
 
 
 def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
-    """Run `network` once, in evaluation mode and eagerly, on the first two inputs.
+    """Run `network`, in evaluation mode and eagerly, on the first two inputs.
 
     Training modes and global generators are given back. A tensor is used where it is an argument of a torch
     function that returns a tensor (`p.dtype` is no use). What no function was seen to take, as within a
     scripted module, is in use if the logits have a gradient with respect to it, and takes the place of its
     nearest executed ancestor. Lazy modules are initialized by this run, for good.
     """
-    execution, inputs = Execution(), few(inputs)
-    with undisturbed(network), entered(torch.no_grad()):
-        with _watched_modules(execution) as clock, entered(_Uses(execution, clock)):
-            logits(network, inputs, forward)
-        _place_unseen(execution, network, inputs, forward)
+    with undisturbed(network):
+        execution = watched(network, selected(inputs, 0, IMAGES), forward)
+        note_gradients(execution, network, selected(inputs, 0, IMAGES), forward)
+    return execution
+
+
+def watched(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
+    """What is seen to run on all of `inputs`."""
+    execution = Execution()
+    with entered(torch.no_grad()), _watched_modules(execution) as clock, entered(_Uses(execution, clock)):
+        logits(network, inputs, forward)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        execution.reads.add("what is scripted")
     return execution
 
 
@@ -68,9 +88,11 @@ def undisturbed(network: nn.Module) -> Iterator[None]:
         yield
 
 
-def few(inputs: Inputs, images: int = IMAGES) -> Inputs:
-    """The first images."""
-    return tuple(part[:images] for part in inputs) if isinstance(inputs, (tuple, list)) else inputs[:images]
+def selected(inputs: Inputs, start: int, stop: int) -> Inputs:
+    """Some of the images, as a copy: a model may write into what it gets."""
+    if isinstance(inputs, (tuple, list)):
+        return tuple(part[start:stop].clone() for part in inputs)
+    return inputs[start:stop].clone()
 
 
 class _Uses(TorchFunctionMode):
@@ -83,11 +105,20 @@ class _Uses(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
+        if _reads(function, args):
+            self.execution.reads.add(function.__name__)
         if any(True for _ in _tensors(result)):
             now = next(self.clock)
             for tensor in _tensors([args, kwargs]):
                 self.execution.last_use[id(tensor)] = now
         return result
+
+
+def _reads(function: Callable[..., Any], args: Any) -> bool:
+    """Whether what follows can depend on the values of a tensor: Python sees them, or a shape comes of them."""
+    name = getattr(function, "__name__", "")
+    masked = name == "__getitem__" and any(t.dtype in (torch.bool, torch.uint8) for t in _tensors(args[1:]))
+    return name in READS or masked or (name == "where" and len(args) == 1)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -145,8 +176,13 @@ def _stanced(stance: Callable[[str], Any]) -> Loan[None]:
 # What no function was seen to take.
 
 
-def _place_unseen(execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None) -> None:
-    execution.reached.update(reached(network, inputs, forward))
+def note_gradients(
+    execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None = None
+) -> None:
+    """Note which parameters have a gradient, and give a place to those that no function was seen to take."""
+    values, connected = reached(network, inputs, forward)
+    execution.reached.update(values)
+    execution.connected.update(connected)
     unseen = {name: p for name, p in network.named_parameters() if id(p) not in execution.last_use}
     for rank, (name, parameter) in enumerate(unseen.items(), 1):
         if id(parameter) in execution.reached:

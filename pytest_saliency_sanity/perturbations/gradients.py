@@ -16,15 +16,17 @@ from ..signals import is_interruption
 from .streams import random_state, restoring, stream
 
 
-def reached(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> set[int]:
-    """The ids of the parameters on which some logit's gradient is not zero; empty where none can be taken.
+def reached(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> tuple[set[int], set[int]]:
+    """The ids of the parameters on which some logit's gradient is not zero, and of those on which there is one.
+
+    Both are empty where none can be taken.
 
     Parameters below `torch.no_grad()` and `detach()` count, for their values arrive all the same; what only
     decides (an argmax, a comparison) has no gradient.
     """
     parameters = [p for p in network.parameters() if p.is_floating_point() or p.is_complex()]
     if not parameters:
-        return set()
+        return set(), set()
     with _requiring_grad(network.parameters(), parameters), entered(torch.enable_grad()), silent():
         for seen in (True, False):  # a model that writes to its weights under no_grad cannot be seen through
             try:
@@ -33,7 +35,7 @@ def reached(network: nn.Module, inputs: Inputs, forward: Forward | None = None) 
             except Exception as error:
                 if is_interruption(error):
                     raise
-    return set()
+    return set(), set()
 
 
 @loan
@@ -63,13 +65,14 @@ class _Through(TorchFunctionMode):
             return function(*args, **(kwargs or {}))
 
 
-def _with_gradient(parameters: list[Tensor], scores: Tensor) -> set[int]:
+def _with_gradient(parameters: list[Tensor], scores: Tensor) -> tuple[set[int], set[int]]:
     if not scores.requires_grad:
-        return set()
+        return set(), set()
     # Not their sum: that of probabilities is 1 whatever the weights are.
     weights = torch.randn(scores.shape, generator=stream("gradients")).to(scores)
     gradients = torch.autograd.grad((scores * weights).sum(), parameters, allow_unused=True)
-    return {id(p) for p, g in zip(parameters, gradients, strict=True) if g is not None and bool(g.any())}
+    connected = {id(p): g for p, g in zip(parameters, gradients, strict=True) if g is not None}
+    return {key for key, gradient in connected.items() if bool(gradient.any())}, set(connected)
 
 
 def _requiring_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Loan[None]:

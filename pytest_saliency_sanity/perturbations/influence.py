@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..loans import entered
-from ..outputs import Forward, Inputs, logits
+from ..outputs import Forward, Inputs, batch_size, logits
 from .addresses import holders, owner, tensor_at
-from .execution import Execution, few, undisturbed
+from .execution import Execution, selected, undisturbed
 from .gradients import reached, silent
 from .initialization import initialize, is_layer_weight, is_redrawn_buffer
 from .preservation import Snapshot, preserved
@@ -26,21 +26,37 @@ from .streams import random_state, restoring
 
 DRAWS = 4  # re-initializations that must change no logit, in the trained network and in re-initialized ones
 PIXELS = 2**18  # input values that they are tried on: 2 to 8 images
+BATCH = 8  # the most images at a time
 
 
 def depended_on(
     network: nn.Module, execution: Execution, inputs: Inputs, forward: Forward | None = None
 ) -> Execution:
     """The execution without what no logit depends on; as it is where none depends on anything."""
-    doubtful = _doubtful(network, execution, execution.reached)
-    if not doubtful:
+    if not _doubtful(network, execution, execution.reached):
         return execution
-    size = sum(part[0].numel() for part in (inputs if isinstance(inputs, (tuple, list)) else [inputs]))
     with preserved(network) as trained, undisturbed(network), silent():
-        trial = _Trial(network, few(inputs, max(2, min(8, PIXELS // size))), forward, trained, execution)
-        doubtful = _doubtful(network, execution, execution.reached | trial.reached())
+        trial = _Trial(network, selected(inputs, 0, _images(inputs)), forward, trained, execution)
+        known = execution.reached | trial.reached()
+        if any(
+            id(tensor_at(network, name)) in execution.connected
+            for name in _doubtful(network, execution, known)
+        ):
+            known |= _reached_by_any(network, inputs, forward)
+        doubtful = _doubtful(network, execution, known)
         idle = set(doubtful) - {name for names in _deciding(trial, _by_owner(doubtful)) for name in names}
     return _without(network, execution, idle)
+
+
+def _images(inputs: Inputs) -> int:
+    parts = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    return max(2, min(BATCH, PIXELS // max(1, sum(part[0].numel() for part in parts))))
+
+
+def _reached_by_any(network: nn.Module, inputs: Inputs, forward: Forward | None) -> set[int]:
+    """On which parameters there is a gradient for any image: an expert may be multiplied by 0 for the first."""
+    parts = (selected(inputs, start, start + BATCH) for start in range(0, batch_size(inputs), BATCH))
+    return {key for part in parts for key in reached(network, part, forward)[0]}
 
 
 def _doubtful(network: nn.Module, execution: Execution, known: set[int]) -> list[str]:
@@ -77,7 +93,7 @@ class _Trial:
         """What has a gradient where no weight is at its trained value."""
         with preserved(self.network, self.trained):
             self._draw(self.everything(), 0)
-            return reached(self.network, self.inputs, self.forward)
+            return reached(self.network, self.inputs, self.forward)[0]
 
     def everything(self) -> list[str]:
         """All that is used, as in the re-initialized network."""
