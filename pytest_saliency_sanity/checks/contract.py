@@ -263,7 +263,7 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject) -> None:
     """Breach when the explainer changed weights, modes or hooks; leaving `preserved` undoes it."""
     found = changes(snapshot)
     if "buffers" in found:
-        moved = _moved_by_the_model(audited)
+        moved = _moved_by_the_model(audited, snapshot)
         found["buffers"] = tuple(name for name in found["buffers"] if name not in moved)
     for aspect in _FORBIDDEN:
         if found.get(aspect):
@@ -272,9 +272,14 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject) -> None:
             )
 
 
-def _moved_by_the_model(audited: Subject) -> frozenset[str]:
-    """The buffers that the model's own forward pass changes (a counter of calls): no explainer can help that."""
-    with preserved(audited.model) as snapshot, torch.no_grad(), replayed(audited.seed):
+def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> frozenset[str]:
+    """The buffers that the model's own forward pass changes, as it stood before the explainer was called.
+
+    A counter of calls, or an observer of the range of values: no explainer can help that.
+    """
+    with preserved(audited.model, snapshot):
+        pass  # what an observer has seen already moves it no further
+    with preserved(audited.model, snapshot), torch.no_grad(), replayed(audited.seed):
         audited.model.eval()  # whatever mode the explainer has left it in
         logits(audited.model, audited.chosen(torch.arange(2)), audited.forward)
         return frozenset(changes(snapshot).get("buffers", ()))

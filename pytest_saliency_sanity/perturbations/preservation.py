@@ -54,9 +54,37 @@ def undone_unless(model: nn.Module, complete: list[Any]) -> Loan[Snapshot]:
 
 
 def evaluating(model: nn.Module) -> Loan[None]:
-    """Evaluation mode inside the context; every module's own mode afterwards."""
+    """Evaluation mode inside the context; every module's own mode afterwards.
+
+    Ranges of values that quantization-aware training has observed stay: one that moves with each batch is no model.
+    """
     modes = [(module, module.training) for module in model.modules()]
-    return lent(partial(_set_modes, [(module, False) for module, _ in modes]), partial(_set_modes, modes))
+    observers = [(module.observer_enabled, module.observer_enabled.clone()) for module in _observing(model)]
+
+    def take() -> None:
+        _set_modes([(module, False) for module, _ in modes])
+        for enabled, _ in observers:
+            enabled.data.zero_()
+
+    def give_back() -> None:
+        _set_modes(modes)
+        for enabled, before in observers:
+            enabled.data.copy_(before)
+
+    return lent(take, give_back)
+
+
+def _observing(model: nn.Module) -> list[nn.Module]:
+    """The modules that quantize as if (torch.ao.quantization.FakeQuantize), by a range that was observed."""
+    found = [
+        module for module in model.modules() if isinstance(getattr(module, "observer_enabled", None), Tensor)
+    ]
+    ranges = [getattr(getattr(module, "activation_post_process", None), "min_val", None) for module in found]
+    return [
+        module
+        for module, least in zip(found, ranges, strict=True)
+        if isinstance(least, Tensor) and least.numel() and bool(least.isfinite().all())
+    ]
 
 
 def keeping_modes(model: nn.Module) -> Loan[None]:
@@ -120,6 +148,10 @@ def _refill(container: Any, content: Any) -> None:
 
 def _restore_storage(storage: UntypedStorage, copy: UntypedStorage) -> None:
     # Below autograd on purpose: no version counter moves, so a graph the caller holds can still go backward.
+    if (
+        not copy.nbytes()
+    ):  # an empty tensor's, which may have grown and then cannot be resized; its alias stays empty
+        return
     if storage.nbytes() != copy.nbytes():
         storage.resize_(copy.nbytes())
     storage.copy_(copy)
