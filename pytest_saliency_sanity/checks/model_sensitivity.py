@@ -15,6 +15,7 @@ from pytest_saliency_sanity.checks.cascade import Cascade, head_negation, unused
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.gates import hint_of_gate
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
@@ -205,6 +206,8 @@ def _verdict(
 def _hint(audit: Audit, verdict: Verdict) -> str:
     if audit.first is None:
         return ""
+    if hint := hint_of_gate(audit.subject.model, verdict.findings):
+        return hint
     if verdict.outcome == "fail" and not verdict.findings:
         return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps)
     if verdict.reason == "bound":
