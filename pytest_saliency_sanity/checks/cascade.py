@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pytest_saliency_sanity.checks.audit import Audit, predicted, unusable
 from pytest_saliency_sanity.checks.explanation import OutOfBudget, Stopped, explain, stream_of
@@ -15,6 +15,7 @@ from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
+from pytest_saliency_sanity.perturbations.addresses import holders, tensor_at, unwrapped
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 
 _PIXELS = 2**18  # input values on which copies are compared with the trained network: 2 to 8 images
@@ -99,6 +100,36 @@ def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
         for a, b in zip(original.ranks, maps, strict=True)
     ]
     return float(torch.stack(similar).mean())
+
+
+def unused_notes(model: nn.Module, blocks: Sequence[Block]) -> tuple[str, ...]:
+    """What a reader must know of weights that no logit depends on, and their share; nothing where there are none."""
+    network = unwrapped(model)
+    listed = {_memory(tensor_at(network, name)) for block in blocks for name in block.parameters}
+    parameters = dict(network.named_parameters())
+    unused = {name: p for name, p in parameters.items() if _memory(p) not in listed}
+    share = sum(p.numel() for p in unused.values()) / sum(p.numel() for p in parameters.values())
+    if not share:
+        return ()
+    shown = f"{share:.0%}" if share >= 0.01 else "less than 1%"
+    return (
+        f"{shown} of the weights ({_listed(_holding_only(unused, parameters))}) are not re-initialized: "
+        f"on these images no logit depends on them",
+    )
+
+
+def _memory(tensor: Tensor) -> tuple[Any, ...]:
+    return tensor.device, tensor.data_ptr(), tensor.numel()
+
+
+def _holding_only(names: Iterable[str], among: Iterable[str]) -> list[str]:
+    """The outermost modules that hold nothing else, and the other names as they are."""
+    mixed = {path for name in set(among) - set(names) for path in holders(name)}
+    return list(dict.fromkeys(next((p for p in holders(n) if p not in mixed), n) for n in names))
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _few(subject: Subject) -> Tensor:

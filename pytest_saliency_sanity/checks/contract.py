@@ -310,8 +310,11 @@ def _go_back(snapshot: Snapshot) -> None:
 
 
 def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> frozenset[str]:
-    """The buffers that the model's own forward pass changes (a counter of calls): no explainer can help that."""
-    _go_back(snapshot)
+    """The buffers that the model's own forward pass changes, as it stood before the explainer was called.
+
+    A counter of calls, or an observer of the range of values: no explainer can help that.
+    """
+    _go_back(snapshot)  # what an observer has seen already moves it no further
     with (
         preserved(audited.model, snapshot),
         evaluating(audited.model),  # whatever mode the explainer has left it in

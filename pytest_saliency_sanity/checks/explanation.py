@@ -196,9 +196,14 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
             raise Refusal(f"it does not apply to this model{first}", error) from error
         raise Breach(
             "contract.exception",
-            f"it raised {type(error).__name__}{first}{_call(error)}{_in_place(error)}{_filtered(error)}{_recomputed(error)}",
+            f"it raised {type(error).__name__}{first}{_advice(error)}",
             error,
         ) from error
+
+
+def _advice(error: Exception) -> str:
+    """What to do about it, in brackets; "" where nothing is known."""
+    return _call(error) + _in_place(error) + _filtered(error) + _recomputed(error)
 
 
 def _call(error: Exception) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
 import torch
 from scipy.stats import binomtest
-from torch import Tensor
+from torch import Tensor, nn
 
 from pytest_saliency_sanity.checks import model_batches
 from pytest_saliency_sanity.checks.subject import Subject
@@ -25,6 +26,7 @@ SAME_FOR_ALL = 0.1  # N - X at or below this: the map does not depend on the ima
 REPEATABLE = 0.2  # N - X below this, for an explainer that cannot be replayed: nothing can be seen
 USABLE = 0.25  # share of the images whose map on the trained model must not be constant
 MOSTLY_CONSTANT = 0.75  # share of constant maps on re-initialized networks above which nothing can be seen
+_OF_DEAD_MODELS = ("gate.images", "gate.randomization", "gate.constant_maps", "gate.constant_copies")
 _EDGES_ON = 8  # images that Sobel is tried on
 _KEPT = 8  # control surveys kept, the oldest dropped first
 
@@ -164,6 +166,30 @@ def no_control(what: str) -> Finding:
     )
 
 
+def hint_of_gate(model: nn.Module, findings: Sequence[Finding]) -> str:
+    """Why a gate does not hold, where BatchNorm layers explain it: they were never shown an image."""
+    norms = {name: module for name, module in model.named_modules() if _running(module) is not None}
+    fresh = [name for name, module in norms.items() if _is_uncalibrated(module)]
+    if not fresh or not any(finding.reason in _OF_DEAD_MODELS for finding in findings):
+        return ""
+    names = f"{fresh[0] or 'the model itself'}{', …' if len(fresh) > 1 else ''}"
+    return (
+        f"{len(fresh)} of its {len(norms)} BatchNorm layers ({names}) hold their initial statistics, mean 0 and "
+        f"variance 1, so that what differs between images dies away or outgrows all numbers: pass some batches of "
+        f"images through the model in training mode (model.train(); model(images)), or load trained weights"
+    )
+
+
+def _running(module: nn.Module) -> tuple[Tensor, Tensor] | None:
+    mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
+    return (mean, variance) if isinstance(mean, Tensor) and isinstance(variance, Tensor) else None
+
+
+def _is_uncalibrated(module: nn.Module) -> bool:
+    mean, variance = _running(module)
+    return not bool(mean.any()) and bool((variance == 1).all())
+
+
 class ControlSurveys:
     """Surveys of the control explainers, made once per model, images and seed and shared by all explainers."""
 
@@ -207,4 +233,5 @@ def _weakly(function: Any) -> Any:
 
 def _digest(tensor: Tensor) -> int:
     """A checksum of the bytes; it tells states apart and protects against nothing."""
-    return zlib.crc32(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    copied = tensor.detach().to("cpu", copy=True)  # the storage of what numpy has seen can be resized no more
+    return zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy())

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from pytest_saliency_sanity.checks.audit import Audit, run
-from pytest_saliency_sanity.checks.cascade import Cascade, head_negation
+from pytest_saliency_sanity.checks.cascade import Cascade, head_negation, unused_notes
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.gates import hint_of_gate
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
@@ -96,7 +97,10 @@ def check_model_sensitivity(
     )  # fmt: skip
     with held(audited) as audited:
         with preserved(audited.model, audited.snapshot):
-            found = find_blocks(audited.model, audited.chosen(torch.arange(2)), forward=forward, names=blocks)
+            everything = audited.chosen(torch.arange(audited.images))
+            found = find_blocks(audited.model, everything, forward=forward, names=blocks)
+            unused = unused_notes(audited.model, found) if blocks is None else ()
+        audited = replace(audited, notes=(*audited.notes, *unused))
         deadline = began + audited.amounts.max_seconds
         cascade = Cascade(found)
         audit = Audit(
@@ -205,6 +209,8 @@ def _verdict(
 def _hint(audit: Audit, cascade: Cascade, verdict: Verdict) -> str:
     if audit.first is None:
         return ""
+    if hint := hint_of_gate(audit.subject.model, verdict.findings):
+        return hint
     if verdict.outcome == "fail" and not verdict.findings:
         below = {
             measure.name: cascade.blocks[-measure.blocks - 1].name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
@@ -12,7 +12,9 @@ from ..outputs import Forward, Inputs
 from ..rendering import shown
 from .addresses import holders, owner, submodule, tensor_at, unwrapped
 from .execution import Execution, executed
+from .influence import depended_on
 from .initialization import LAYERS_WITH_FAN, is_layer_weight, is_redrawn_buffer
+from .paths import counterparts, on_all_paths
 from .refusals import check_randomizable
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -55,22 +57,26 @@ def find_blocks(
 ) -> tuple[Block, ...]:
     """The blocks of `model` in execution order, the one next to the input first.
 
-    The model runs once, on the first two inputs, in evaluation mode (lazy modules are initialized by that).
-    The last use of a parameter gives its place, so that a tied weight belongs to its topmost use; what does
-    not influence the logits (auxiliary heads) makes no block. Containers (Sequential, ModuleList, ...) are
-    split into their children, any other module is split if it is the root or holds more than half of the
-    network's layers (a backbone, an encoder); where this leaves fewer than four blocks, smaller modules too.
-    Norm layers, vectors and tokens join the block before them in execution order, else the one after them.
+    The model runs twice, on the first two inputs, in evaluation mode (lazy modules are initialized by that);
+    where what runs depends on the image, on all inputs, and members of a list that none of them uses
+    (experts, early exits) are in the block of a member that is used. The last use of a parameter gives its
+    place, so that a tied weight belongs to its topmost use; what no logit depends on (auxiliary heads, also
+    those that run) is in no block: a few more passes find out where the gradient leaves it open. Containers
+    (Sequential, ModuleList, ...) are split into their children, any other module is split if it is the root
+    or holds more than half of the network's layers (a backbone, an encoder); where this leaves fewer than
+    four blocks, smaller modules too. Norm layers, vectors and tokens join the block before them in execution
+    order, else the one after them.
 
     `names` picks the blocks by hand: modules or parameters of any depth, in any order. What is not named is
     then in no block.
 
-    Raises ValueError for unknown names, names of what is never used, and names that overlap; ValueError or
+    Raises ValueError for unknown names, names of what no logit depends on, and names that overlap; ValueError or
     TypeError for models that cannot be randomized (`refusals.check_randomizable`).
     """
     check_randomizable(model, lazy=True)
     network = unwrapped(model)
-    execution = executed(network, inputs, forward)
+    execution = on_all_paths(network, executed(network, inputs, forward), inputs, forward)
+    execution = depended_on(network, execution, inputs, forward)
     check_randomizable(model)
     if names is not None:
         return _named_blocks(network, execution, names)
@@ -80,7 +86,7 @@ def find_blocks(
 def _automatic_blocks(network: nn.Module, execution: Execution) -> tuple[Block, ...]:
     for share in SHARES:
         uses = _uses(network, execution, _grouping(network, execution, share))
-        blocks = _joined(_units(uses))
+        blocks = _joined(_units([*uses, *_sibling_uses(network, execution, uses)]))
         if len(blocks) >= FEWEST:
             break
     return tuple(_block(unit, members) for unit, members in blocks)
@@ -152,6 +158,18 @@ def _buffer_uses(
             position = units[unit].position
         if position is not None:
             yield _Use(name, position, rank, unit, False, True)
+
+
+def _sibling_uses(network: nn.Module, execution: Execution, uses: list[_Use]) -> list[_Use]:
+    """What other images than these may use in place of what is used: it is re-initialized with it."""
+    known = {use.name: use for use in uses}
+    return [
+        replace(
+            known[used], name=name, position=known[used].position - 0.5
+        )  # that is the last, and the head's own
+        for name, used in counterparts(network, execution).items()
+        if used in known
+    ]
 
 
 # How they are grouped.
@@ -241,12 +259,17 @@ def _block(unit: str, members: list[_Use]) -> Block:
 def _named_blocks(network: nn.Module, execution: Execution, names: Sequence[str]) -> tuple[Block, ...]:
     _check_names(network, execution, names)
     # Without intervals: a weight stays where its user put it, though another layer may use it last.
-    uses = _uses(network, Execution(execution.last_use), lambda name: _named_unit(name, names))
+    uses = _uses(network, replace(execution, intervals={}), lambda name: _named_unit(name, names))
+    siblings = _sibling_uses(network, execution, uses)
+    uses += [use for use in siblings if _named_unit(use.name, names) == use.unit]
     units = {unit: members for unit, members in _units(uses) if any(not use.is_buffer for use in members)}
     idle = [name for name in names if name not in units]
     if idle:
-        choices = _choices(network, execution)
-        raise ValueError(f"The forward pass uses no parameter of {idle[0]!r}; {choices}.")
+        runs = any(
+            _covers(idle[0], name) and id(p) in execution.idle for name, p in network.named_parameters()
+        )
+        what = "No logit depends on any" if runs else "The forward pass uses no"
+        raise ValueError(f"{what} parameter of {idle[0]!r}; {_choices(network, execution)}.")
     return tuple(_block(unit, members) for unit, members in units.items())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,18 +18,38 @@ from torch.utils.hooks import RemovableHandle
 from ..loans import Loan, entered, lent, loan
 from ..outputs import Forward, Inputs, logits
 from .addresses import holders, submodule
+from .caches import uncached
+from .gradients import reached
 from .modes import evaluating
 from .streams import random_state, restoring
 
-IMAGES = 2  # enough to run: a model in evaluation mode does the same for every image
+IMAGES = 2  # enough where all images take one path
+READS = {
+    "__bool__", "__int__", "__index__", "__float__", "__complex__", "__contains__", "__array__", "item", "tolist",
+    "numpy", "equal", "allclose", "is_nonzero", "nonzero", "argwhere", "unique", "unique_consecutive", "masked_select",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Execution:
-    """What ran, by id of tensors and modules; positions count calls and entries of modules from 0."""
+    """What ran, by id of tensors and modules; positions count calls and entries of modules from 0.
+
+    `reached` are the parameters on which a logit has a gradient that is not zero, `connected` those on which it has
+    any; `idle` are the tensors that were used and on which no logit depends (`influence.depended_on`): they have no
+    last use. `reads` are the functions by which Python saw values: without any, all images take one path.
+    """
 
     last_use: dict[int, float] = field(default_factory=dict)
     intervals: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    reached: set[int] = field(default_factory=set)
+    connected: set[int] = field(default_factory=set)
+    reads: set[str] = field(default_factory=set)
+    idle: set[int] = field(default_factory=set)
+
+    @property
+    def varies(self) -> bool:
+        """Whether what runs can depend on the image."""
+        return bool(self.reads)
 
     def during(self, module: nn.Module, position: float) -> bool:
         """Whether `module` was running at `position`."""
@@ -37,19 +57,41 @@ class Execution:
 
 
 def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
-    """Run `network` once, in evaluation mode and eagerly, on the first two inputs.
+    """Run `network`, in evaluation mode and eagerly, on the first two inputs.
 
     Training modes and global generators are given back. A tensor is used where it is an argument of a torch
     function that returns a tensor (`p.dtype` is no use). What no function was seen to take, as within a
     scripted module, is in use if the logits have a gradient with respect to it, and takes the place of its
     nearest executed ancestor. Lazy modules are initialized by this run, for good.
     """
-    execution, inputs = Execution(), _few(inputs)
-    with _evaluating(network), entered(torch.no_grad()), _eager():
-        with _watched_modules(execution) as clock, entered(_Uses(execution, clock)):
-            logits(network, inputs, forward)
-        _place_unseen(execution, network, inputs, forward)
+    with undisturbed(network):
+        execution = watched(network, selected(inputs, 0, IMAGES), forward)
+        note_gradients(execution, network, selected(inputs, 0, IMAGES), forward)
     return execution
+
+
+def watched(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
+    """What is seen to run on all of `inputs`."""
+    execution = Execution()
+    with entered(torch.no_grad()), _watched_modules(execution) as clock, entered(_Uses(execution, clock)):
+        logits(network, inputs, forward)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        execution.reads.add("what is scripted")
+    return execution
+
+
+@loan
+def undisturbed(network: nn.Module) -> Iterator[None]:
+    """Within this context the network runs in evaluation mode and eagerly; modes and generators come back."""
+    with evaluating(network), restoring(random_state()), uncached(), _eager():
+        yield
+
+
+def selected(inputs: Inputs, start: int, stop: int) -> Inputs:
+    """Some of the images, as a copy: a model may write into what it gets."""
+    if isinstance(inputs, (tuple, list)):
+        return tuple(part[start:stop].clone() for part in inputs)
+    return inputs[start:stop].clone()
 
 
 class _Uses(TorchFunctionMode):
@@ -62,11 +104,20 @@ class _Uses(TorchFunctionMode):
         self, function: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
+        if _reads(function, args):
+            self.execution.reads.add(function.__name__)
         if any(True for _ in _tensors(result)):
             now = next(self.clock)
             for tensor in _tensors([args, kwargs]):
                 self.execution.last_use[id(tensor)] = now
         return result
+
+
+def _reads(function: Callable[..., Any], args: Any) -> bool:
+    """Whether what follows can depend on the values of a tensor: Python sees them, or a shape comes of them."""
+    name = getattr(function, "__name__", "")
+    masked = name == "__getitem__" and any(t.dtype in (torch.bool, torch.uint8) for t in _tensors(args[1:]))
+    return name in READS or masked or (name == "where" and len(args) == 1)
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -114,12 +165,6 @@ def _registered(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[
     return lent(register, lambda: [handle.remove() for handle in handles])
 
 
-@loan
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    with evaluating(network), restoring(random_state()):
-        yield
-
-
 def _eager() -> contextlib.AbstractContextManager[Any]:
     # Compiled code is not watched. Before torch 2.6 nothing can suspend a compiled submodule from outside.
     stance = getattr(torch.compiler, "set_stance", None)
@@ -134,47 +179,22 @@ def _stanced(stance: Callable[[str], Any]) -> Loan[None]:
     )
 
 
-def _few(inputs: Inputs) -> Inputs:
-    return tuple(part[:IMAGES] for part in inputs) if isinstance(inputs, (tuple, list)) else inputs[:IMAGES]
-
-
 # What no function was seen to take.
 
 
-def _place_unseen(execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None) -> None:
+def note_gradients(
+    execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None = None
+) -> None:
+    """Note which parameters have a gradient, and give a place to those that no function was seen to take."""
+    values, connected = reached(network, inputs, forward)
+    execution.reached.update(values)
+    execution.connected.update(connected)
     unseen = {name: p for name, p in network.named_parameters() if id(p) not in execution.last_use}
-    used = _influential(network, list(unseen.values()), inputs, forward)
     for rank, (name, parameter) in enumerate(unseen.items(), 1):
-        if id(parameter) in used:
+        if id(parameter) in execution.reached:
             # Just before its ancestor ends; among several, in the order of registration.
             end = _end_of_nearest_executed(execution, network, name)
             execution.last_use[id(parameter)] = end - 1 + rank / (len(unseen) + 1)
-
-
-def _influential(
-    network: nn.Module, candidates: list[Tensor], inputs: Inputs, forward: Forward | None
-) -> set[int]:
-    candidates = [p for p in candidates if p.is_floating_point() or p.is_complex()]
-    if not candidates:
-        return set()
-    with _only_these_require_grad(network.parameters(), candidates), entered(torch.enable_grad()):
-        scores = logits(network, inputs, forward)
-        if not scores.requires_grad:
-            return set()
-        gradients = torch.autograd.grad(scores.sum(), candidates, allow_unused=True)
-    return {id(p) for p, gradient in zip(candidates, gradients, strict=True) if gradient is not None}
-
-
-def _only_these_require_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Loan[None]:
-    before, wanted = [(p, p.requires_grad) for p in parameters], set(map(id, these))
-    return lent(
-        lambda: _require_grad([(p, id(p) in wanted) for p, _ in before]), lambda: _require_grad(before)
-    )
-
-
-def _require_grad(parameters: list[tuple[Tensor, bool]]) -> None:
-    for parameter, required in parameters:
-        parameter.requires_grad_(required)
 
 
 def _end_of_nearest_executed(execution: Execution, network: nn.Module, name: str) -> int:

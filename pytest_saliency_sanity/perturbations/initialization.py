@@ -10,8 +10,13 @@ The rule, for a model whose parameters are re-initialized:
   inputs of unit variance; trained scales have no meaning beside them. Drawn around trained values instead,
   the input gradient of EfficientNet-Lite0 (ImageNet weights, photographs) grows to 2.5e5 at full depth,
   beyond half precision; by this rule it is 18, and the logits depend on the image no less;
-- every other parameter (biases, layer scale, class tokens, position embeddings, embedding tables, raw and
-  parametrized weights, weight_norm's magnitudes): N(m, s²), where m and s are mean and standard deviation of
+- a parametrized weight (torch.nn.utils.parametrizations: orthogonal, weight_norm, spectral_norm; one's own) as if
+  it were not, and assigned through the parametrization's `right_inverse`, which makes an orthogonal matrix of it, or
+  magnitudes and directions. Drawn by itself a raw tensor can leave what the parametrization takes: orthogonal's
+  diagonal is 1 or -1, and gives a weight of 0 between. Where there is no right inverse, or it refuses (matrix_exp and
+  cayley without trivialization), the raw tensors are drawn as below;
+- every other parameter (biases, layer scale, class tokens, position embeddings, embedding tables, raw tensors,
+  old weight_norm's magnitudes): N(m, s²), where m and s are mean and standard deviation of
   its trained values, s at least .1 |m|, and .02 where all values are 0. The scale at which a parameter works
   is kept, what was learned in it is not; constants change too;
 - buffers named `weight` and `bias` (frozen batch normalization) are drawn like parameters; all other buffers,
@@ -38,6 +43,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..loans import entered
 from .addresses import submodule
+from .parametrizations import assign, keeps_state, made_of
 from .streams import stream
 
 LAYERS_WITH_FAN = (nn.Linear, nn.Bilinear, _ConvNd, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
@@ -60,13 +66,14 @@ def initialize(
     `trained(tensor)` gives the trained values of a tensor, whatever it holds now. Values are written below
     autograd: neither `requires_grad` nor version counters change. Dtype, device and strides are kept.
     """
-    layers = {}
+    layers, names = {}, list(names)
     for name in names:
         path, _, local = name.rpartition(".")
         layer = layers.setdefault(path, submodule(network, path))
         tensor = getattr(layer, local)
-        if local not in _singular_vectors(layer):
+        if not _is_fitted(layer, local):
             _redraw(tensor.data, layer, local, trained(tensor), stream(seed, draw, name))
+    assign(network, names, trained, redrawn, (seed, draw))
     for path, layer in layers.items():
         refresh_spectral_norm(layer, path)
 
@@ -102,15 +109,15 @@ def is_layer_weight(layer: nn.Module, name: str, value: Tensor) -> bool:
 def is_redrawn_buffer(layer: nn.Module, name: str, buffer: Tensor) -> bool:
     """Whether the rule of this module changes the buffer `name` of `layer`."""
     named = name in ("running_mean", "running_var", "weight", "bias") and buffer.is_floating_point()
-    return named or name in _singular_vectors(layer)
+    return named or _is_fitted(layer, name)
 
 
 def refresh_spectral_norm(layer: nn.Module, path: str = "") -> None:
     """Fit the singular vectors that spectral_norm keeps in `layer`, if it does, to its present weight."""
     if isinstance(layer, nn.utils.parametrize.ParametrizationList):
-        for part in layer:
+        for place, part in enumerate(layer):
             if isinstance(part, _SpectralNorm) and hasattr(part, "_u"):
-                matrix = part._reshape_weight_to_matrix(layer.original)
+                matrix = part._reshape_weight_to_matrix(made_of(layer, place))
                 _power_iteration(matrix, part._u, part._v, path)
     for hook in _old_spectral_norms(layer):
         matrix = hook.reshape_weight_to_matrix(getattr(layer, f"{hook.name}_orig"))
@@ -167,6 +174,11 @@ def _present(value: Tensor) -> tuple[float, float]:
         return 0.0, SPREAD_OF_ZEROS
     spread, mean = (float(number) for number in torch.std_mean(finite, correction=0))
     return mean, max(spread, RELATIVE_SPREAD * abs(mean)) or SPREAD_OF_ZEROS
+
+
+def _is_fitted(layer: nn.Module, name: str) -> bool:
+    """Whether a buffer is not drawn, but follows the weight that is: of orthogonal and of spectral_norm."""
+    return name in _singular_vectors(layer) or (keeps_state(layer) and name in layer._buffers)
 
 
 def _singular_vectors(layer: nn.Module) -> set[str]:

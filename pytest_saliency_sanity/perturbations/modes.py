@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..loans import Loan, lent
 
@@ -17,9 +17,24 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def evaluating(model: nn.Module) -> Loan[None]:
-    """Evaluation mode inside the context; every module's own mode afterwards."""
+    """Evaluation mode inside the context; every module's own mode afterwards.
+
+    Ranges of values that quantization-aware training has observed stay: one that moves with each batch is no model.
+    """
     modes = _modes(model)
-    return lent(partial(_set_modes, [(module, False) for module, _ in modes]), partial(_set_modes, modes))
+    observers = [(module.observer_enabled, module.observer_enabled.clone()) for module in _observing(model)]
+
+    def take() -> None:
+        _set_modes([(module, False) for module, _ in modes])
+        for enabled, _ in observers:
+            enabled.data.zero_()
+
+    def give_back() -> None:
+        _set_modes(modes)
+        for enabled, before in observers:
+            enabled.data.copy_(before)
+
+    return lent(take, give_back)
 
 
 def keeping_modes(model: nn.Module) -> Loan[None]:
@@ -58,3 +73,16 @@ def _modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:
 def _set_modes(modes: list[tuple[nn.Module, bool]]) -> None:
     for module, training in modes:
         module.training = training
+
+
+def _observing(model: nn.Module) -> list[nn.Module]:
+    """The modules that quantize as if (torch.ao.quantization.FakeQuantize), by a range that was observed."""
+    found = [
+        module for module in model.modules() if isinstance(getattr(module, "observer_enabled", None), Tensor)
+    ]
+    ranges = [getattr(getattr(module, "activation_post_process", None), "min_val", None) for module in found]
+    return [
+        module
+        for module, least in zip(found, ranges, strict=True)
+        if isinstance(least, Tensor) and least.numel() and bool(least.isfinite().all())
+    ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 from torch import Tensor, UntypedStorage, nn
 
-from pytest_saliency_sanity.loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, lent, loan
 
+from .caches import uncached
 from .changes import changes
 from .modes import mode_of
 from .refusals import check_preservable
@@ -35,8 +37,14 @@ def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapsh
     if snapshot is not None:
         return lent(lambda: snapshot, partial(_restore, snapshot, within=True))
     check_preservable(model)
+    return _preserved(model)
+
+
+@loan
+def _preserved(model: nn.Module) -> Iterator[Snapshot]:
     taken: list[Snapshot] = []
-    return lent(partial(_take, model, taken), partial(_give_back, taken))
+    with uncached(), lent(partial(_take, model, taken), partial(_give_back, taken)) as snapshot:
+        yield snapshot
 
 
 def undone_unless(model: nn.Module, complete: list[Any]) -> Loan[Snapshot]:
@@ -96,6 +104,10 @@ def _refill(container: Any, content: Any) -> None:
 
 def _restore_storage(storage: UntypedStorage, copy: UntypedStorage) -> None:
     # Below autograd on purpose: no version counter moves, so a graph the caller holds can still go backward.
+    if (
+        not copy.nbytes()
+    ):  # an empty tensor's, which may have grown and then cannot be resized; its alias stays empty
+        return
     if storage.nbytes() != copy.nbytes():
         storage.resize_(copy.nbytes())
     storage.copy_(copy)

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+FLOAT = ("FloatFunctional", "FXFloatFunctional")  # of the same package: they add and multiply floats
 SHARDED = ("FullyShardedDataParallel", "DTensor")
 
 
@@ -54,7 +55,9 @@ def check_randomizable(model: Any, *, lazy: bool = False) -> None:
 def _quantized(model: nn.Module) -> str:
     for name, module in model.named_modules():
         kind = type(module)
-        if kind.__module__.startswith(QUANTIZED) or "_packed_params" in vars(module):
+        if (kind.__module__.startswith(QUANTIZED) and kind.__name__ not in FLOAT) or "_packed_params" in vars(
+            module
+        ):
             return f"{name!r} is quantized ({kind.__name__}), its weights are packed; audit the float model"
     return ""
 

@@ -14,6 +14,7 @@ from pytest_saliency_sanity import (
     SanityCheckInconclusive,
     assert_model_sensitive,
     check_model_sensitivity,
+    check_target_sensitivity,
 )
 from pytest_saliency_sanity.explainers import (
     constant,
@@ -214,3 +215,87 @@ def test_mostly_constant_maps() -> None:
 
     verdict = check_model_sensitivity(of_few, cnn(), images(16))
     assert (verdict.outcome, verdict.reason) in {("inconclusive", "gate.constant_maps"), ("fail", "constant")}
+
+
+# BatchNorm that was never shown an image.
+
+
+def fading(momentum: float | None = 0.1) -> nn.Sequential:
+    """Four layers through which no signal comes without statistics of it."""
+    layers = [
+        part
+        for channels in (1, 8, 8, 8)
+        for part in (nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8, momentum=momentum), nn.ReLU())
+    ]
+    model = seeded(lambda: nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 4)))
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data.mul_(1e-3), module.bias.data.zero_()
+    return model.eval()
+
+
+def flattening() -> nn.Module:
+    """Alive as it is, dead as soon as its head is drawn at another scale."""
+    network = nn.Sequential(nn.BatchNorm2d(1), *cnn())
+    network[-1].weight.data.mul_(1e6)
+    return Wrapped(lambda scores: (scores - 1e3).relu(), network)
+
+
+UNCALIBRATED = {
+    "its own logits": (fading, "gate.images", "4 of its 4 BatchNorm layers (1, …) hold"),
+    "its copies'": (flattening, "gate.randomization", "1 of its 1 BatchNorm layers (network.0) hold"),
+}
+WAY_OUT = (
+    "pass some batches of images through the model in training mode (model.train(); model(images)), or load trained "
+    "weights"
+)
+
+
+@pytest.mark.parametrize(("make", "reason", "text"), UNCALIBRATED.values(), ids=UNCALIBRATED)
+def test_batch_norm_that_was_never_calibrated_is_named(
+    make: Callable[[], nn.Module], reason: str, text: str
+) -> None:
+    verdict = check_model_sensitivity(gradient, make().eval(), images(16))
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", reason)
+    assert verdict.hint.startswith(text) and verdict.hint.endswith(WAY_OUT)
+
+
+def test_its_way_out_leads_out() -> None:
+    model = fading(momentum=None)
+    model.train()(images(16))
+    assert check_model_sensitivity(gradient, model.eval(), images(16)).outcome == "pass"
+
+
+def test_other_checks_name_it_too() -> None:
+    verdict = check_target_sensitivity(gradient, fading(), images(16))
+    assert verdict.reason == "gate.images" and verdict.hint.endswith(WAY_OUT)
+
+
+def test_calibrated_batch_norm_is_not_blamed() -> None:
+    model = fading()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.fill_(2)
+    verdict = check_model_sensitivity(gradient, model, images(16))
+    assert verdict.reason == "gate.images" and not verdict.hint
+
+
+def test_nothing_is_said_of_it_where_one_image_is_there_many_times() -> None:
+    for check in (check_model_sensitivity, check_target_sensitivity):
+        verdict = check(gradient, fading(), images(1).expand(16, 1, 12, 12))
+        assert verdict.reason == "gate.images" and not verdict.hint
+
+
+def test_nothing_is_said_of_it_where_the_gates_hold() -> None:
+    verdict = check_model_sensitivity(gradient, nn.Sequential(nn.BatchNorm2d(1), cnn()).eval(), images(16))
+    assert verdict.outcome == "pass" and not verdict.hint
+
+
+def test_a_fresh_mobilenet() -> None:
+    models = pytest.importorskip("torchvision.models")
+    model = seeded(lambda: models.mobilenet_v3_small(weights=None, num_classes=4)).eval()
+    verdict = check_model_sensitivity(gradient, model, images(16, (3, 32, 32)), profile="smoke")
+    assert verdict.reason == "gate.randomization"
+    assert verdict.hint.startswith(
+        "34 of its 34 BatchNorm layers (features.0.1, …) hold their initial statistics"
+    )

@@ -42,7 +42,11 @@ def _bits(tensor: Tensor) -> bytes:
 
 def _module(module: nn.Module) -> dict[str, Any]:
     attributes = vars(module)
-    hooks = {k: [(i, id(h)) for i, h in v.items()] for k, v in attributes.items() if k.endswith("hooks")}
+    hooks = {
+        k: [(i, id(h)) for i, h in v.items()]
+        for k, v in attributes.items()
+        if k.endswith("hooks") and hasattr(v, "items")
+    }
     return {
         "object": id(module),
         "class": type(module),

@@ -1,0 +1,17 @@
+"""What torch keeps of a model beside it: parametrized weights within `parametrize.cached()`."""
+
+from __future__ import annotations
+
+from torch.nn.utils import parametrize
+
+from ..loans import Loan, lent
+
+
+def uncached() -> Loan[None]:
+    """A context in which `parametrize.cached()` keeps nothing: a weight that was kept is not the re-drawn one."""
+    before = parametrize._cache_enabled, parametrize._cache
+    return lent(lambda: _set(0, {}), lambda: _set(*before))
+
+
+def _set(enabled: int, kept: dict) -> None:
+    parametrize._cache_enabled, parametrize._cache = enabled, kept
