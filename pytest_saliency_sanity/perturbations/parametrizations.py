@@ -12,7 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from ..loans import entered, lent, loan
 from ..signals import is_interruption
 from .addresses import submodule
-from .preservation import evaluating
+from .modes import evaluating
 from .streams import replayed, stream
 
 Draw = Callable[[nn.Module, str, Tensor, torch.Generator], Tensor]
