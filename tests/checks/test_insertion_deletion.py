@@ -294,14 +294,15 @@ def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: lis
 
 
 def test_an_area_of_nothing_keeps_to_a_threshold_of_zero() -> None:
-    """The score of targets with weights of zero is 0 whatever is shown."""
+    """The probability of a class that is always far below the others is 0 whatever is shown."""
 
     def occlusion_of_the_prediction(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         return occlusion(model, inputs, model(inputs).argmax(1))
 
-    data = planted_images(16, 3)
+    data, weights = planted_images(16, 3), torch.eye(5)[[4] * 16]
+    model = Wrapped(lambda scores: torch.cat([scores, 0 * scores[:, :1] - 200], 1), planted_cnn()).eval()
     verdict = check_insertion_deletion(
-        occlusion_of_the_prediction, planted_cnn(), data.images, torch.zeros(16, 4), max_deletion=0, steps=4
+        occlusion_of_the_prediction, model, data.images, weights, max_deletion=0, steps=4
     )
     assert verdict.outcome == "pass"
     assert "0.00 is the area under the deletion curve (95 % upper bound 0.00 ≤ 0.00)" in verdict.summary

@@ -116,9 +116,12 @@ CHECKS: dict[str, Callable[..., Verdict]] = {
     "localization": on_images(package.check_localization, regions=torch.tensor([[2, 2, 7, 7]] * 8)),
     "distancing": distancing,
 }
-IMPOSSIBLE = {  # such a network can be neither trained nor randomized
+# Such a network can be neither trained nor randomized, and its logits depend on the batch.
+IMPOSSIBLE = {
     "distancing": ("int8", "gradient", "integrated_gradients"),
     "model_sensitivity": ("int8",),
+    "insertion_deletion": ("int8",),
+    "occlusion_sensitivity": ("int8",),
 }
 
 
