@@ -77,7 +77,7 @@ def test_they_get_a_verdict(check: Callable[..., Any], make: Callable[[], nn.Mod
 
 
 @pytest.mark.parametrize("make", MODELS)
-@pytest.mark.parametrize("explainer", [explainers.occlusion, explainers.gradient, explainers.rise])
+@pytest.mark.parametrize("explainer", [explainers.occlusion, explainers.gradient])
 def test_by_explainers_without_gradients_too(explainer: Any, make: Callable[[], nn.Module]) -> None:
     assert check_contract(explainer, make().eval(), images(8)).outcome == "pass"
 
