@@ -254,7 +254,11 @@ def _model_writes(subject: Subject, index: Tensor) -> bool:
     """Whether the model writes into what it is called with: an explainer that hands its inputs on cannot help it."""
     images = subject.chosen(index)
     with preserved(subject.model), replayed(subject.seed):
-        raw_outputs(subject.model, images, subject.forward)
+        try:
+            raw_outputs(subject.model, images, subject.forward)
+        except Exception as error:
+            if is_interruption(error):
+                raise
     return _changed(subject, index, images if subject.packed else (images,))
 
 

@@ -193,3 +193,59 @@ def test_nor_does_a_model_change_it(switch: str) -> None:
 
     check_contract(sobel, Switching().eval(), images(8))
     assert torch.get_default_dtype() == torch.float32 and torch.is_grad_enabled()
+
+
+# Of transformers, whose models install hooks on themselves when they are first asked for attentions or features.
+
+SMALL = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "num_labels": 4,
+}
+PICTURES = {"image_size": 32, "patch_size": 8}
+
+
+def of_transformers(name: str) -> nn.Module:
+    transformers = pytest.importorskip("transformers")
+    configuration, model, options = {
+        "segformer": ("SegformerConfig", "SegformerForImageClassification", {
+            "hidden_sizes": [8] * 4, "depths": [1] * 4, "num_attention_heads": [1] * 4, "decoder_hidden_size": 8,
+            "num_labels": 4,
+        }),
+        "beit": ("BeitConfig", "BeitForImageClassification", {**SMALL, **PICTURES, "out_indices": [1, 2]}),
+        "vit": ("ViTConfig", "ViTForImageClassification", {**SMALL, **PICTURES, "attn_implementation": "eager"}),
+        "dpt": ("DPTConfig", "DPTForSemanticSegmentation", {
+            **SMALL, **PICTURES, "num_hidden_layers": 4, "backbone_out_indices": [0, 1, 2, 3],
+            "neck_hidden_sizes": [8] * 4, "fusion_hidden_size": 8,
+        }),
+        "wav2vec": ("Wav2Vec2Config", "Wav2Vec2ForSequenceClassification", {
+            **SMALL, "conv_dim": (8, 8), "conv_stride": (5, 2), "conv_kernel": (10, 3), "num_feat_extract_layers": 2,
+            "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 2, "use_weighted_layer_sum": True,
+        }),
+    }[name]  # fmt: skip
+    return seeded(
+        lambda: getattr(transformers, model)(getattr(transformers, configuration)(**options))
+    ).eval()
+
+
+@pytest.mark.parametrize("name", ["segformer", "beit", "vit", "dpt", "wav2vec"])
+def test_models_of_transformers(name: str) -> None:
+    model = of_transformers(name)
+    inputs = torch.randn(8, 800) if name == "wav2vec" else images(8, (3, 32, 32))
+    verdict = check_contract(gradient, model, inputs)
+    assert (verdict.outcome, verdict.reason) == ("pass", "contract"), verdict
+
+
+def test_attention_rollout() -> None:
+    def rollout(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        with torch.no_grad():
+            attentions = model(inputs, output_attentions=True).attentions
+        joint = torch.eye(attentions[0].shape[-1])
+        for attention in attentions:
+            joint = (attention.mean(1) + torch.eye(attention.shape[-1])) @ joint
+        return nn.functional.interpolate(joint[:, 0, 1:].view(len(inputs), 1, 4, 4), inputs.shape[2:])
+
+    verdict = check_contract(rollout, of_transformers("vit"), images(8, (3, 32, 32)))
+    assert (verdict.outcome, verdict.reason) == ("pass", "contract"), verdict
