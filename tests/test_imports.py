@@ -16,7 +16,18 @@ NAME = PACKAGE.name
 FILES = sorted(PACKAGE.rglob("*.py"))
 # A part may import lower tiers and itself; parts of one tier do not see each other, but for the lowest.
 TIERS = (
-    ("verdict", "rendering", "errors", "settings", "outputs", "case", "frameless", "loans", "signals"),
+    (
+        "verdict",
+        "rendering",
+        "errors",
+        "settings",
+        "outputs",
+        "predictions",
+        "case",
+        "frameless",
+        "loans",
+        "signals",
+    ),
     ("perturbations", "planted", "statistics"),
     ("twins", "variations"),
     ("explainers",),

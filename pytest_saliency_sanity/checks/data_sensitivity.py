@@ -83,7 +83,8 @@ def check_data_sensitivity(
         train_set: a pair (inputs, labels) of tensors, or a map-style dataset of (input, label).
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2: what is explained; best not in the train_set.
         targets: (N,) int64 or (N, K) weights; None means the prediction of the first network of the true labels.
-        labels: (N,) int64, the truth of `inputs`; with it, the networks' accuracy on them is checked.
+        labels: (N,) int64, the truth of `inputs`, or (N, K) of 0 and 1; with it, the networks' accuracy on them is
+            checked.
         train: train(model, dataset, seed) -> the trained model; None means `twins.training.fit`.
         models: networks that are already trained, instead of make_model and train_set.
         twins: networks of each kind; None means the profile's: 2, or 5 in "release". From 5 on the verdict is about

@@ -10,10 +10,9 @@ from types import MethodType
 from typing import Any
 
 import torch
-from scipy.stats import binomtest
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.checks import model_batches
+from pytest_saliency_sanity.checks import accuracy, model_batches
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
 from pytest_saliency_sanity.explainers import controls
@@ -32,22 +31,21 @@ _KEPT = 8  # control surveys kept, the oldest dropped first
 
 
 def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
-    """With labels: inconclusive unless the model predicts them better than chance (binomial test)."""
-    if subject.labels is None:
+    """With labels: inconclusive unless the model predicts them better than chance, see `accuracy.p_value`."""
+    if subject.labels is None or accuracy.p_value(subject) < CHANCE_LEVEL:
         return ()
-    hits = int((predictions(subject) == subject.labels).sum())
-    chance = most_frequent(subject.labels, subject.classes)
-    if binomtest(hits, subject.images, chance, alternative="greater").pvalue < CHANCE_LEVEL:
-        return ()
-    if len(subject.labels.unique()) == 1:
+    total = subject.labels.numel()
+    hits = round(float(accuracy.hits(subject).mean()) * total)
+    if accuracy.is_one_answer(subject):
         sentence = (
-            f"all {subject.images} labels are {int(subject.labels[0])}: whoever always answers so is as accurate as "
-            f"the model ({hits} of {subject.images}); add images of other classes"
+            f"all {subject.images} labels are {subject.labels[0].tolist()}: whoever always answers so is as accurate "
+            f"as the model ({hits} of {total}); add images of other classes"
         )
         return (Finding("gate.accuracy", "inconclusive", sentence),)
     sentence = (
-        f"the model predicts {hits} of {subject.images} labels correctly, no better than chance ({chance:.2f}, "
-        f"that of a constant answer); its maps cannot show whether they depend on what it learned"
+        f"the model predicts {hits} of {total} labels correctly, no better than chance "
+        f"({accuracy.chance(subject):.2f}, that of a constant answer); its maps cannot show whether they depend on "
+        f"what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)
 
@@ -84,17 +82,6 @@ def image_caveats(subject: Subject) -> tuple[str, ...]:
     else:
         found = (f"{subject.images} different images",) if subject.left_out else ()
     return (*found, *model_batches.caveat(subject.batch_effect))
-
-
-def predictions(subject: Subject) -> Tensor:
-    """(N,) predicted classes; a single logit decides by its sign."""
-    return (subject.scores[:, 0] > 0).long() if subject.classes == 1 else subject.scores.argmax(1)
-
-
-def most_frequent(labels: Tensor, classes: int) -> float:
-    """The accuracy of a guess: the larger of 1 / classes and the share of the most frequent label."""
-    share = labels.bincount().max().item() / len(labels)
-    return min(max(share, 1 / max(classes, 2)), 0.9999)
 
 
 def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from pytest_saliency_sanity.checks import gates
+from pytest_saliency_sanity.checks import accuracy, gates
 from pytest_saliency_sanity.checks.subject import Subject, scored
 from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.twins.networks import Network
@@ -53,7 +53,7 @@ def accuracy_on_inputs(audited: Subject) -> float | None:
     """The network's accuracy on the explained images; None without their labels."""
     if audited.labels is None:
         return None
-    return float((gates.predictions(audited) == audited.labels).float().mean())
+    return float(accuracy.hits(audited).mean())
 
 
 def generalization_findings(subjects: Sequence[Subject], networks: Sequence[Network]) -> tuple[Finding, ...]:
@@ -71,8 +71,8 @@ def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
     reached = accuracy_on_inputs(audited)
     if reached is None:
         return ()
-    chance = gates.most_frequent(audited.labels, audited.classes)
-    most = chance + DEVIATIONS * (chance * (1 - chance) / audited.images) ** 0.5
+    chance = accuracy.chance(audited)
+    most = chance + DEVIATIONS * accuracy.spread(audited)
     if reached <= most:
         return ()
     sentence = (

@@ -65,7 +65,8 @@ def check_model_sensitivity(
         model: the network, with trained weights; given back as it was.
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        labels: (N,) int64, the truth; with it, the model must beat chance.
+        labels: (N,) int64, the truth; with it, the model must beat chance. (N, K) of 0 and 1 for several labels an
+            image. The classes are read as logits are, and at .5 where all outputs lie in 0 … 1.
         name: the explainer's name in messages.
         seed: of the re-initializations, the random streams and the choice of images; None means the run's.
         profile: "smoke", "ci" or "release"; None means the run's.

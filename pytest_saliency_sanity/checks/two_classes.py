@@ -52,7 +52,13 @@ def _check_range(classes: tuple[int, int], count: int) -> None:
 
 def _labeled(labels: Any, classes: tuple[int, int]) -> Tensor:
     """The numbers of the images of the two classes."""
-    rows = torch.isin(_values(labels), torch.tensor(classes)).nonzero()[:, 0]
+    found = _values(labels)
+    if found.ndim != 1:
+        raise ValueError(
+            f"labels must be (N,) integers, one class an image, not of shape {tuple(found.shape)}; leave out images of "
+            f"several labels, and pass labels.argmax(1)"
+        )
+    rows = torch.isin(found, torch.tensor(classes)).nonzero()[:, 0]
     if len(rows) < 2:
         raise ValueError(
             f"labels name {len(rows)} images of the classes {classes[0]} and {classes[1]}, of {len(labels)}; at least "

@@ -13,6 +13,8 @@ from torch import Tensor
 from ..errors import NotApplicable
 from ..loans import entered
 from ..outputs import Inputs, as_targets, class_scores, logits
+from ..predictions import are_shares
+from ..predictions import probabilities as read_as_probabilities
 from ..rendering import shown
 from .inputs import (
     Parts,
@@ -86,9 +88,8 @@ def scorer(model: Any, inputs: Inputs, targets: Any, output: str = "logit") -> S
 
 
 def _probabilities(model: Any, inputs: Inputs) -> Tensor:
-    scores = wide(logits(model, inputs))
-    # Over a single logit the softmax is 1 whatever the input.
-    return scores.sigmoid() if scores.shape[1] == 1 else scores.softmax(1)
+    outputs = logits(model, inputs)
+    return read_as_probabilities(wide(outputs), are_shares(outputs))
 
 
 READINGS = {"softmax": _probabilities, "logit": None}

@@ -8,7 +8,7 @@ normalized space, insertion into the blurred image. Nothing is judged here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..loans import entered
 from ..outputs import Forward, as_targets, check_targets, logits
+from ..predictions import probabilities, returns_probabilities
 from .curves import Curves, area_between, auc, normalized
 from .imputation import linearly_imputed
 from .infills import INFILLS, NOISE, Infill, blurred, chosen_infills, fillings
@@ -105,6 +106,7 @@ def perturbation_curves(
         modes: "insertion", "deletion" or both.
         score: "softmax", the target's probability, or "logit". The probability of a single logit is its sigmoid,
             whichever side of 0 it is on: the logit is the target. A weight of -1 gives that of the other side.
+            A model that ends in a sigmoid or a softmax returns the probabilities themselves.
         batch_size: the most images in one call; None goes by memory.
         seed: of ties and noise.
         forward: as for `outputs.logits`, whose errors pass through.
@@ -124,21 +126,32 @@ def perturbation_curves(
     readout = _Readout(model, as_targets(targets, len(inputs)).to(inputs.device), score, forward)
     with entered(torch.no_grad()):
         calls = plan(study, counts).split(per_call)
-        scores = torch.cat([_read(readout, study, jobs, before_call) for jobs in calls])
+        scores = torch.cat(list(_scores(readout, study, calls, before_call)))
     return Curves(assembled(study, scores, len(counts)), _fractions(counts, scores))
 
 
-def _read(readout: _Readout, study: Study, jobs: Tensor, before_call: Callable[[], object] | None) -> Tensor:
-    """(B,) the scores of B jobs, widened: half precision would round probabilities by .0005."""
-    if before_call is not None:
-        before_call()
-    scores = wide(logits(readout.model, perturbed(study, jobs), readout.forward))
-    targets = check_targets(readout.targets[jobs[:, 2]], *scores.shape).to(scores.device)
-    if readout.score == "logit":
-        return _weighted(scores, targets)
-    if scores.shape[1] == 1:  # its softmax is 1 for every image
-        return _weighted(scores, targets).sigmoid()
-    return _weighted(scores.softmax(1), targets)
+def _scores(
+    readout: _Readout, study: Study, calls: Sequence[Tensor], before_call: Callable[[], object] | None
+) -> Iterator[Tensor]:
+    """(B,) the scores of B jobs for each call, widened: half precision would round probabilities by .0005."""
+    ready = None
+    for jobs in calls:
+        if before_call is not None:
+            before_call()
+        images = perturbed(study, jobs)
+        outputs = logits(readout.model, images, readout.forward)
+        targets = check_targets(readout.targets[jobs[:, 2]], *outputs.shape).to(outputs.device)
+        if readout.score == "softmax" and ready is None:
+            ready = returns_probabilities(readout.model, images[:2], readout.forward, outputs)
+        yield _scored(wide(outputs), targets, readout.score, bool(ready))
+
+
+def _scored(outputs: Tensor, targets: Tensor, score: str, ready: bool) -> Tensor:
+    if score == "logit":
+        return _weighted(outputs, targets)
+    if outputs.shape[1] == 1:  # its softmax is 1 for every image
+        return _weighted(outputs.logit() if ready else outputs, targets).sigmoid()
+    return _weighted(probabilities(outputs, ready), targets)
 
 
 def _weighted(scores: Tensor, targets: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pytest_saliency_sanity.rendering import shown
 
 from ..loans import lent, loan
 from ..outputs import Forward, Inputs
+from ..predictions import decision, predicted_classes
 from .addresses import owner, tensor_at, unwrapped
 from .blocks import Block, find_blocks
 from .initialization import initialize, is_layer_weight, refresh_spectral_norm
@@ -170,10 +171,11 @@ def coverage(step: Step, trained_logits: Tensor, logits: Tensor) -> Coverage:
         shapes = f"{tuple(trained_logits.shape)} and {tuple(logits.shape)}"
         raise ValueError(f"Both logits must have the same shape (N, K), got {shapes}.")
     before, after = trained_logits.detach().double(), logits.detach().double()
+    stay = predicted_classes(before) == predicted_classes(after, decision(before))
     return Coverage(
         *_changed_parameters(step),
         logit_correlation=_correlation(before, after),
-        prediction_agreement=(_predictions(before) == _predictions(after)).double().mean().item(),
+        prediction_agreement=stay.double().mean().item(),
         nan=not bool(after.isfinite().all()),
         dead=_dead(after),
     )
@@ -288,10 +290,6 @@ def _correlation(before: Tensor, after: Tensor) -> float:
     a, b = (logits.flatten() - logits.mean() for logits in (before, after))
     correlation = (a @ b / (a.norm() * b.norm())).item()
     return correlation if abs(correlation) <= 2 else 0.0  # not NaN: constant logits have nothing in common
-
-
-def _predictions(logits: Tensor) -> Tensor:
-    return logits.argmax(1) if logits.shape[1] > 1 else (logits > 0).squeeze(1)
 
 
 def _dead(logits: Tensor) -> float:

@@ -72,7 +72,7 @@ def saliency_targets() -> Any:
 
 @pytest.fixture(scope="session")
 def saliency_labels() -> Any:
-    """True labels of `saliency_inputs`, (N,) int64; with them the model's accuracy is checked."""
+    """True labels of `saliency_inputs`, (N,) int64 or (N, K) of 0 and 1; with them the model's accuracy is checked."""
     return None
 
 

@@ -210,8 +210,19 @@ def _integers(labels: Any) -> Tensor:
     if found.ndim != 1 or found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
         raise TypeError(
             f"the training set's labels must be (N,) integers, not {found.dtype} of shape {tuple(found.shape)}"
+            f"{_several_labels(found)}"
         )
     return found.long()
+
+
+def _several_labels(labels: Tensor) -> str:
+    """What to do about several labels an image."""
+    if labels.ndim != 2:
+        return ""
+    return (
+        "; networks are trained on one label an image: of several take one, labels[:, 0].long(), with "
+        "forward=lambda model, inputs: model(inputs)[:, 0]"
+    )
 
 
 def _check_inputs(parts: Sequence[Tensor]) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from pytest_saliency_sanity import predictions
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, read_logits
 from pytest_saliency_sanity.perturbations import evaluating, replayed
@@ -164,7 +165,7 @@ def _code(recipe: Recipe) -> str:
 
 
 def _own_trainer() -> str:
-    return combined(*(inspect.getsource(module) for module in (training, descent)))
+    return combined(*(inspect.getsource(module) for module in (training, descent, predictions)))
 
 
 # Training.

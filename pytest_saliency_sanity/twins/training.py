@@ -23,6 +23,7 @@ from pytest_saliency_sanity.perturbations.modes import (
     keeping_modes,
 )
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
+from pytest_saliency_sanity.predictions import ends_in_probabilities, predicted_classes
 
 from .descent import Descent, descent, step
 from .progress import Bar, progress
@@ -127,7 +128,7 @@ def fit(
 
     Args:
         inputs: one CPU tensor (N, C, *S) for each input of the model; a batch is moved to the model's device and dtype.
-        labels: (N,) int64; 0 and 1 for a model with a single logit.
+        labels: (N,) int64; 0 and 1 for a model with a single logit, or with the sigmoid of one.
         seed: of the order of the samples. What the model draws itself is from the global generators.
         packed: whether the model takes several inputs.
         forward: forward(model, inputs) -> logits, or None.
@@ -220,7 +221,7 @@ def _descent(task: _Task, options: Options, rate: float) -> _Descent:
 
 def _epoch(task: _Task, schedule: _Descent, batches: Sequence[Tensor], deadline: float) -> _Epoch | None:
     """Every sample once; None when the deadline has passed. Reads from the device only at the end."""
-    loss, hits = 0.0, 0
+    loss, seen = 0.0, []
     _train_what_needs_it(task.model)
     for batch in batches:
         if time.monotonic() >= deadline:
@@ -231,8 +232,10 @@ def _epoch(task: _Task, schedule: _Descent, batches: Sequence[Tensor], deadline:
         step(schedule.steps, batch_loss)
         schedule.warm_up.step()
         loss += batch_loss.detach() * len(batch)
-        hits += (_predicted(scores) == labels).sum()
-    return _Epoch(float(loss) / len(task.labels), float(hits) / len(task.labels))
+        seen.append(scores.detach())
+    predicted = predicted_classes(torch.cat(seen))
+    hits = predicted == task.labels[torch.cat(tuple(batches))].to(predicted.device)
+    return _Epoch(float(loss) / len(task.labels), float(hits.sum()) / len(task.labels))
 
 
 def _batches(task: _Task, options: Options, order: torch.Generator) -> Sequence[Tensor]:
@@ -249,13 +252,10 @@ def _steps(task: _Task, options: Options) -> int:
 
 def _accuracy(task: _Task) -> float:
     with evaluating(task.model), entered(torch.no_grad()):
-        hits = sum(_hits(task, batch) for batch in torch.arange(len(task.labels)).split(_EVALUATED))
-    return hits / len(task.labels)
-
-
-def _hits(task: _Task, batch: Tensor) -> int:
-    predicted = _predicted(_scores(task, batch))
-    return int((predicted == task.labels[batch].to(predicted.device)).sum())
+        batches = torch.arange(len(task.labels)).split(_EVALUATED)
+        scores = torch.cat([_scores(task, batch) for batch in batches])
+    hits = predicted_classes(scores) == task.labels.to(scores.device)
+    return int(hits.sum()) / len(task.labels)
 
 
 def _scores(task: _Task, batch: Tensor) -> Tensor:
@@ -270,13 +270,13 @@ def _like_model(model: nn.Module, part: Tensor) -> Tensor:
 
 def _loss(scores: Tensor, labels: Tensor) -> Tensor:
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    if scores.shape[1] == 1:
-        return F.binary_cross_entropy_with_logits(scores[:, 0], labels.to(scores.dtype))
-    return F.cross_entropy(scores, labels)
-
-
-def _predicted(scores: Tensor) -> Tensor:
-    return (scores[:, 0] > 0).long() if scores.shape[1] == 1 else scores.argmax(1)
+    if scores.shape[1] > 1:
+        return F.cross_entropy(scores, labels)
+    if ends_in_probabilities(
+        scores
+    ):  # their range says nothing here: so small are logits before the training
+        scores = scores.logit(torch.finfo(scores.dtype).eps)
+    return F.binary_cross_entropy_with_logits(scores[:, 0], labels.to(scores.dtype))
 
 
 def _entropy(labels: Tensor) -> float:

@@ -29,7 +29,7 @@ from ..perturbations.modes import in_evaluation_mode
 from ..perturbations.preservation import preserved
 from ..perturbations.streams import replayed
 from .outcome import Variations
-from .reading import classes, kept_classes, probabilities, scores
+from .reading import are_probabilities, classes, kept_classes, probabilities, scores
 from .region import regions
 from .starts import check_generated, starting_latents
 
@@ -82,7 +82,8 @@ def acceptable_variations(
         map: boolean masks (N, H, W) or (N, 1, H, W), which are B; or an explainer's maps (N, C, H, W), (N, 1, H, W)
             or (N, H, W), of which channels are summed. Pass `map.abs()` where the sign does not matter.
         targets: (N,) int64, the class to be kept; None means the model's own prediction. A single logit has the
-            target 0 alone: what is kept is then the side of 0 that it is on, with its sigmoid or 1 less that.
+            target 0 alone: what is kept is then the side of 0 that it is on, with its sigmoid or 1 less that. Of a
+            model that ends in a sigmoid or a softmax the outputs are the probabilities, and the cut is at .5.
         share, fraction: how much of a float map is important, at most one of both: a share of the pixels (by default
             .05), or those of at least this fraction of the maximum.
         hull: take the hull of the important pixels; False takes them as they are.
@@ -123,7 +124,8 @@ def acceptable_variations(
     descent = Descent(generator, critic, steps, learning_rate, weight, per_call)
     with _as_they_were(model, generator, critic), replayed(seed):
         before = scores(model, inputs, forward, per_call)
-        kept = kept_classes(targets, before)
+        ready = are_probabilities(model, inputs, forward, before)
+        kept = kept_classes(targets, before, ready)
         began = starting_latents(starts, latent, inputs, seed)
         check_generated(descent, began, inputs, value_range)
         ring = soft_ring(masks, box, torch.promote_types(inputs.dtype, torch.float32))
@@ -133,8 +135,8 @@ def acceptable_variations(
     return Variations(
         images, masks, ring, found.generated, found.latents, found.contextual, found.realism,
         targets=kept, tolerance=float(tolerance),
-        predicted_before=classes(before), confidence_before=probabilities(before, kept),
-        predicted=classes(after), confidence=probabilities(after, kept),
+        predicted_before=classes(before, ready), confidence_before=probabilities(before, kept, ready),
+        predicted=classes(after, ready), confidence=probabilities(after, kept, ready),
     )  # fmt: skip
 
 

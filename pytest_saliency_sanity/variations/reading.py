@@ -10,6 +10,8 @@ from torch import Tensor
 from ..loans import entered
 from ..outputs import Forward, as_targets, check_targets, logits
 from ..perturbations.inpainting import named_failures
+from ..predictions import predicted_classes, returns_probabilities
+from ..predictions import probabilities as read_as_probabilities
 
 
 def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -> Tensor:
@@ -25,13 +27,18 @@ def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -
     return found
 
 
-def kept_classes(targets: Any, before: Tensor) -> Tensor:
-    """(N,) int64 the classes to be kept, given the logits (N, classes) of the images as they are.
+def are_probabilities(model: Any, images: Tensor, forward: Forward | None, before: Tensor) -> bool:
+    """Whether the model returns probabilities, by its outputs (N, classes) of the images as they are."""
+    return returns_probabilities(model, images[:2], forward, before)
+
+
+def kept_classes(targets: Any, before: Tensor, ready: bool = False) -> Tensor:
+    """(N,) int64 the classes to be kept, given the outputs (N, classes) of the images as they are.
 
     Raises ValueError for weights, and what `check_targets` raises: a single logit has the target 0 alone.
     """
     if targets is None:
-        return classes(before)
+        return classes(before, ready)
     targets = as_targets(targets, len(before))
     if targets.dim() != 1:
         raise ValueError(
@@ -39,17 +46,27 @@ def kept_classes(targets: Any, before: Tensor) -> Tensor:
             f"{tuple(targets.shape)}."
         )
     targets = check_targets(targets, *before.shape).to(before.device)
-    return classes(before) if before.shape[1] == 1 else targets
+    return classes(before, ready) if before.shape[1] == 1 else targets
 
 
-def classes(scores: Tensor) -> Tensor:
-    """(…,) the class with the largest of logits (…, classes); of a single logit 1 where it is positive, else 0."""
-    return _two_sided(scores).argmax(-1)
+def classes(scores: Tensor, ready: bool = False) -> Tensor:
+    """(…,) the largest class of outputs (…, classes); of a single one 1 where it is above 0, or .5, else 0.
+
+    Args:
+        ready: whether the outputs are probabilities already.
+    """
+    flat = scores.flatten(0, -2)
+    return predicted_classes(flat, 0.5 if ready else 0.0).unflatten(0, scores.shape[:-1])
 
 
-def probabilities(scores: Tensor, kept: Tensor) -> Tensor:
-    """(…, N) the softmax of the kept classes (N,) in logits (…, N, classes): a sigmoid for a single logit."""
-    every = _two_sided(scores).softmax(-1)
+def probabilities(scores: Tensor, kept: Tensor, ready: bool = False) -> Tensor:
+    """(…, N) the probability of the kept classes (N,) in outputs (…, N, classes); of a single one 1 has it."""
+    if scores.shape[-1] == 1:
+        # Softmax (0, l) is (1 − sigmoid, sigmoid) of l.
+        every = torch.cat([1 - scores, scores] if ready else [torch.zeros_like(scores), scores], -1)
+        every = every if ready else every.softmax(-1)
+    else:
+        every = read_as_probabilities(scores, ready)
     return every.gather(-1, kept.expand(every.shape[:-1]).unsqueeze(-1)).squeeze(-1)
 
 
@@ -66,8 +83,3 @@ def _check_finite(scores: Tensor) -> None:
         raise ValueError(
             f"The model's logits are not finite: {scores[broken][0].item()} for {whose}, in which no class can be read."
         )
-
-
-def _two_sided(scores: Tensor) -> Tensor:
-    """A single logit with a second one of 0 before it: softmax (0, l) is (1 − sigmoid, sigmoid) of l."""
-    return torch.cat([torch.zeros_like(scores), scores], -1) if scores.shape[-1] == 1 else scores

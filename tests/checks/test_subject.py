@@ -287,8 +287,19 @@ LABELS = {
     "too few": ([0, 1], "labels has 2 entries for 8 images; give one for each"),
     "too large": ([0, 1, 2, 3, 4, 0, 0, 0], "label 4 is out of range; the model has the classes 0 to 3"),
     "negative": ([-2] * 8, "label -2 is out of range; the model has the classes 0 to 3"),
-    "fractions": (torch.rand(8), "labels must be (N,) integers, not torch.float32 of shape (8,)"),
-    "one-hot": (torch.eye(8).long(), "labels must be (N,) integers, not torch.int64 of shape (8, 8)"),
+    "fractions": (
+        torch.rand(8),
+        "labels must be (N,) integers, not torch.float32 of shape (8,); pass labels.long()",
+    ),
+    "of other classes": (
+        torch.eye(8).long(),
+        "labels must be (N,) integers, not torch.int64 of shape (8, 8); for several labels an image they must be "
+        "(8, 4) of 0 and 1, a column for each output of the model",
+    ),
+    "no labels but weights": (
+        torch.full((8, 4), 0.5),
+        "labels of two dimensions must be 0 or 1, not 0.5: a 1 for each label that an image has",
+    ),
     "names": (
         ["cat"] * 8,
         "labels must be (N,) integers, not ['cat', 'cat', 'cat', 'cat', 'cat', 'cat', ...]",

@@ -190,3 +190,11 @@ def test_bad_options(cnn, images, targets, options, message):
 def test_there_must_be_space():
     with pytest.raises(ValueError, match=r"rise needs inputs .* a spatial dimension, got \(2, 7\)"):
         rise(nn.Linear(7, 2), torch.randn(2, 7), [0, 1])
+
+
+def test_the_probabilities_of_a_softmax_are_taken_once(cnn, images, targets):
+    ended = nn.Sequential(cnn, nn.Softmax(1)).eval()
+    with replayed(7):
+        expected = rise(cnn, images, targets, samples=20)
+    with replayed(7):
+        close(rise(ended, images, targets, samples=20), expected)

@@ -97,6 +97,21 @@ def test_the_probability_of_a_single_logit_is_its_sigmoid() -> None:
         torch.testing.assert_close(other[mode], 1 - found[mode])
 
 
+@pytest.mark.parametrize("classes, end", [(1, nn.Sigmoid()), (4, nn.Softmax(1))])
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_model_that_returns_probabilities_is_taken_at_its_word(
+    classes: int, end: nn.Module, batch_size: int | None
+) -> None:
+    _, inputs, maps, _ = setting(3, 8, 8)
+    model = Counting(3, 8, 8, classes=classes).eval()
+    ended = nn.Sequential(model, end).eval()
+    for targets in ([0] * 3, -torch.ones(3, classes)):
+        expected = perturbation_curves(model, inputs, maps, targets, steps=4).scores
+        found = perturbation_curves(ended, inputs, maps, targets, steps=4, batch_size=batch_size).scores
+        for mode, values in expected.items():
+            torch.testing.assert_close(found[mode], values)
+
+
 def test_several_rankings_are_those_of_one_at_a_time() -> None:
     model, inputs, maps, targets = setting(3, 7, 9)
     rankings = torch.stack((ranked(maps), least_first(ranked(maps)), ranked(torch.randn(3, 7, 9))))

@@ -397,6 +397,13 @@ def test_coverage_of_a_single_logit_compares_its_sign():
     assert _coverage(before, after).prediction_agreement == 0.5
 
 
+def test_coverage_of_a_sigmoid_compares_the_side_of_a_half():
+    before, after = torch.tensor([[0.9], [0.2]]), torch.tensor([[0.6], [0.7]])
+    assert _coverage(before, after).prediction_agreement == 0.5
+    logits = torch.tensor([[2.0], [-1.0]])
+    assert _coverage(logits, torch.tensor([[0.1], [0.2]])).prediction_agreement == 0.5
+
+
 def test_coverage_is_builtin_numbers():
     seen = _coverage(torch.randn(3, 2), torch.randn(3, 2).half())
     assert {type(value) for value in vars(seen).values()} == {int, float, bool}

@@ -394,3 +394,39 @@ def test_every_kind_of_network_memorizes_permuted_digits(name, seed):
         model = {**EVALUATION, **DEVELOPMENT}[name]()
         result = fit(model, (images,), permuted(labels, seed).labels, seed)
     assert result.ended == "accuracy" and result.accuracy >= 0.99
+
+
+ENDS = {
+    "sigmoid": nn.Sigmoid(),
+    "sigmoid (N,)": nn.Sequential(nn.Sigmoid(), nn.Flatten(0)),
+    "softmax": nn.Sequential(nn.Linear(1, 2), nn.Softmax(1)),
+}
+
+
+class ByHand(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 1 / (1 + torch.exp(-x))
+
+
+@pytest.mark.parametrize("end", [*ENDS.values(), ByHand()], ids=[*ENDS, "by hand"])
+def test_networks_that_return_probabilities_memorize(end: nn.Module) -> None:
+    images, labels = noise()
+    with replayed(0):
+        model = perceptron(nn.Linear(64, 1), copy.deepcopy(end))
+        result = fit(model, (images,), labels % 2, seed=0)
+    assert result.ended == "accuracy" and result.epochs < 120
+    assert accuracy(model, (images,), labels % 2) == result.accuracy >= 0.99
+    assert accuracy(model, (images,), 1 - labels % 2) == pytest.approx(1 - result.accuracy)
+
+
+def test_a_sigmoid_trains_as_its_logit_does() -> None:
+    images, labels = noise()
+    ended, plain = ([nn.Linear(64, 1), nn.Sigmoid()], [nn.Linear(64, 1)])
+    found = []
+    for last in (plain, ended):
+        with replayed(0):
+            model = perceptron(*(copy.deepcopy(nn.Sequential(*last)),))
+            for layer in (model[1], model[3][0]):
+                layer.reset_parameters()
+            found.append(fit(model, (images,), labels % 2, seed=0).epochs)
+    assert abs(found[0] - found[1]) <= 1

@@ -215,3 +215,26 @@ def test_the_table() -> None:
         lines[3]
         == "4 of 8 variants keep the class, 2 of them with a confidence within 0.1 of the image's own."
     )
+
+
+class Ended(nn.Module):
+    """The reader, and what comes behind its logits."""
+
+    def __init__(self, reader: Reader, end: nn.Module) -> None:
+        super().__init__()
+        self.reader, self.end = reader, end
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.end(self.reader(images))
+
+
+@pytest.mark.parametrize("single, end", [(True, nn.Sigmoid()), (False, nn.Softmax(1))])
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_model_that_returns_probabilities_is_taken_at_its_word(
+    single: bool, end: nn.Module, n: int
+) -> None:
+    reader, given = Reader(mask(), single=single), {"inputs": images_of(n), "map": masks_of(n)}
+    logits, found = varied(model=reader, **given), varied(model=Ended(reader, end), **given)
+    assert torch.equal(logits.predicted, found.predicted) and torch.equal(logits.targets, found.targets)
+    close(logits.confidence_before, found.confidence_before, atol=1e-6, rtol=1e-4)
+    close(logits.confidence, found.confidence, atol=1e-6, rtol=1e-4)
