@@ -15,6 +15,7 @@ from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
 from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Refusal, Stopped
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
+from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.checks.looks import (
     ALPHA_FAIL,
     ALPHA_PASS,
@@ -117,7 +118,8 @@ def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         audit.first = examine(audit.subject, audit.meter)
         audit.subject = replace(audit.subject, alone=audit.first.alone)
         early = (
-            gates.alike_findings(audit.subject)  # of a dead network the honest gradient is constant too
+            alike_findings(audit.subject)
+            or flat_findings(audit.subject)
             or gates.accuracy_findings(audit.subject)
             or blind_findings(audit.first)
         )
@@ -140,7 +142,7 @@ def _looked(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         grow(audit, audit.begun, audit.subject, audit.meter, look)
         findings, stages = _judged(audit, look)
         if findings:
-            return findings, stages
+            return unless_dead(findings, audit.subject, audit.control_meter.deadline), stages
         failed = any(stage.outcome == "fail" for stage in stages if stage.judged)
         suspected = () if failed else _suspicions(audit, audit.begun, look, look.alpha_fail)
         if failed or _convicting(suspected) or _acquitted(stages, look):
@@ -337,6 +339,8 @@ def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...
     except Stopped as stopped:
         reason = stopped.finding.sentence.rstrip(".")
         return (gates.no_control(f"the plain gradient cannot be taken here: {reason}"),)
+    if constant := gates.usable_findings(begun, chunks_for(begun, look.images)):
+        return (gates.no_control(f"of the plain gradient, {constant[0].sentence}"),)
     if suspected and _suspicions(audit, begun, look, ALPHA_FAIL):
         return (
             gates.no_control(

@@ -10,6 +10,7 @@ from pytest_saliency_sanity.checks.agreement import Agreement, agreement
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
 from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
+from pytest_saliency_sanity.checks.liveness import USABLE, alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Measure, Thresholds, judged
 from pytest_saliency_sanity.checks.memorization import (
     accuracy_on_inputs,
@@ -84,7 +85,8 @@ def run(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]
             comparison.first = examine(kept, comparison.meter)
         comparison.subject = audited = replace(audited, alone=comparison.first.alone)
         early = (
-            gates.alike_findings(audited)
+            alike_findings(audited)
+            or flat_findings(audited)
             or generalization_findings(subjects, comparison.networks)
             or blind_findings(comparison.first)
         )
@@ -109,7 +111,8 @@ def _judged(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, .
     found = comparison.found
     blind = _usable_findings(found) or _scale_findings(found)
     if blind:
-        return blind, ()
+        with held(comparison.subject) as kept:
+            return unless_dead(blind, kept, comparison.control_meter.deadline), ()
     stages = _stages(comparison, found)
     if stages[0].outcome == "inconclusive":
         return (), stages
@@ -146,7 +149,7 @@ def _measure(comparison: Comparison, found: Agreement) -> Measure:
 def _usable_findings(found: Agreement) -> tuple[Finding, ...]:
     """Inconclusive when too few maps are not constant, on the networks of either kind."""
     usable, total = int(found.usable.sum()), len(found.usable)
-    if usable < max(2, total * gates.USABLE):
+    if usable < max(2, total * USABLE):
         sentence = f"its maps of {total - usable} of {total} images are constant; too few are left to compare"
         return (Finding("gate.constant_maps", "inconclusive", sentence),)
     if found.constant_share > gates.MOSTLY_CONSTANT:
@@ -206,7 +209,9 @@ def _gradient_findings(comparison: Comparison, suspected: tuple[Suspicion, ...])
         return (gates.no_control(f"the plain gradient cannot be taken here: {reason}"),)
     finally:
         comparison.control_seconds += time.monotonic() - start
-    if _usable_findings(found) or _scale_findings(found):
+    if _usable_findings(found):
+        return (gates.no_control("even the plain gradient is constant"),)
+    if _scale_findings(found):
         return ()  # it shows nothing, also nothing against these networks
     stage = _stages(comparison, found)[0]
     if stage.outcome == "fail" or (suspected and _suspected(comparison, found)):

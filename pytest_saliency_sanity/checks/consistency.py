@@ -15,6 +15,7 @@ from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.liveness import alike_findings
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.options import check_demands, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
@@ -111,7 +112,10 @@ def check_consistency(
         stages = _stages(_runs(kept, meter, first), min_agreement)
         return Measured(stages, hint=_hint(stages, min_agreement))
 
-    return verdict_by("consistency", CLAIM, audited, began, measure, caveats=gates.image_caveats(audited))
+    return verdict_by(
+        "consistency", CLAIM, audited, began, measure,
+        early=alike_findings(audited), caveats=gates.image_caveats(audited),
+    )  # fmt: skip
 
 
 def assert_consistent(

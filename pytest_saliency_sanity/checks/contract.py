@@ -31,6 +31,7 @@ from pytest_saliency_sanity.checks.image_dependence import (
     same_findings,
     shared_by_images,
 )
+from pytest_saliency_sanity.checks.liveness import alike_findings, dead_findings, hint_of_gate
 from pytest_saliency_sanity.checks.own_doing import OwnDoing, watched
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
@@ -58,6 +59,7 @@ class Examination:
         alone: whether it is called with one image at a time, since its maps differ with the size of the batch.
         shared: how alike the maps of different images are, see `shared_by_images`.
         gradients: the same of the plain gradient, where the explainer's are the same for every image.
+        dead: why no maps could tell anything else, where the explainer's are constant, or the same for every image.
     """
 
     index: Tensor
@@ -69,6 +71,7 @@ class Examination:
     alone: bool = False
     shared: float | None = None
     gradients: float | None = None
+    dead: tuple[Finding, ...] = ()
 
 
 def check_contract(
@@ -97,7 +100,8 @@ def check_contract(
 
     Returns:
         A verdict: error for a breach, fail for constant maps and for maps that are the same for every image, else
-        pass; inconclusive where the images are but one, and where the explainer raises `NotApplicable`.
+        pass; inconclusive where the images are but one, where images or model make any map constant, and where the
+        explainer raises `NotApplicable`.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -113,7 +117,11 @@ def check_contract(
         with held(audited) as kept:
             examination = examine(kept, meter)
         findings = (
-            duplicate_findings(audited) or constant_findings(examination) or _same(examination) or findings
+            duplicate_findings(audited)
+            or alike_findings(audited)
+            or constant_findings(examination)
+            or _same(examination)
+            or findings
         )
         evidence, notes = described(examination), notes_of(examination)
     except Stopped as stopped:
@@ -126,6 +134,7 @@ def check_contract(
             claim=CLAIM,
             seed=audited.seed,
             findings=findings,
+            hint=hint_of_gate(audited.model, findings),
             notes=(*audited.notes, *notes),
             caveats=caveats,
             evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
@@ -206,16 +215,19 @@ def _examination(
     audited, meter = batch.audited, batch.meter
     shared = shared_by_images(audited, meter, index, batch.stream, batch.maps)
     alike = shared is not None and shared >= SAME
+    constant = constant_images(batch.maps)
+    suspected = alike or bool(constant.all())
     return Examination(
         index=index,
         maps=batch.maps,
         deterministic=deterministic,
         repeated=repeated,
         free=free,
-        constant=constant_images(batch.maps),
+        constant=constant,
         alone=audited.alone,
         shared=shared,
         gradients=gradients_share(audited, meter.deadline, index, batch.stream) if alike else None,
+        dead=dead_findings(audited, meter.deadline) if suspected else (),
     )
 
 
@@ -239,13 +251,16 @@ def unless_blind(verdict: Verdict, examination: Examination | None) -> Verdict:
 
 
 def _same(examination: Examination) -> tuple[Finding, ...]:
-    return same_findings(examination.shared, examination.gradients)
+    found = same_findings(examination.shared, examination.gradients)
+    return examination.dead or found if found else ()
 
 
 def constant_findings(examination: Examination) -> tuple[Finding, ...]:
-    """A fail when every map is constant."""
+    """A fail when every map is constant, unless the images or the model make them so."""
     if not examination.constant.all():
         return ()
+    if examination.dead:
+        return examination.dead
     sentence = f"returns constant maps: one value everywhere on all {len(examination.index)} images"
     return (Finding("constant", "fail", sentence),)
 

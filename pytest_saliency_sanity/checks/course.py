@@ -20,6 +20,7 @@ from pytest_saliency_sanity.checks.contract import (
 )
 from pytest_saliency_sanity.checks.explanation import Maps, Meter, OutOfBudget, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
+from pytest_saliency_sanity.checks.liveness import alike_findings, hint_of_gate, model_findings
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -74,7 +75,7 @@ def verdict_by(
         seed=audited.seed,
         stages=found.stages,
         findings=found.findings,
-        hint=found.hint,
+        hint=hint_of_gate(audited.model, found.findings) or found.hint,
         notes=(*audited.notes, *found.notes),
         caveats=caveats,
         evidence={**found.evidence, "cost": meter.evidence(time.monotonic() - began)},
@@ -98,7 +99,7 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
             known = {"explainer": described(first)}
             if blind := blind_findings(first):
                 return Measured(findings=blind, notes=notes_of(first), evidence=known, first=first)
-            found = measure(replace(kept, alone=first.alone), meter, first)
+            found = _unless_dead(measure(replace(kept, alone=first.alone), meter, first), kept, meter)
         return replace(
             found,
             notes=(*notes_of(first), *found.notes),
@@ -109,6 +110,15 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
         return Measured(findings=(stopped.finding,), exception=stopped.cause)
     except OutOfBudget:
         return Measured(findings=(_out_of_budget(audited, meter),))
+
+
+def _unless_dead(found: Measured, kept: Subject, meter: Meter) -> Measured:
+    """What was found; where that is no pass, and images or model can show nothing, this instead."""
+    outcomes = {one.outcome for one in found.findings or [stage for stage in found.stages if stage.judged]}
+    if outcomes == {"pass"}:
+        return found
+    dead = alike_findings(kept) or (model_findings(kept, meter.deadline) if "fail" in outcomes else ())
+    return replace(found, findings=dead) if dead else found
 
 
 def _out_of_budget(audited: Subject, meter: Meter) -> Finding:

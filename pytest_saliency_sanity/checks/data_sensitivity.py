@@ -15,6 +15,7 @@ from pytest_saliency_sanity.checks.comparison import Comparison, run
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_data_blindness, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter, stream_of
+from pytest_saliency_sanity.checks.liveness import hint_of_gate
 from pytest_saliency_sanity.checks.memorization import (
     distinct,
     memorization_findings,
@@ -293,6 +294,8 @@ def _notes(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _hint(comparison: Comparison, verdict: Verdict) -> str:
+    if hint := hint_of_gate(comparison.subject.model, verdict.findings):
+        return hint
     if verdict.reason == "bound" and comparison.begun is not None and comparison.begun.one_sided:
         return hint_of_open_question(comparison.subject, one_sided=True)
     if verdict.outcome != "fail" or verdict.findings:

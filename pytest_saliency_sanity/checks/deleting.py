@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.explanation import Meter, check_scores, stream_of
+from pytest_saliency_sanity.checks.liveness import moves
 from pytest_saliency_sanity.checks.options import of_images
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
@@ -97,6 +98,12 @@ def beside_rivals(kept: Subject, meter: Meter, maps: Tensor, begin: int, asked: 
 def joined(found: Found, more: Found) -> Found:
     """The rows of both, of images that come after one another."""
     return {key: np.concatenate([found[key], rows]) if found else rows for key, rows in more.items()}
+
+
+def moved(found: Found) -> list[bool]:
+    """Of each image, whether its score changes anywhere along its curves."""
+    curves = [rows for (kind, _), rows in found.items() if kind == "curves"]
+    return moves(torch.from_numpy(np.concatenate(curves, 1))).tolist()
 
 
 def as_evidence(found: Found) -> dict[str, Any]:

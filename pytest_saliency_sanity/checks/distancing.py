@@ -19,6 +19,7 @@ from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.hiding import Cut, Hiding, cut_at, hidden_regions
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
+from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.checks.occlusion_sensitivity import (
@@ -125,7 +126,13 @@ def check_distancing(
     )  # fmt: skip
     audited = audited.by(distanced, name or name_of(distanced))
     support: tuple[Support, ...] = ()
-    early = duplicate_findings(audited) or gates.batch_findings(audited) or gates.accuracy_findings(audited)
+    early = (
+        duplicate_findings(audited)
+        or alike_findings(audited)
+        or flat_findings(audited)
+        or gates.batch_findings(audited)
+        or gates.accuracy_findings(audited)
+    )
     if not early:
         support, early = _trained(distanced, audited, began)
     converged = tuple(one for one in support if one.agreement >= min_agreement)
@@ -210,7 +217,7 @@ def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, i
     )  # fmt: skip
     sample = hidden_regions(kept, meter, gad, 0, Hiding(infill, share=cut.share or PAPER_SHARE))
     rows = counted(found, _classes(kept))
-    judged = judgment(sample, judged_stages(sample))
+    judged = judgment(kept, sample, judged_stages(sample))
     return replace(
         judged,
         stages=(*judged.stages, *(stage for row in rows for stage in _shown(row, found))),

@@ -5,27 +5,24 @@ from __future__ import annotations
 import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
 from types import MethodType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pytest_saliency_sanity.checks import accuracy, model_batches
+from pytest_saliency_sanity.checks.liveness import USABLE
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
 from pytest_saliency_sanity.explainers import controls
-from pytest_saliency_sanity.perturbations.randomization import STILL
 from pytest_saliency_sanity.statistics import mismatched_similarity, rank
 from pytest_saliency_sanity.verdict import Finding
 
 CHANCE_LEVEL = 0.05  # the model must beat chance at this level
 SAME_FOR_ALL = 0.1  # N - X at or below this: the map does not depend on the image
 REPEATABLE = 0.2  # N - X below this, for an explainer that cannot be replayed: nothing can be seen
-USABLE = 0.25  # share of the images whose map on the trained model must not be constant
 MOSTLY_CONSTANT = 0.75  # share of constant maps on re-initialized networks above which nothing can be seen
-_OF_DEAD_MODELS = ("gate.images", "gate.randomization", "gate.constant_maps", "gate.constant_copies")
 _EDGES_ON = 8  # images that Sobel is tried on
 _KEPT = 8  # control surveys kept, the oldest dropped first
 
@@ -48,15 +45,6 @@ def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
         f"what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)
-
-
-def alike_findings(subject: Subject) -> tuple[Finding, ...]:
-    """Inconclusive when the logits of all images are the same, up to rounding."""
-    spread = (subject.scores.amax(0) - subject.scores.amin(0)).max()
-    if spread > STILL * subject.scores.abs().max():
-        return ()
-    sentence = f"the model's logits are the same for all {subject.images} images; on these images nothing can be shown"
-    return (Finding("gate.images", "inconclusive", sentence),)
 
 
 def batch_findings(subject: Subject) -> tuple[Finding, ...]:
@@ -151,30 +139,6 @@ def no_control(what: str) -> Finding:
         "inconclusive",
         f"{what}; this model on these images cannot show whether an explainer depends on it",
     )
-
-
-def hint_of_gate(model: nn.Module, findings: Sequence[Finding]) -> str:
-    """Why a gate does not hold, where BatchNorm layers explain it: they were never shown an image."""
-    norms = {name: module for name, module in model.named_modules() if _running(module) is not None}
-    fresh = [name for name, module in norms.items() if _is_uncalibrated(module)]
-    if not fresh or not any(finding.reason in _OF_DEAD_MODELS for finding in findings):
-        return ""
-    names = f"{fresh[0] or 'the model itself'}{', …' if len(fresh) > 1 else ''}"
-    return (
-        f"{len(fresh)} of its {len(norms)} BatchNorm layers ({names}) hold their initial statistics, mean 0 and "
-        f"variance 1, so that what differs between images dies away or outgrows all numbers: pass some batches of "
-        f"images through the model in training mode (model.train(); model(images)), or load trained weights"
-    )
-
-
-def _running(module: nn.Module) -> tuple[Tensor, Tensor] | None:
-    mean, variance = getattr(module, "running_mean", None), getattr(module, "running_var", None)
-    return (mean, variance) if isinstance(mean, Tensor) and isinstance(variance, Tensor) else None
-
-
-def _is_uncalibrated(module: nn.Module) -> bool:
-    mean, variance = _running(module)
-    return not bool(mean.any()) and bool((variance == 1).all())
 
 
 class ControlSurveys:

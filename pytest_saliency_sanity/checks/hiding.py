@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.checks.explanation import Meter, check_scores
+from pytest_saliency_sanity.checks.liveness import moves
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling, occluded_logits
@@ -78,6 +79,7 @@ class Hidden:
         sensitivity: of the target, "target", and of the classes asked for, by number: RS (equation 2) of its logit
             with the region hidden, and the mean RS of the same shape elsewhere.
         vacant: the share of the region's pixels that have the infill's value as they are.
+        moved: whether the target's logit is another one where one or the other of all these regions is hidden.
     """
 
     image: int
@@ -92,6 +94,7 @@ class Hidden:
     places: int
     sensitivity: Mapping[str | int, tuple[float, float]]
     vacant: float
+    moved: bool = True
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,7 @@ def _hidden(
             name: _sensitivity(before @ weight, after @ weight, masks) for name, weight in weights.items()
         },
         vacant=vacant,
+        moved=bool(moves((after @ weights["target"])[None])[0]),
     )
 
 

@@ -23,8 +23,10 @@ from pytest_saliency_sanity.checks.deleting import (
     as_evidence,
     beside_rivals,
     joined,
+    moved,
 )
 from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.liveness import flat_findings, still_findings
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.options import (
     check_demands,
@@ -145,7 +147,7 @@ def check_insertion_deletion(
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         return _measured(kept, meter, asked)
 
-    early = gates.batch_findings(audited) or gates.accuracy_findings(audited)
+    early = flat_findings(audited) or gates.batch_findings(audited) or gates.accuracy_findings(audited)
     return verdict_by(
         "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
     )
@@ -183,7 +185,9 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
         if "inconclusive" not in {stage.outcome for stage in stages if stage.judged}:
             break
     notes = _warnings(stages[1:]) if asked.relative else ()
-    return Measured(stages, notes=notes, evidence=as_evidence(found))
+    fails = any(stage.outcome == "fail" for stage in stages if stage.judged)
+    still = still_findings(kept, moved(found), "deleting pixels") if fails else ()
+    return Measured(stages, still, notes=notes, evidence=as_evidence(found))
 
 
 def shared_levels(looks: int, seed: int) -> Levels:

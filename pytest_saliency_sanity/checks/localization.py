@@ -16,6 +16,7 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.deleting import REFERENCES
 from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.options import check_demands, check_flags, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
@@ -135,7 +136,12 @@ def check_localization(
             },
         )
 
-    early = gates.accuracy_findings(audited) or _size_findings(masks)
+    early = (
+        alike_findings(audited)
+        or flat_findings(audited)
+        or gates.accuracy_findings(audited)
+        or _size_findings(masks)
+    )
     return verdict_by(
         "localization", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
     )

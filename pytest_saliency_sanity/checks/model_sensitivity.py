@@ -15,7 +15,7 @@ from pytest_saliency_sanity.checks.cascade import Cascade, head_negation, unused
 from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.gates import hint_of_gate
+from pytest_saliency_sanity.checks.liveness import hint_of_gate
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of

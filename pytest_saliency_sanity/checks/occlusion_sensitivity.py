@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 
 from pytest_saliency_sanity.checks import gates, hiding
@@ -15,6 +16,7 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
 from pytest_saliency_sanity.checks.explanation import Meter
 from pytest_saliency_sanity.checks.hiding import RIVALS, Cut, Hiding, Sample, cut_at, hidden_regions
+from pytest_saliency_sanity.checks.liveness import flat_findings, still_findings
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.options import check_classes, check_flags, check_images, of_chosen
@@ -114,7 +116,8 @@ def check_occlusion_sensitivity(
 
     return verdict_by(
         "occlusion_sensitivity", CLAIM, audited, began, measure,
-        early=gates.batch_findings(audited) or gates.accuracy_findings(audited), caveats=gates.caveats(audited),
+        early=flat_findings(audited) or gates.batch_findings(audited) or gates.accuracy_findings(audited),
+        caveats=gates.caveats(audited),
     )  # fmt: skip
 
 
@@ -147,15 +150,15 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
         stages = judged_stages(sample, len(sizes))
         if _settled(stages) and not _unbeatable_findings(sample, stages):
             break
-    found = judgment(sample, stages)
+    found = judgment(kept, sample, stages)
     return replace(found, stages=(*found.stages, *_shown(sample, how.classes)))
 
 
-def judgment(sample: Sample, stages: Sequence[Stage]) -> Measured:
+def judgment(kept: Subject, sample: Sample, stages: Sequence[Stage]) -> Measured:
     """The stages, those that convict nobody as shown only, with what keeps them from deciding, and why."""
     return Measured(
         tuple(replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages),
-        _region_findings(sample) or _unbeatable_findings(sample, stages),
+        _region_findings(sample) or _still_findings(kept, sample) or _unbeatable_findings(sample, stages),
         hint=_hint(sample, stages),
         notes=(*_left_out(sample), *_excused(sample, stages)),
         evidence={"regions": asdict(sample)},
@@ -236,6 +239,17 @@ def _region_findings(sample: Sample) -> tuple[Finding, ...]:
         f"only {len(sample.hidden)} of {sample.images} maps have a region that can be judged: {_lost(sample)}"
     )
     return (Finding("gate.regions", "inconclusive", sentence),)
+
+
+def _still_findings(kept: Subject, sample: Sample) -> tuple[Finding, ...]:
+    """Inconclusive where hiding any region, the explainer's or another, leaves the logit as it is."""
+    vacant = [one.vacant for one in sample.hidden if not one.moved]
+    return still_findings(
+        kept,
+        [one.moved for one in sample.hidden],
+        "hiding a region",
+        float(np.mean(vacant)) if vacant else 0.0,
+    )
 
 
 def _left_out(sample: Sample) -> tuple[str, ...]:
