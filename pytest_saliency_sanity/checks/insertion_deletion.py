@@ -186,7 +186,7 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
             break
     notes = _warnings(stages[1:]) if asked.relative else ()
     fails = any(stage.outcome == "fail" for stage in stages if stage.judged)
-    still = still_findings(kept, moved(found), "deleting pixels") if fails else ()
+    still = still_findings(kept, moved(found), "deleting pixels") if asked.relative or fails else ()
     return Measured(stages, still, notes=notes, evidence=as_evidence(found))
 
 

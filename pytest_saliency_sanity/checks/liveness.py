@@ -21,6 +21,7 @@ USABLE = 0.25  # share of the images whose map on the trained model must not be 
 _VARYING = 0.5  # share of the images that must not have one value everywhere
 _MOVING = 0.5  # share of the images whose score must change when parts of them are hidden
 _ASKED = 8  # images that the plain gradient is asked about
+_NEAR = 1e-3  # of an output's bound, from which it is taken for saturated
 _VACANT = 0.99  # share of the hidden pixels from which they had the infill's value before
 _OF_DEAD_MODELS = (
     "gate.images",
@@ -50,8 +51,8 @@ def flat_findings(subject: Subject) -> tuple[Finding, ...]:
     if subject.images - flat >= max(2, _VARYING * subject.images):
         return ()
     sentence = (
-        f"{flat} of the {subject.images} images have one value everywhere in each channel, as black ones do; pass "
-        f"images with content: on these nothing can be shown"
+        f"{flat} of the {subject.images} images have one value everywhere in each channel, as black ones do; on "
+        f"these nothing can be shown: pass images with content"
     )
     return (Finding("gate.images", "inconclusive", sentence),)
 
@@ -106,8 +107,7 @@ def still_findings(
         return ()
     found = f"{what} does not move the score in {len(moved) - sum(moved)} of {len(moved)} images"
     if vacant >= _VACANT:
-        way_out = "another infill, or images with content, may tell"
-        sentence = f"{found}, which have the infill's value there already; {way_out}"
+        sentence = f"{found}, which have the infill's value there already; take another infill, or images with content"
         return (Finding("gate.images", "inconclusive", sentence),)
     return (Finding("gate.model", "inconclusive", f"{found}: {_why(audited)}"),)
 
@@ -166,8 +166,9 @@ def _why(audited: Subject) -> str:
 
 def _is_squashed(scores: Tensor) -> bool:
     """Whether outputs (N, K) are those of a saturated softmax or sigmoid, or the logarithm of a softmax."""
-    ends = torch.minimum(scores.abs(), (scores - 1).abs()).amax(1) <= 1e-3
-    logarithms = (scores <= 0).all(1) & (scores.amax(1) >= -1e-3) & (scores.shape[1] > 1)
+    ends = torch.minimum(scores.abs(), (scores - 1).abs()).amax(1) <= _NEAR
+    ends &= bool(((scores - 1).abs() <= _NEAR).any())  # small logits are near 0 as well
+    logarithms = (scores <= 0).all(1) & (scores.amax(1) >= -_NEAR) & (scores.shape[1] > 1)
     return bool((ends | logarithms).double().mean() > 1 - USABLE)
 
 

@@ -19,7 +19,7 @@ from pytest_saliency_sanity.checks.liveness import hint_of_gate
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
-from pytest_saliency_sanity.checks.subject import held, subject
+from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
@@ -100,6 +100,7 @@ def check_model_sensitivity(
         with preserved(audited.model, audited.snapshot):
             everything = audited.chosen(torch.arange(audited.images))
             found = find_blocks(audited.model, everything, forward=forward, names=blocks)
+            _check_blocks(audited, found)
             unused = unused_notes(audited.model, found) if blocks is None else ()
         audited = replace(audited, notes=(*audited.notes, *unused))
         deadline = began + audited.amounts.max_seconds
@@ -174,6 +175,14 @@ def _measure(name: str, count: int, blocks: Sequence[Block], whole: bool) -> Mea
         judged=name in ("upper", "half", "all"),
         blocks=count,
     )
+
+
+def _check_blocks(audited: Subject, found: Sequence[Block]) -> None:
+    if not found:
+        raise ValueError(
+            f"no logit of {audited.model_name} depends on a parameter: there is nothing to re-initialize; its weights "
+            f"have to be parameters (nn.Parameter) of the model that is handed over"
+        )
 
 
 def _check_depths(depths: Any) -> None:

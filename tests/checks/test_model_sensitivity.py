@@ -434,3 +434,26 @@ def test_nothing_is_recorded_for_bad_arguments() -> None:
 def test_json_holds_builtin_types_only() -> None:
     shown = checked(gradient, similarities=FIGURES, profile="smoke").to_json()
     assert json.loads(json.dumps(shown, allow_nan=False)) == shown
+
+
+class Untrained(nn.Module):
+    """Has parameters, and logits that use none of them."""
+
+    def __init__(self, logits: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.network, self.logits = cnn(), logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(x)
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [lambda x: x.flatten(1)[:, :4], lambda x: x.flatten(1) @ images(144, (4,))],
+    ids=["of pixels", "of weights that are no parameters"],
+)
+def test_a_model_whose_logits_use_no_parameter(logits: Callable[[Tensor], Tensor]) -> None:
+    with pytest.raises(
+        ValueError, match=r"^no logit of Untrained depends on a parameter: there is nothing to re-"
+    ):
+        check_model_sensitivity(gradient, Untrained(logits), images(8))
