@@ -115,7 +115,7 @@ def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         if duplicates := duplicate_findings(audit.subject):
             return duplicates, ()
         audit.first = examine(audit.subject, audit.meter)
-        audit.subject = replace(audit.subject, alone=audit.first.alone)
+        audit.subject = audit.first.applied(audit.subject)
         early = (
             gates.alike_findings(audit.subject)  # of a dead network the honest gradient is constant too
             or gates.accuracy_findings(audit.subject)

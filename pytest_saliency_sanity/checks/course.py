@@ -98,7 +98,7 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
             known = {"explainer": described(first)}
             if blind := blind_findings(first):
                 return Measured(findings=blind, notes=notes_of(first), evidence=known, first=first)
-            found = measure(replace(kept, alone=first.alone), meter, first)
+            found = measure(first.applied(kept), meter, first)
         return replace(
             found,
             notes=(*notes_of(first), *found.notes),
