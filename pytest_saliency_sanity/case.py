@@ -23,6 +23,7 @@ class Case:
         train_set: a pair of tensors or a map-style dataset.
         make_model: builds an untrained model.
         regions: what the explanation should point at: boxes or boolean masks.
+        channel_axis: where the channels of the inputs are; None means 1.
     """
 
     # Factories instead of plain defaults: a field without a class attribute can be looked up on first use,
@@ -34,3 +35,4 @@ class Case:
     train_set: Any = field(default_factory=_absent)
     make_model: Callable[[], Any] | None = field(default_factory=_absent)
     regions: Any = field(default_factory=_absent)
+    channel_axis: int | None = field(default_factory=_absent)

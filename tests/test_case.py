@@ -8,7 +8,7 @@ import pytest
 
 from pytest_saliency_sanity import Case
 
-NAMES = ["model", "inputs", "targets", "labels", "train_set", "make_model", "regions"]
+NAMES = ["model", "inputs", "targets", "labels", "train_set", "make_model", "regions", "channel_axis"]
 
 
 def test_its_fields() -> None:

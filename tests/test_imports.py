@@ -23,6 +23,7 @@ TIERS = (
         "settings",
         "outputs",
         "predictions",
+        "layout",
         "case",
         "frameless",
         "loans",

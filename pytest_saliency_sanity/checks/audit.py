@@ -116,7 +116,7 @@ def run(audit: Audit) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
         if duplicates := duplicate_findings(audit.subject):
             return duplicates, ()
         audit.first = examine(audit.subject, audit.meter)
-        audit.subject = replace(audit.subject, alone=audit.first.alone)
+        audit.subject = audit.first.applied(audit.subject)
         early = (
             alike_findings(audit.subject)
             or flat_findings(audit.subject)

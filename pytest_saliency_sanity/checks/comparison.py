@@ -83,7 +83,7 @@ def run(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]
     try:
         with held(audited) as kept:
             comparison.first = examine(kept, comparison.meter)
-        comparison.subject = audited = replace(audited, alone=comparison.first.alone)
+        comparison.subject = audited = comparison.first.applied(audited)
         early = (
             alike_findings(audited)
             or flat_findings(audited)

@@ -77,6 +77,7 @@ def check_consistency(
     max_seconds: float | None = None,
     forward: Forward | None = None,
     input_shape: tuple[int, ...] | None = None,
+    channel_axis: int | None = None,
 ) -> Verdict:
     """Whether two runs of an explainer on the same model and images, on free random streams, agree.
 
@@ -90,7 +91,7 @@ def check_consistency(
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         min_agreement: mean rank correlation of two runs, with its sign, that is needed, from 0 to 1. Maps that are
             the same in all runs pass at 1, no others.
-        name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
+        name, seed, profile, max_seconds, forward, input_shape, channel_axis: as in `check_model_sensitivity`.
 
     Returns:
         The verdict. The stage "rank correlation" decides; "top 5 %", the intersection over union of the 5 % highest
@@ -105,7 +106,8 @@ def check_consistency(
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets,
-        name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+        name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
+        input_shape=input_shape, channel_axis=channel_axis,
     )  # fmt: skip
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks import model_batches
+from pytest_saliency_sanity.checks import layouts, model_batches
 from pytest_saliency_sanity.checks.batches import (
     Batch,
     agreement,
@@ -60,6 +60,8 @@ class Examination:
         shared: how alike the maps of different images are, see `shared_by_images`.
         gradients: the same of the plain gradient, where the explainer's are the same for every image.
         dead: why no maps could tell anything else, where the explainer's are constant, or the same for every image.
+        channel_axis: of the inputs, as the user says, or as the maps show.
+        signals: the shape of inputs that may as well be embeddings (N, L, D), and are read as signals.
     """
 
     index: Tensor
@@ -72,6 +74,12 @@ class Examination:
     shared: float | None = None
     gradients: float | None = None
     dead: tuple[Finding, ...] = ()
+    channel_axis: int | None = None
+    signals: tuple[int, ...] | None = None
+
+    def applied(self, audited: Subject) -> Subject:
+        """The subject, called as the explainer has to be, its maps read as they are."""
+        return replace(audited, alone=self.alone, channel_axis=self.channel_axis)
 
 
 def check_contract(
@@ -85,6 +93,7 @@ def check_contract(
     profile: str | None = None,
     forward: Callable[..., Any] | None = None,
     input_shape: tuple[int, ...] | None = None,
+    channel_axis: int | None = None,
 ) -> Verdict:
     """Whether an explainer keeps its contract: shape, finite, hands off the model, each image's map its own.
 
@@ -97,6 +106,7 @@ def check_contract(
         seed, profile: see `settings`.
         forward: forward(model, inputs) -> logits, for models that return something else.
         input_shape: (C, H, W) of the stand-in photographs.
+        channel_axis: as in `check_model_sensitivity`.
 
     Returns:
         A verdict: error for a breach, fail for constant maps and for maps that are the same for every image, else
@@ -108,7 +118,8 @@ def check_contract(
     """
     audited = subject(
         explainer, model, inputs, targets,
-        name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape, limit=_FIRST,
+        name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape,
+        channel_axis=channel_axis, limit=_FIRST,
     )  # fmt: skip
     began, meter = time.monotonic(), Meter()
     caveats = model_batches.caveat(audited.batch_effect)
@@ -168,6 +179,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     stream = stream_of(audited.seed, "images", 0)
     with preserved(audited.model, audited.snapshot) as snapshot:
         maps = explain(audited, meter, index, stream, watch_inputs=True)
+        audited = layouts.shown_by(audited, maps)
         _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
         again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
         deterministic = bool((distance(maps, again) <= rounding(audited)).all())
@@ -228,6 +240,8 @@ def _examination(
         shared=shared,
         gradients=gradients_share(audited, meter.deadline, index, batch.stream) if alike else None,
         dead=dead_findings(audited, meter.deadline) if suspected else (),
+        channel_axis=audited.channel_axis,
+        signals=layouts.doubtful(audited),
     )
 
 
@@ -272,6 +286,7 @@ def notes_of(examination: Examination | None) -> tuple[str, ...]:
     alone = "its maps differ with the size of the batch, as with noise of its own seed: each image was explained alone"
     return (
         *((alone,) if examination.alone else ()),
+        *layouts.note(examination.signals),
         *linear_note(examination.shared, examination.gradients),
     )
 

@@ -99,7 +99,7 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
             known = {"explainer": described(first)}
             if blind := blind_findings(first):
                 return Measured(findings=blind, notes=notes_of(first), evidence=known, first=first)
-            found = _unless_dead(measure(replace(kept, alone=first.alone), meter, first), kept, meter)
+            found = _unless_dead(measure(first.applied(kept), meter, first), kept, meter)
         return replace(
             found,
             notes=(*notes_of(first), *found.notes),

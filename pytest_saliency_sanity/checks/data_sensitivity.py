@@ -69,6 +69,7 @@ def check_data_sensitivity(
     cache: str | Path | None = None,
     key: str | None = None,
     forward: Forward | None = None,
+    channel_axis: int | None = None,
     threshold: float = SIGNED,
     one_sided_threshold: float = ONE_SIDED,
     similarities: Sequence[str] = (),
@@ -98,6 +99,7 @@ def check_data_sensitivity(
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
         key: identifies the train_set in the cache instead of its content.
         forward: forward(model, inputs) -> logits, for models that return something else.
+        channel_axis: as in `check_model_sensitivity`.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
         similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
@@ -128,7 +130,7 @@ def check_data_sensitivity(
         return concluded(_unmade(explainer, make_model, name, given, _excuse(error)))
     audited = subject(
         explainer, networks[0].model, inputs, targets, labels=labels, name=name, seed=given.seed,
-        profile=given.profile, max_seconds=max_seconds, forward=forward,
+        profile=given.profile, max_seconds=max_seconds, forward=forward, channel_axis=channel_axis,
     )  # fmt: skip
     deadline = began + audited.amounts.max_seconds
     comparison = Comparison(

@@ -11,6 +11,7 @@ from pytest_saliency_sanity.checks.contract import Examination
 from pytest_saliency_sanity.checks.explanation import Maps
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.layout import axis_of, using_channel_axis
 from pytest_saliency_sanity.settings import PROFILES
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 from pytest_saliency_sanity.verdict import Stage
@@ -209,12 +210,13 @@ def _partly() -> str:
 
 def _summed(subject: Subject, first: Examination) -> Tensor:
     images = subject.inputs[0][first.index.to(subject.inputs[0].device)]
-    return images.sum(1) if images.ndim > 2 else images
+    return images.sum(axis_of(images, subject.channel_axis)) if images.ndim > 2 else images
 
 
 def _map_of(filtered: Callable[..., Tensor], subject: Subject, images: Tensor) -> Tensor:
-    made = filtered(subject.model, images, subject.targets[: len(images)]).detach()
-    return made.sum(1) if made.ndim == images.ndim else made
+    with using_channel_axis(subject.channel_axis):
+        made = filtered(subject.model, images, subject.targets[: len(images)]).detach()
+    return made.sum(axis_of(made, subject.channel_axis)) if made.ndim == images.ndim else made
 
 
 def _alike(left: Maps, right: Maps) -> float:

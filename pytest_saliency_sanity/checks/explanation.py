@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.layout import axis_of, using_channel_axis
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import raw_outputs, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import preserved, replayed
@@ -21,6 +22,9 @@ from pytest_saliency_sanity.perturbations.process import keeping_process
 from pytest_saliency_sanity.signals import is_interruption
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Finding
 
+CANCELLED = "gate.channels"
+_ROUNDING = 4.0  # times eps and the root of the channels; BERT's gradients before its LayerNorm reach 1.6
+_NOTHING = 0.05  # of the largest value, in a dtype that is coarser
 Maps = tuple[Tensor, ...]  # for each input of the model (n, *S): summed over the channels, with their sign
 
 
@@ -139,6 +143,7 @@ def _explained_at_once(
         replayed(stream),
         entered(torch.enable_grad()),
         using_forward(subject.forward),
+        using_channel_axis(subject.channel_axis),
         keeping_process() as process,
     ):
         returned = meter.timed(lambda: _called(subject, images, given), len(index))
@@ -153,7 +158,8 @@ def _explained_at_once(
         if not torch.equal(given, rows):
             raise Breach("contract.inputs", "it changed the targets that it was given, in place")
     return tuple(
-        _reduced(part, image) for part, image in zip(_parts(returned, len(expected)), expected, strict=True)
+        _reduced(part, image, subject.channel_axis, watch_inputs)
+        for part, image in zip(_parts(returned, len(expected)), expected, strict=True)
     )
 
 
@@ -277,30 +283,67 @@ def _parts(returned: Any, count: int) -> tuple[Any, ...]:
     return (returned,)
 
 
-def _reduced(returned: Any, image: Tensor) -> Tensor:
+def _reduced(returned: Any, image: Tensor, channel_axis: int | None, watch: bool) -> Tensor:
     part = _as_maps(returned)
-    n, space = len(image), tuple(image.shape[2:])
-    if part.ndim == 0 or len(part) != n:
+    if part.ndim == 0 or len(part) != len(image):
         raise Breach(
-            "contract.count", f"it returned {_shape(part)} for {n} inputs; one map for each is needed"
+            "contract.count",
+            f"it returned {_shape(part)} for {len(image)} inputs; one map for each is needed",
         )
-    if not space:
-        fits, part = part.shape in {image.shape}, part
-    else:
-        fits = part.shape in {image.shape, (n, 1, *space), (n, *space)}
-    if not fits:
-        choices = ", ".join(str(shape) for shape in _choices(image))
+    axis = _channels_of(part, image, channel_axis)
+    _check_finite(part)
+    if axis is None or part.ndim < image.ndim:
+        return part
+    total = part.sum(axis)
+    if watch:
+        _check_sums(part, total, image.dtype)
+    return total
+
+
+def _check_sums(part: Tensor, total: Tensor, dtype: torch.dtype) -> None:
+    """Stopped where the channels of all maps add up to 0, but for rounding in the model's `dtype`."""
+    largest, channels = float(part.abs().max()), part.numel() / max(total.numel(), 1)
+    rounding = min(_ROUNDING * torch.finfo(dtype).eps * channels**0.5, _NOTHING) * largest
+    if channels < 2 or largest == 0 or float(total.abs().max()) > rounding:
+        return
+    sentence = (
+        f"the channels of its maps add up to 0 everywhere (at most {float(total.abs().max()):.1e}, where values reach "
+        f"{largest:.1e}), as those of a gradient before a LayerNorm do; return maps without channels that are summed "
+        f"in another way, such as (gradient * inputs).sum(-1) or gradient.norm(dim=-1)"
+    )
+    raise Stopped(Finding(CANCELLED, "inconclusive", sentence))
+
+
+def _channels_of(part: Tensor, image: Tensor, channel_axis: int | None) -> int | None:
+    """The axis of the image that is none of the map's; None where the image has no axis of channels.
+
+    Inputs of three dimensions may be signals (N, C, L) or embeddings (N, L, D) where nobody has said what they are: a
+    map of their full shape is that of signals, one that has lost an axis tells which.
+    """
+    unsaid = channel_axis is None and image.ndim == 3
+    axes = (1, 2) if unsaid else (axis_of(image, channel_axis),)
+    fitting = [axis for axis in axes if tuple(part.shape) in _choices(image, axis)]
+    if not fitting:
+        choices = ", ".join(str(shape) for shape in _choices(image, axes[0]))
         raise Breach(
             "contract.shape", f"it returned {_shape(part)} for inputs {_shape(image)}; choose from {choices}"
         )
-    _check_finite(part)
-    return part.sum(1) if space and part.ndim == image.ndim else part
+    if len(fitting) > 1 and part.shape != image.shape:
+        sentence = (
+            f"it returned {_shape(part)} for inputs {_shape(image)}, which may be signals (N, C, L) or embeddings "
+            f"(N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
+        )
+        raise Stopped(Finding("gate.channel_axis", "inconclusive", sentence))
+    return fitting[0] if image.ndim > 2 else None
 
 
-def _choices(image: Tensor) -> tuple[tuple[int, ...], ...]:
-    n, space = len(image), tuple(image.shape[2:])
-    choices = (tuple(image.shape), (n, 1, *space), (n, *space)) if space else (tuple(image.shape),)
-    return tuple(dict.fromkeys(choices))
+def _choices(image: Tensor, axis: int) -> tuple[tuple[int, ...], ...]:
+    """The shapes that a map may have where the channels are on `axis`."""
+    whole = tuple(image.shape)
+    if image.ndim < 3:
+        return (whole,)
+    without = (*whole[:axis], *whole[axis + 1 :])
+    return tuple(dict.fromkeys((whole, (*whole[:axis], 1, *whole[axis + 1 :]), without)))
 
 
 def _as_maps(returned: Any) -> Tensor:

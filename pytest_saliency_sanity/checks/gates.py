@@ -16,6 +16,7 @@ from pytest_saliency_sanity.checks.liveness import USABLE
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.checks.survey import Sample, Survey
 from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.layout import using_channel_axis
 from pytest_saliency_sanity.statistics import mismatched_similarity, rank
 from pytest_saliency_sanity.verdict import Finding
 
@@ -125,7 +126,8 @@ def edge_findings(subject: Subject) -> tuple[Finding, ...]:
     index = torch.arange(min(_EDGES_ON, subject.images))
     images = subject.inputs[0][index.to(subject.inputs[0].device)]
     targets = subject.targets[index.to(subject.targets.device)]
-    edges = rank(controls.sobel(subject.model, images, targets).flatten(1))
+    with using_channel_axis(subject.channel_axis):
+        edges = rank(controls.sobel(subject.model, images, targets).flatten(1))
     shared = float(mismatched_similarity(edges, edges).mean())
     if edges.constant.all() or 1 - shared <= SAME_FOR_ALL:
         return (no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)
@@ -166,7 +168,7 @@ def fingerprint(subject: Subject) -> tuple:
     state = (*subject.model.parameters(), *subject.model.buffers())
     weights = tuple(_digest(tensor) for tensor in state)
     images = tuple(_digest(part) for part in (*subject.inputs, subject.targets))
-    shape = tuple(subject.inputs[0].shape)
+    shape = (*subject.inputs[0].shape, subject.channel_axis)
     return repr(subject.model), weights, images, shape, _weakly(subject.forward), subject.seed
 
 

@@ -52,6 +52,7 @@ def check_model_sensitivity(
     max_seconds: float | None = None,
     forward: Forward | None = None,
     input_shape: tuple[int, ...] | None = None,
+    channel_axis: int | None = None,
     blocks: Sequence[str] | None = None,
     depths: Sequence[str] | str | None = None,
     threshold: float = SIGNED,
@@ -73,6 +74,8 @@ def check_model_sensitivity(
         max_seconds: budget; past it the verdict is inconclusive. None means the profile's.
         forward: forward(model, inputs) -> logits, for models that return something else.
         input_shape: (C, H, W) of the stand-in photographs.
+        channel_axis: where the channels of `inputs` and maps are, as in scikit-image: 1, which None means, or -1 for
+            embeddings (N, L, D) and images (N, H, W, C). A map (N, L) of inputs (N, L, D) says so itself.
         blocks: names of the modules or parameters to re-initialize as blocks; None means as the paper does.
         depths: some of "head", "upper", "half", "all", or "every" for the cascade block by block.
         threshold: retained fraction above which a signed map fails and below which it passes.
@@ -94,7 +97,7 @@ def check_model_sensitivity(
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
-        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+        max_seconds=max_seconds, forward=forward, input_shape=input_shape, channel_axis=channel_axis,
     )  # fmt: skip
     with held(audited) as audited:
         with preserved(audited.model, audited.snapshot):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.checks import model_batches, stand_ins
+from pytest_saliency_sanity.checks import integer_inputs, model_batches, stand_ins
 from pytest_saliency_sanity.checks.different_images import Chosen, chosen
+from pytest_saliency_sanity.layout import check_channel_axis, space_of
 from pytest_saliency_sanity.loans import entered, loan
 from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
@@ -48,6 +50,7 @@ class Subject:
         left_out: how many of the user's images were left out, each for one that it equals, or nearly does.
         alone: whether the explainer is called with one image at a time.
         batch_effect: how far the model's own logits of an image move in another batch, see `model_batches`; 0 for most.
+        channel_axis: where the channels of the inputs are; None where nobody said so, which is read as 1.
     """
 
     explainer: Callable[..., Any]
@@ -69,6 +72,7 @@ class Subject:
     left_out: int = 0
     alone: bool = False
     batch_effect: float = 0.0
+    channel_axis: int | None = None
 
     @property
     def model_name(self) -> str:
@@ -108,6 +112,7 @@ def subject(
     max_seconds: float | None = None,
     forward: Forward | None = None,
     input_shape: tuple[int, ...] | None = None,
+    channel_axis: int | None = None,
     limit: int | None = None,
 ) -> Subject:
     """Check and cast the arguments of a check.
@@ -123,7 +128,7 @@ def subject(
     _check_model(model)
     given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
     limit = 2 * given.amounts.images if limit is None else limit
-    asked = _Asked(model, inputs, input_shape, forward, limit, given.seed)
+    asked = _Asked(model, inputs, input_shape, forward, limit, given.seed, channel_axis)
     read = _read(asked)
     if read.builds:
         _build(asked, read)
@@ -156,6 +161,7 @@ def subject(
         different=read.used.different,
         left_out=read.used.left_out,
         batch_effect=read.batch_effect,
+        channel_axis=check_channel_axis(channel_axis, read.parts),
     )
 
 
@@ -169,6 +175,7 @@ class _Asked:
     forward: Forward | None
     limit: int
     seed: int
+    channel_axis: Any = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ def _read(asked: _Asked) -> _Read:
         entered(torch.no_grad()),
         replayed(seed),
     ):
-        packed, parts, notes = _images(model, asked.inputs, asked.input_shape)
+        packed, parts, notes = _images(model, asked.inputs, asked.input_shape, asked.channel_axis)
         used, count = chosen(parts, asked.limit, seed), len(parts[0])
         parts = tuple(_like_model(part[used.order.to(part.device)], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
@@ -283,20 +290,24 @@ def _check_model(model: Any) -> None:
 
 
 def _images(
-    model: nn.Module, inputs: Any, input_shape: tuple[int, ...] | None
+    model: nn.Module, inputs: Any, input_shape: tuple[int, ...] | None, channel_axis: Any
 ) -> tuple[bool, tuple[Tensor, ...], tuple[str, ...]]:
     if inputs is None:
+        if channel_axis not in (None, 1):
+            raise ValueError(
+                f"channel_axis={shown(channel_axis)} needs inputs=: stand-in photographs are (N, C, H, W)"
+            )
         photographs, note = stand_ins.photographs(model, input_shape)
         return False, (photographs,), (note,)
     packed = isinstance(inputs, (tuple, list)) and all(
         isinstance(part, (Tensor, np.ndarray)) for part in inputs
     )
-    parts = tuple(_floating(part) for part in (inputs if packed else [inputs]))
-    _check_images(parts)
+    parts = tuple(_floating(part, model) for part in (inputs if packed else [inputs]))
+    _check_images(parts, channel_axis)
     return packed, parts, ()
 
 
-def _floating(part: Any) -> Tensor:
+def _floating(part: Any, model: nn.Module) -> Tensor:
     _check_unmasked(part, "inputs")
     if isinstance(part, np.ndarray) and part.dtype.kind not in "fiub":
         raise TypeError(f"inputs must be floating point, normalized as the model expects, not {part.dtype}")
@@ -312,14 +323,15 @@ def _floating(part: Any) -> Tensor:
     if reason := unreadable(tensor):
         raise TypeError(f"inputs must be tensors (N, C, *S) of numbers; this one is {reason}")
     if not tensor.is_floating_point():
+        found = integer_inputs.advice(tensor, model)
         raise TypeError(
-            f"inputs must be floating point, normalized as the model expects, not {tensor.dtype}; "
-            f"for images of 0 to 255 pass inputs.float() / 255"
+            f"inputs must be floating point, normalized as the model expects, not {tensor.dtype}"
+            f"{f'; {found}' if found else ''}"
         )
     return tensor.detach()
 
 
-def _check_images(parts: tuple[Tensor, ...]) -> None:
+def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
     if not parts:
         raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such")
     for part in parts:
@@ -327,7 +339,9 @@ def _check_images(parts: tuple[Tensor, ...]) -> None:
             raise ValueError(
                 f"inputs must have the shape (N, C, *S), with N images; this one is {tuple(part.shape)}"
             )
-        if part[:1, :1].numel() * (part.shape[1] if part.ndim == 2 else 1) == 1:
+        if part.ndim > 2:
+            check_channel_axis(channel_axis, (part,))
+        if math.prod(space_of(part, channel_axis) or part.shape[1:]) == 1:
             raise ValueError(
                 f"inputs of shape {tuple(part.shape)} have one value an image; a map of one value has nothing to rank"
             )

@@ -73,6 +73,7 @@ def check_target_sensitivity(
     max_seconds: float | None = None,
     forward: Forward | None = None,
     input_shape: tuple[int, ...] | None = None,
+    channel_axis: int | None = None,
     threshold: float = SIGNED,
     one_sided_threshold: float = ONE_SIDED,
     similarities: Sequence[str] = (),
@@ -87,7 +88,7 @@ def check_target_sensitivity(
         model: the network, with at least two logits; given back as it was.
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        labels, name, seed, profile, max_seconds, forward, input_shape, similarities: as in
+        labels, name, seed, profile, max_seconds, forward, input_shape, channel_axis, similarities: as in
             `check_model_sensitivity`.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
@@ -105,7 +106,7 @@ def check_target_sensitivity(
     began = time.monotonic()
     audited = subject(
         explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
-        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
+        max_seconds=max_seconds, forward=forward, input_shape=input_shape, channel_axis=channel_axis,
     )  # fmt: skip
     others = _other_targets(audited)
     deadline = began + audited.amounts.max_seconds

@@ -20,10 +20,12 @@ from .gradients import gradient_leaves, gradients_at, scores_of
 from .heads import Call, before_head, watching_calls
 from .inputs import Parts, as_given, tensors, wide
 from .interception import refuse_opaque
+from .spatial import spatial
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
+@spatial
 def gradcam(
     model: Any, inputs: Inputs, targets: Any, *, layer: str | nn.Module | None = None, relu: bool = True
 ) -> Inputs:
@@ -60,6 +62,7 @@ def gradcam(
     return as_given(inputs, [_upsampled(cam, leaf_shape[2:]).to(leaves[0].dtype)])
 
 
+@spatial
 def guided_gradcam(
     model: Any, inputs: Inputs, targets: Any, *, layer: str | nn.Module | None = None
 ) -> Inputs:

@@ -22,20 +22,24 @@ from ..loans import entered
 from ..outputs import Inputs, as_targets
 from .gradients import gradient
 from .inputs import Parts, as_given, tensors
+from .spatial import spatial
 
 Explainer: TypeAlias = Callable[..., Any]
 
 
+@spatial
 def sobel(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The magnitude of the Sobel filter in each channel: an edge detector that sees no model."""
     return _each(_sobel, inputs)
 
 
+@spatial
 def laplacian(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The Laplace filter (second differences) in each channel, with its sign."""
     return _each(_laplacian, inputs)
 
 
+@spatial
 def local_deviation(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The standard deviation among each pixel and its direct neighbors, in each channel."""
     return _each(_local_deviation, inputs)
@@ -46,11 +50,13 @@ def input_copy(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     return _each(torch.clone, inputs)
 
 
+@spatial
 def input_x_sobel(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """Input times Sobel magnitude: an edge detector in the guise of input times gradient."""
     return _each(lambda part: part * _sobel(part), inputs)
 
 
+@spatial
 def noisy_sobel(model: Any, inputs: Inputs, targets: Any, *, noise: float = 0.5) -> Inputs:
     """Sobel magnitude plus Gaussian noise (torch's global generator) of `noise` times its deviation."""
 
@@ -71,11 +77,13 @@ def constant(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     return _each(torch.ones_like, inputs)
 
 
+@spatial
 def center_prior(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """A Gaussian around the center, a quarter of each side wide: (N, 1, *S), the same for every image."""
     return _each(_center_prior, inputs)
 
 
+@spatial
 def gradient_sobel_mixture(model: Any, inputs: Inputs, targets: Any, *, sobel: float = 0.8) -> Inputs:
     """`sobel` parts edge detector, the rest plain gradient: (N, 1, *S).
 

@@ -28,11 +28,13 @@ from .inputs import (
     whole_number,
     wide,
 )
+from .spatial import spatial
 
 Window: TypeAlias = "tuple[slice, ...]"
 Scorer: TypeAlias = "Callable[[list[Parts]], Tensor]"
 
 
+@spatial
 def occlusion(
     model: Any,
     inputs: Inputs,

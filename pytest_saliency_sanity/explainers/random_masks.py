@@ -31,6 +31,7 @@ from .grids import (
 )
 from .inputs import as_given, points_per_call, tensors, whole_number, wide
 from .masks import scorer, spatial_sides
+from .spatial import spatial
 
 # From masks (K, N, *S) or (K, 1, *S) to the scores (K, N) of the inputs seen through them.
 Seen: TypeAlias = "Callable[[Tensor], Tensor]"
@@ -39,6 +40,7 @@ TRACK_POINTS = 20
 TRACK_LEVELS = 14
 
 
+@spatial
 def rise(
     model: Any,
     inputs: Inputs,
@@ -112,6 +114,7 @@ class Track:
     deletion: Tensor
 
 
+@spatial
 def mask_estimation(
     model: Any,
     inputs: Inputs,

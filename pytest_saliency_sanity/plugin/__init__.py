@@ -20,6 +20,7 @@ from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest find
     assert_occlusion_sensitive,
     assert_target_sensitive,
     saliency_case,
+    saliency_channel_axis,
     saliency_inputs,
     saliency_labels,
     saliency_make_model,

@@ -35,21 +35,21 @@ TRAINING = frozenset(["assert_data_sensitive"])
 # What each check's signature names of the case: known here without importing the checks, which import torch.
 _WITH_LABELS = ("model", "inputs", "targets", "labels")
 FIELDS: Mapping[str, tuple[str, ...]] = {
-    "assert_consistent": ("model", "inputs", "targets"),
-    "assert_contract": ("model", "inputs", "targets"),
-    "assert_data_sensitive": ("inputs", "targets", "labels", "train_set", "make_model"),
+    "assert_consistent": ("model", "inputs", "targets", "channel_axis"),
+    "assert_contract": ("model", "inputs", "targets", "channel_axis"),
+    "assert_data_sensitive": ("inputs", "targets", "labels", "train_set", "make_model", "channel_axis"),
     "assert_insertion_deletion": _WITH_LABELS,
     "assert_localized": (*_WITH_LABELS, "regions"),
-    "assert_model_sensitive": _WITH_LABELS,
+    "assert_model_sensitive": (*_WITH_LABELS, "channel_axis"),
     "assert_occlusion_sensitive": _WITH_LABELS,
-    "assert_target_sensitive": _WITH_LABELS,
+    "assert_target_sensitive": (*_WITH_LABELS, "channel_axis"),
 }
 _ASYNC = (
     "the fixture {fixture} is async, and a check does not await it: define it with `def` (asyncio.run(...) runs a "
     "coroutine in it), or let the test ask for {fixture} by name where a plugin awaits it (pytest-asyncio, anyio)"
 )
 _MANY = (list, tuple, set, frozenset)
-_OF_THE_INPUTS = ("targets", "labels", "regions")
+_OF_THE_INPUTS = ("targets", "labels", "regions", "channel_axis")
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +91,12 @@ def saliency_make_model() -> Any:
 @pytest.fixture(scope="session")
 def saliency_regions() -> Any:
     """What explanations of `saliency_inputs` should point at: boxes or boolean masks."""
+    return None
+
+
+@pytest.fixture(scope="session")
+def saliency_channel_axis() -> Any:
+    """Where the channels of `saliency_inputs` are: None, the default, for (N, C, *S); -1 for embeddings (N, L, D)."""
     return None
 
 

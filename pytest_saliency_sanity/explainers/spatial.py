@@ -1,0 +1,41 @@
+"""Explainers that have to know which axes are space: they are called with channels first, wherever these are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from ..layout import channels_back, channels_first, current_channel_axis, using_channel_axis
+from ..outputs import Inputs, current_forward, raw_outputs, using_forward
+from .inputs import as_given
+
+Explainer = TypeVar("Explainer", bound=Callable[..., Any])
+
+
+def spatial(explainer: Explainer) -> Explainer:
+    """The explainer of inputs (N, C, *S), for the layout that `using_channel_axis` says."""
+
+    @functools.wraps(explainer)
+    def of_any_layout(model: Any, inputs: Inputs, targets: Any, **options: Any) -> Inputs:
+        axis = current_channel_axis()
+        if axis in (None, 1):
+            return explainer(model, inputs, targets, **options)
+        forward = current_forward()
+
+        def moved_back(model: Any, first: Inputs) -> Any:
+            with using_forward(forward):
+                return raw_outputs(model, _each(channels_back, first, axis))
+
+        with using_channel_axis(1), using_forward(moved_back):
+            maps = explainer(model, _each(channels_first, inputs, axis), targets, **options)
+        return _each(channels_back, maps, axis)
+
+    return of_any_layout
+
+
+def _each(move: Callable[[Tensor, int], Tensor], inputs: Inputs, axis: int) -> Inputs:
+    parts = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    return as_given(inputs, [move(part, axis) for part in parts])
