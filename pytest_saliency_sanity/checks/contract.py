@@ -32,6 +32,7 @@ from pytest_saliency_sanity.checks.image_dependence import (
     shared_by_images,
 )
 from pytest_saliency_sanity.checks.own_doing import OwnDoing, watched
+from pytest_saliency_sanity.checks.saturation import hint_of_saturation
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.loans import entered
@@ -137,6 +138,7 @@ def check_contract(
             claim=CLAIM,
             seed=audited.seed,
             findings=findings,
+            hint=hint_of_saturation(audited, findings),
             notes=(*audited.notes, *notes),
             caveats=caveats,
             evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},
