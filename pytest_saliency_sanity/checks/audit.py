@@ -13,7 +13,15 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Refusal, Stopped
+from pytest_saliency_sanity.checks.explanation import (
+    CANCELLED,
+    Breach,
+    Maps,
+    Meter,
+    OutOfBudget,
+    Refusal,
+    Stopped,
+)
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.checks.looks import (
@@ -38,7 +46,7 @@ from pytest_saliency_sanity.checks.survey import (
     survey,
 )
 from pytest_saliency_sanity.checks.suspicions import Suspect, Suspicion, suspicions
-from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.explainers import gradient, occlusion
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import replayed
@@ -46,6 +54,10 @@ from pytest_saliency_sanity.verdict import Finding, Stage
 
 _SHOWN_DRAWS = 5  # draws of a depth that is shown and not judged
 _CONTROLS = gates.ControlSurveys()
+_HONEST = (
+    gradient,
+    occlusion,
+)  # explainers that have to pass: the second one where the first cannot be taken
 
 
 Perturbation = Callable[
@@ -326,25 +338,55 @@ def _control_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...]
 
 
 def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
-    """Its sample grows beyond the explainer's where it has to: it is made once for all explainers of a run."""
-    subject = replace(audit.subject.by(gradient, "gradient"), alone=False)
-    doubts: tuple[Finding, ...] = ()
-    try:
-        begun = _control_survey(audit, subject)
-        for larger in _from(audit, look):
-            grow(audit, begun, subject, audit.control_meter, larger)
-            doubts, settled = _gradient_doubts(audit, begun, larger)
-            if settled:
+    """Of the plain gradient, or of occlusion, which needs none, where it cannot be taken."""
+    refused = []
+    for control in _HONEST:
+        try:
+            found = _honest_findings(audit, look, suspected, control)
+        except Stopped as stopped:
+            refused.append((control, stopped.finding.sentence.rstrip(".")))
+            if not (stopped.raised or stopped.finding.reason == CANCELLED):
                 break
-    except Stopped as stopped:
-        reason = stopped.finding.sentence.rstrip(".")
-        return (gates.no_control(f"the plain gradient cannot be taken here: {reason}"),)
+        else:
+            if refused:
+                _note_of_control(audit, *refused[0], control)
+            return found
+    sentence = ", and ".join(
+        f"{_called(control)} cannot be taken here: {reason}" for control, reason in refused
+    )
+    return (gates.no_control(sentence),)
+
+
+def _called(control: Callable[..., Any]) -> str:
+    return "the plain gradient" if control is gradient else control.__name__
+
+
+def _note_of_control(
+    audit: Audit, refused: Callable[..., Any], reason: str, control: Callable[..., Any]
+) -> None:
+    note = f"the control is {_called(control)}: {_called(refused)} cannot be taken here: {reason}"
+    if note not in audit.subject.notes:
+        audit.subject = replace(audit.subject, notes=(*audit.subject.notes, note))
+
+
+def _honest_findings(
+    audit: Audit, look: Look, suspected: tuple[Suspicion, ...], control: Callable[..., Any]
+) -> tuple[Finding, ...]:
+    """Its sample grows beyond the explainer's where it has to: it is made once for all explainers of a run."""
+    subject = replace(audit.subject.by(control, control.__name__), alone=False)
+    doubts: tuple[Finding, ...] = ()
+    begun = _control_survey(audit, subject)
+    for larger in _from(audit, look):
+        grow(audit, begun, subject, audit.control_meter, larger)
+        doubts, settled = _doubts(audit, begun, larger, _called(control))
+        if settled:
+            break
     if constant := gates.usable_findings(begun, chunks_for(begun, look.images)):
-        return (gates.no_control(f"of the plain gradient, {constant[0].sentence}"),)
+        return (gates.no_control(f"of {_called(control)}, {constant[0].sentence}"),)
     if suspected and _suspicions(audit, begun, look, ALPHA_FAIL):
         return (
             gates.no_control(
-                f"the same speaks against the plain gradient: it {suspected[0].finding.sentence}"
+                f"the same speaks against {_called(control)}: it {suspected[0].finding.sentence}"
             ),
         )
     return doubts
@@ -355,8 +397,8 @@ def _from(audit: Audit, look: Look) -> tuple[Look, ...]:
     return tuple(larger for larger in every if (larger.images, larger.draws) >= (look.images, look.draws))
 
 
-def _gradient_doubts(audit: Audit, begun: Survey, look: Look) -> tuple[tuple[Finding, ...], bool]:
-    """What speaks against the plain gradient, and whether a larger sample would say the same."""
+def _doubts(audit: Audit, begun: Survey, look: Look, called: str) -> tuple[tuple[Finding, ...], bool]:
+    """What speaks against a control, and whether a larger sample would say the same."""
     samples = _samples(audit, begun, chunks_for(begun, look.images), look.draws)
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
     stages = judged(samples, [m for m in audit.measures if m.judged], limits, ALPHA_FAIL, ALPHA_PASS)
@@ -369,15 +411,15 @@ def _gradient_doubts(audit: Audit, begun: Survey, look: Look) -> tuple[tuple[Fin
         if worst
         else "is constant"
     )
-    return (gates.no_control(f"even the plain gradient {found}, and should pass"),), "fail" in outcomes
+    return (gates.no_control(f"even {called} {found}, and should pass"),), "fail" in outcomes
 
 
 def _control_survey(audit: Audit, subject: Subject) -> Survey:
-    key = (*gates.fingerprint(subject), audit.measures, len(audit.begun.chunks[0]))
+    key = (*gates.fingerprint(subject), subject.name, audit.measures, len(audit.begun.chunks[0]))
     found = _CONTROLS.get(key)
     if found is None:
         found = _CONTROLS.keep(key, survey(subject, examine(subject, audit.control_meter)))
-    audit.control = found
+    audit.control = found if subject.explainer is gradient else None
     return found
 
 

@@ -33,6 +33,7 @@ from pytest_saliency_sanity.checks.image_dependence import (
 )
 from pytest_saliency_sanity.checks.liveness import alike_findings, dead_findings, hint_of_gate
 from pytest_saliency_sanity.checks.own_doing import OwnDoing, watched
+from pytest_saliency_sanity.checks.saturation import hint_of_saturation
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.loans import entered
@@ -145,7 +146,7 @@ def check_contract(
             claim=CLAIM,
             seed=audited.seed,
             findings=findings,
-            hint=hint_of_gate(audited.model, findings),
+            hint=hint_of_gate(audited.model, findings) or hint_of_saturation(audited, findings),
             notes=(*audited.notes, *notes),
             caveats=caveats,
             evidence={**evidence, "cost": meter.evidence(time.monotonic() - began)},

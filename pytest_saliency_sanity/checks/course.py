@@ -21,6 +21,7 @@ from pytest_saliency_sanity.checks.contract import (
 from pytest_saliency_sanity.checks.explanation import Maps, Meter, OutOfBudget, Stopped, explain, stream_of
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.liveness import alike_findings, hint_of_gate, model_findings
+from pytest_saliency_sanity.checks.saturation import hint_of_saturation
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -75,7 +76,11 @@ def verdict_by(
         seed=audited.seed,
         stages=found.stages,
         findings=found.findings,
-        hint=hint_of_gate(audited.model, found.findings) or found.hint,
+        hint=(
+            hint_of_gate(audited.model, found.findings)
+            or found.hint
+            or hint_of_saturation(audited, found.findings)
+        ),
         notes=(*audited.notes, *found.notes),
         caveats=caveats,
         evidence={**found.evidence, "cost": meter.evidence(time.monotonic() - began)},

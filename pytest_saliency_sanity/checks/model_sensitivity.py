@@ -19,6 +19,7 @@ from pytest_saliency_sanity.checks.liveness import hint_of_gate
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
+from pytest_saliency_sanity.checks.saturation import hint_of_saturation
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
@@ -220,9 +221,10 @@ def _verdict(
 
 
 def _hint(audit: Audit, cascade: Cascade, verdict: Verdict) -> str:
+    findings = verdict.findings
     if audit.first is None:
-        return ""
-    if hint := hint_of_gate(audit.subject.model, verdict.findings):
+        return hint_of_saturation(audit.subject, findings)
+    if hint := hint_of_gate(audit.subject.model, findings) or hint_of_saturation(audit.subject, findings):
         return hint
     if verdict.outcome == "fail" and not verdict.findings:
         below = {

@@ -19,6 +19,7 @@ from pytest_saliency_sanity.checks.liveness import hint_of_gate
 from pytest_saliency_sanity.checks.looks import Measure
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
+from pytest_saliency_sanity.checks.saturation import hint_of_saturation
 from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.checks.survey import Sample
 from pytest_saliency_sanity.errors import raise_unless_passed
@@ -195,5 +196,6 @@ def _verdict(audit: Audit, findings: tuple[Finding, ...], stages: tuple[Stage, .
     if plain.reason == "bound":
         return replace(plain, hint=hint_of_open_question(audit.subject, audit.begun.one_sided))
     if plain.outcome != "fail" or findings:
-        return replace(plain, hint=hint_of_gate(audit.subject.model, findings) if audit.first else "")
+        of_gate = hint_of_gate(audit.subject.model, findings) if audit.first else ""
+        return replace(plain, hint=of_gate or hint_of_saturation(audit.subject, findings))
     return replace(plain, hint=hint_of_class_blindness(audit.subject, audit.first, stages[0].statistic))
