@@ -53,7 +53,7 @@ def watched(model: nn.Module) -> Iterator[OwnDoing]:
             running.clear()
             found.own |= _entries(model) ^ before.pop()
 
-    with hooked(enter, leave):
+    with hooked(enter, leave, always=True):
         yield found
         found.changed |= _entries(model) ^ start
 

@@ -148,19 +148,22 @@ def _watched_modules(execution: Execution) -> Iterator[Iterator[int]]:
 
 
 @loan
-def hooked(enter: Callable[..., None], leave: Callable[..., None]) -> Iterator[None]:
-    """Within this context `enter(module, args)` and `leave(module, args, output)` are called for every module."""
-    with entered(warnings.catch_warnings()), _registered(enter, leave):
+def hooked(enter: Callable[..., None], leave: Callable[..., None], always: bool = False) -> Iterator[None]:
+    """Within this context `enter(module, args)` and `leave(module, args, output)` are called for every module.
+
+    `always` calls `leave` of a module that raises, too.
+    """
+    with entered(warnings.catch_warnings()), _registered(enter, leave, always):
         warnings.filterwarnings("ignore", "Using `torch.compile", UserWarning)
         yield
 
 
-def _registered(enter: Callable[..., None], leave: Callable[..., None]) -> Loan[None]:
+def _registered(enter: Callable[..., None], leave: Callable[..., None], always: bool) -> Loan[None]:
     handles: list[RemovableHandle] = []
 
     def register() -> None:
         handles.append(register_module_forward_pre_hook(enter))
-        handles.append(register_module_forward_hook(leave))
+        handles.append(register_module_forward_hook(leave, always_call=always))
 
     return lent(register, lambda: [handle.remove() for handle in handles])
 

@@ -26,9 +26,18 @@ def descent(parameters: Iterable[Tensor], rate: float) -> Descent:
 
 
 def step(descent: Descent, loss: Tensor) -> None:
-    """One step down the gradient of `loss`, a scalar with its graph."""
+    """One step down the gradient of `loss`, a scalar with its graph.
+
+    Raises:
+        ValueError: for a loss that has none.
+    """
     for parameter in descent.parameters:
         parameter.grad = None
+    if not loss.requires_grad:
+        raise ValueError(
+            "the model cannot be trained: no gradient reaches its parameters, which it detaches, or which are used "
+            "under torch.no_grad()"
+        )
     loss.backward()
     _copy_gradients(descent)
     descent.adam.step()

@@ -508,3 +508,21 @@ def test_scores_that_are_not_finite_with_a_region_hidden_are_a_finding() -> None
             images, torch.zeros(3, dtype=torch.long), torch.ones(3, 2), (full, full), torch.zeros_like(images),
         )  # fmt: skip
     assert (stopped.value.finding.reason, stopped.value.finding.outcome) == ("gate.scores", "inconclusive")
+
+
+def test_a_model_that_no_gradient_reaches_cannot_be_trained() -> None:
+    model = nn.Sequential(planted_cnn(0), Detached()).eval()
+    images, labels = samples()
+    with pytest.raises(ValueError, match="^the model cannot be trained: no gradient reaches its parameters"):
+        check_distancing(
+            explainers.occlusion,
+            model,
+            images[:16],
+            labels[:16],
+            **{**HOW, "data": (images[:16], labels[:16])},
+        )
+
+
+class Detached(nn.Module):
+    def forward(self, scores: Tensor) -> Tensor:
+        return scores.detach()

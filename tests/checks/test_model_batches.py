@@ -186,3 +186,18 @@ def test_tables() -> None:
     norm = seeded(lambda: nn.BatchNorm1d(24, track_running_stats=False))
     verdict = check_contract(gradient, nn.Sequential(norm, tabular()).eval(), rows)
     assert verdict.caveats == ("the model depends on its batch",)
+
+
+def test_a_little_noise_hides_no_dependence_on_the_batch() -> None:
+    class Faint(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = DEPENDENT["no running statistics"]()
+
+        def forward(self, x: Tensor) -> Tensor:
+            scores = self.layers(x)
+            return scores * (1 + 1e-7 * torch.randn_like(scores))
+
+    inputs = images(16) * torch.linspace(0.1, 3, 16)[:, None, None, None]
+    verdict = check_contract(gradient, Faint().eval(), inputs)
+    assert (verdict.outcome, verdict.caveats) == ("pass", ("the model depends on its batch",)), verdict

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from typing import Any
 
@@ -101,6 +102,15 @@ def test_nobody_is_accused_of_it(explainer: Any, make: Any) -> None:
     model = seeded(make).eval()
     verdict = check_contract(explainer, model, images(8))
     assert (verdict.outcome, verdict.reason) == ("pass", "contract"), verdict
+
+
+def test_also_after_a_forward_pass_that_raised() -> None:
+    def trying(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        with contextlib.suppress(RuntimeError):
+            model(inputs[..., :3])
+        return asking(model, inputs, targets)
+
+    assert check_contract(trying, seeded(Recording).eval(), images(8)).reason == "contract"
 
 
 @pytest.mark.parametrize("make", [lambda: Recording(always=True), Caching, Counting])
