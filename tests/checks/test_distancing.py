@@ -513,7 +513,7 @@ def test_scores_that_are_not_finite_with_a_region_hidden_are_a_finding() -> None
 def test_a_model_that_no_gradient_reaches_cannot_be_trained() -> None:
     model = nn.Sequential(planted_cnn(0), Detached()).eval()
     images, labels = samples()
-    with pytest.raises(ValueError, match="^the model cannot be trained: no gradient reaches its parameters"):
+    with pytest.raises(ValueError, match=r"^the model cannot be trained: no gradient reaches its parameters"):
         check_distancing(
             explainers.occlusion,
             model,
