@@ -364,7 +364,8 @@ def _called(control: Callable[..., Any]) -> str:
 def _note_of_control(
     audit: Audit, refused: Callable[..., Any], reason: str, control: Callable[..., Any]
 ) -> None:
-    note = f"the control is {_called(control)}: {_called(refused)} cannot be taken here: {reason}"
+    why = reason.partition("; ")[0]  # what follows is advice to whoever returns such maps
+    note = f"the control is {_called(control)}: {_called(refused)} cannot be taken here: {why}"
     if note not in audit.subject.notes:
         audit.subject = replace(audit.subject, notes=(*audit.subject.notes, note))
 

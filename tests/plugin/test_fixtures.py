@@ -100,6 +100,22 @@ def test_targets_and_labels_belong_to_their_inputs(complete: pytest.Pytester, ca
     ).assert_outcomes(passed=1)
 
 
+def test_the_channel_axis_belongs_to_its_inputs(pytester: pytest.Pytester) -> None:
+    axis = """
+    @pytest.fixture
+    def saliency_channel_axis(): return -1
+"""
+    pytester.makeconftest(CHECKS.replace("seed=None)", "seed=None, channel_axis=None)") + OVERRIDES + axis)
+    run(
+        pytester,
+        "def test_it(assert_model_sensitive, assert_contract):",
+        "    assert assert_model_sensitive('e')['channel_axis'] == -1",
+        "    assert assert_model_sensitive('e', channel_axis=1)['channel_axis'] == 1",
+        "    assert assert_model_sensitive('e', inputs='mine').get('channel_axis') is None",
+        "    assert 'channel_axis' not in assert_contract('e')  # which does not take it here",
+    ).assert_outcomes(passed=1)
+
+
 def test_what_is_given_stays(complete: pytest.Pytester) -> None:
     run(
         complete,
