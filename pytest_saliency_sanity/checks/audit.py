@@ -54,10 +54,8 @@ from pytest_saliency_sanity.verdict import Finding, Stage
 
 _SHOWN_DRAWS = 5  # draws of a depth that is shown and not judged
 _CONTROLS = gates.ControlSurveys()
-_HONEST = (
-    gradient,
-    occlusion,
-)  # explainers that have to pass: the second one where the first cannot be taken
+# Explainers that have to pass: the second one where the first cannot be taken.
+_HONEST = (gradient, occlusion)
 
 
 Perturbation = Callable[

@@ -19,6 +19,7 @@ from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, read_logits
 from pytest_saliency_sanity.perturbations import evaluating, replayed
 from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
+from pytest_saliency_sanity.rendering import shown
 
 from . import descent, training
 from .datasets import TrainingSet
@@ -144,7 +145,7 @@ def _untrained(recipe: Recipe, seed: int) -> nn.Module:
         model = recipe.make_model()
     if not isinstance(model, nn.Module):
         raise TypeError(
-            f"make_model() must return an untrained torch.nn.Module, not {type(model).__name__}: {model!r}"
+            f"make_model() must return an untrained torch.nn.Module, not {type(model).__name__}: {shown(model)}"
         )
     if any(model is known.model for known in _IN_MEMORY.values()):
         raise TypeError(

@@ -137,7 +137,7 @@ MODELS: Mapping[str, Callable[[], Any]] = {
 
 def numbers(*shape: int) -> Tensor:
     """Uniform numbers, the same each time."""
-    return images(shape[0], shape[1:]) if shape else torch.tensor(0.5)
+    return images(shape[0], shape[1:])
 
 
 def _with(value: float, shape: tuple[int, ...] = (N, *SHAPE)) -> Tensor:
