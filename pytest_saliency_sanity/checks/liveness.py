@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.checks.batches import constant_images
 from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, Stopped, explain, stream_of
+from pytest_saliency_sanity.checks.saturation import AT_THE_ENDS, is_saturated
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers import gradient, occlusion
 from pytest_saliency_sanity.perturbations.randomization import STILL
@@ -21,7 +22,6 @@ USABLE = 0.25  # share of the images whose map on the trained model must not be 
 _VARYING = 0.5  # share of the images that must not have one value everywhere
 _MOVING = 0.5  # share of the images whose score must change when parts of them are hidden
 _ASKED = 8  # images that the plain gradient is asked about
-_NEAR = 1e-3  # of an output's bound, from which it is taken for saturated
 _VACANT = 0.99  # share of the hidden pixels from which they had the infill's value before
 _OF_DEAD_MODELS = (
     "gate.images",
@@ -37,7 +37,7 @@ def alike_findings(subject: Subject) -> tuple[Finding, ...]:
     spread = (subject.scores.amax(0) - subject.scores.amin(0)).max()
     if spread > STILL * subject.scores.abs().max():
         return ()
-    way_out = f"; {_SQUASHED}" if _is_squashed(subject.scores) else ""
+    way_out = f"; {AT_THE_ENDS}" if is_saturated(subject) else ""
     sentence = (
         f"the model's logits are the same for all {subject.images} images; on these images nothing can be shown"
         f"{way_out}"
@@ -148,28 +148,15 @@ def _flat_part(part: Tensor) -> Tensor:
 
 # The model.
 
-_SQUASHED = (
-    "its outputs lie at the ends of a softmax or a sigmoid, where nothing moves them: explain the logits before it, "
-    "with forward="
-)
-
 
 def _why(audited: Subject) -> str:
     """Why the model may show nothing, and what to do about it."""
-    if _is_squashed(audited.scores):
-        return f"{audited.model_name} is saturated, {_SQUASHED}"
+    if is_saturated(audited):
+        return f"{audited.model_name} is saturated, {AT_THE_ENDS}"
     return (
         f"{audited.model_name} is flat around these images, as with dead ReLUs, steps, or numbers that underflow in "
         f"half precision; explain another output with forward=, or take other weights, a wider dtype or other images"
     )
-
-
-def _is_squashed(scores: Tensor) -> bool:
-    """Whether outputs (N, K) are those of a saturated softmax or sigmoid, or the logarithm of a softmax."""
-    ends = torch.minimum(scores.abs(), (scores - 1).abs()).amax(1) <= _NEAR
-    ends &= bool(((scores - 1).abs() <= _NEAR).any())  # small logits are near 0 as well
-    logarithms = (scores <= 0).all(1) & (scores.amax(1) >= -_NEAR) & (scores.shape[1] > 1)
-    return bool((ends | logarithms).double().mean() > 1 - USABLE)
 
 
 def _constant(control: Subject, deadline: float, parts: Sequence[Tensor]) -> Tensor | None:
