@@ -17,7 +17,7 @@ from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations.execution import hooked
 
 _PASSES = 8  # forward passes that are looked at: what is installed once is installed in the first ones
-Entry = tuple[str, str, Any]  # module, registry, key
+Entry = tuple[str, str, Any, int]  # module, registry, key, and the identity of what is there
 
 
 @dataclass
@@ -32,7 +32,7 @@ class OwnDoing:
         changed, own = (
             {entry for entry in some if _aspect(entry) == aspect} for some in (self.changed, self.own)
         )
-        return {name for name, _, _ in own} - {name for name, _, _ in changed - own}
+        return {entry[0] for entry in own} - {entry[0] for entry in changed - own}
 
 
 @loan
@@ -59,14 +59,20 @@ def watched(model: nn.Module) -> Iterator[OwnDoing]:
 
 
 def _entries(model: nn.Module) -> set[Entry]:
+    """What its modules hold in their registries, their classes, and methods of theirs that were replaced."""
     return {
-        (name, registry, key)
+        (name, registry, key, id(value))
         for name, module in model.named_modules()
-        for registry, content in vars(module).items()
-        if registry == "_modules" or registry.endswith("hooks")
-        for key in content
+        for registry, content in ({"class": type(module)} | vars(module)).items()
+        for key, value in _content(registry, content)
     }
 
 
+def _content(registry: str, content: Any) -> list[tuple[Any, Any]]:
+    if registry == "_modules" or registry.endswith("hooks"):
+        return list(content.items())
+    return [(None, content)] if registry in ("class", "forward") else []
+
+
 def _aspect(entry: Entry) -> str:
-    return "modules" if entry[1] == "_modules" else "hooks"
+    return "modules" if entry[1] in ("_modules", "class", "forward") else "hooks"

@@ -22,6 +22,7 @@ from pytest_saliency_sanity.loans import entered, loan
 from pytest_saliency_sanity.outputs import Forward, check_targets, read_logits, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
 from pytest_saliency_sanity.perturbations.changes import restructured
+from pytest_saliency_sanity.perturbations.modes import has_own_train, mode_of
 from pytest_saliency_sanity.perturbations.process import keeping_process
 from pytest_saliency_sanity.rendering import shown
 
@@ -461,9 +462,12 @@ def _check_unmasked(values: Any, what: str) -> None:
 
 
 def _mode_note(model: nn.Module) -> tuple[str, ...]:
-    if any(getattr(module, "training", False) for module in model.modules()):
-        return ("the model was handed over in training mode; it was audited in evaluation mode",)
-    return ()
+    training = [module for module in model.modules() if mode_of(module)]
+    if not training:
+        return ()
+    own = next((type(module).__name__ for module in training if has_own_train(module)), None)
+    uncalled = f"; {own}.train() was not called: if it prepares weights, call model.eval() first" if own else ""
+    return (f"the model was handed over in training mode; it was audited in evaluation mode{uncalled}",)
 
 
 def _left_out_note(used: Chosen) -> tuple[str, ...]:

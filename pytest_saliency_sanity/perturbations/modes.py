@@ -65,6 +65,11 @@ def mode_of(module: nn.Module) -> bool | None:
     return getattr(module, "training", None)
 
 
+def has_own_train(module: nn.Module) -> bool:
+    """Whether a module's class says itself what changes with its mode."""
+    return getattr(type(module), "train", None) is not nn.Module.train
+
+
 def _modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:
     found = ((module, mode_of(module)) for module in model.modules())
     return [(module, mode) for module, mode in found if mode is not None]

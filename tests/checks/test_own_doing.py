@@ -45,6 +45,19 @@ class Building(nn.Module):
         return self.head(features)
 
 
+class BuildingInside(nn.Module):
+    """Builds a module among its layers at the first call that asks for features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = cnn()
+
+    def forward(self, x: Tensor, features: bool = False) -> Tensor:
+        if features and not hasattr(self.layers, "extra"):
+            self.layers.extra = nn.Identity()
+        return self.layers(x)
+
+
 class Caching(nn.Module):
     """Keeps a mask, as an attribute and as a buffer, from its first call on."""
 
@@ -259,3 +272,27 @@ def test_attention_rollout() -> None:
 
     verdict = check_contract(rollout, of_transformers("vit"), images(8, (3, 32, 32)))
     assert (verdict.outcome, verdict.reason) == ("pass", "contract"), verdict
+
+
+def replacing_forward(model: nn.Module) -> None:
+    model.layers.forward = type(model.layers).forward.__get__(model.layers)
+
+
+def replacing_a_layer(model: nn.Module) -> None:
+    model.layers[1] = nn.ReLU()
+
+
+def replacing_the_class(model: nn.Module) -> None:
+    model.layers.__class__ = type("Other", (nn.Sequential,), {})
+
+
+@pytest.mark.parametrize("change", [replacing_forward, replacing_a_layer, replacing_the_class])
+def test_a_replaced_part_beside_one_that_the_model_builds_is_the_explainers(change: Any) -> None:
+    def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        maps = asking(model, inputs, targets)
+        change(model)
+        return maps
+
+    verdict = check_contract(explainer, seeded(BuildingInside).eval(), images(8))
+    assert (verdict.outcome, verdict.reason) == ("error", "contract.modules"), verdict
+    assert check_contract(asking, seeded(BuildingInside).eval(), images(8)).reason == "contract"

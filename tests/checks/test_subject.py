@@ -456,6 +456,24 @@ def test_the_training_mode_is_noted() -> None:
     assert subject(gradient, model.eval(), images(), None).notes == ()
 
 
+def test_a_train_of_its_own_that_was_not_called_is_named() -> None:
+    class Merging(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers, self.merged = cnn(), False
+
+        def train(self, mode: bool = True) -> nn.Module:
+            self.merged = not mode
+            return super().train(mode)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layers(x)
+
+    (note,) = subject(gradient, Merging(), images(), None).notes
+    assert note.endswith("; Merging.train() was not called: if it prepares weights, call model.eval() first")
+    assert subject(gradient, Merging().eval(), images(), None).notes == ()
+
+
 def test_modes_are_given_back_one_by_one() -> None:
     model = cnn()
     model[2].train()
