@@ -466,7 +466,9 @@ def _mode_note(model: nn.Module) -> tuple[str, ...]:
     if not training:
         return ()
     own = next((type(module).__name__ for module in training if has_own_train(module)), None)
-    uncalled = f"; {own}.train() was not called: if it prepares weights, call model.eval() first" if own else ""
+    uncalled = (
+        f"; {own}.train() was not called: if it prepares weights, call model.eval() first" if own else ""
+    )
     return (f"the model was handed over in training mode; it was audited in evaluation mode{uncalled}",)
 
 
