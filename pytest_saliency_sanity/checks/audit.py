@@ -14,7 +14,6 @@ from torch import Tensor
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
 from pytest_saliency_sanity.checks.explanation import (
-    CANCELLED,
     Breach,
     Maps,
     Meter,
@@ -22,6 +21,7 @@ from pytest_saliency_sanity.checks.explanation import (
     Refusal,
     Stopped,
 )
+from pytest_saliency_sanity.checks.honest_controls import asked, called
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.checks.looks import (
@@ -46,7 +46,7 @@ from pytest_saliency_sanity.checks.survey import (
     survey,
 )
 from pytest_saliency_sanity.checks.suspicions import Suspect, Suspicion, suspicions
-from pytest_saliency_sanity.explainers import gradient, occlusion
+from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import replayed
@@ -54,8 +54,6 @@ from pytest_saliency_sanity.verdict import Finding, Stage
 
 _SHOWN_DRAWS = 5  # draws of a depth that is shown and not judged
 _CONTROLS = gates.ControlSurveys()
-# Explainers that have to pass: the second one where the first cannot be taken.
-_HONEST = (gradient, occlusion)
 
 
 Perturbation = Callable[
@@ -330,42 +328,18 @@ def _control_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...]
     """
     start = time.monotonic()
     try:
-        return _gradient_findings(audit, look, suspected) or gates.edge_findings(audit.subject)
+        return _honest_control_findings(audit, look, suspected) or gates.edge_findings(audit.subject)
     finally:
         audit.control_seconds += time.monotonic() - start
 
 
-def _gradient_findings(audit: Audit, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
-    """Of the plain gradient, or of occlusion, which needs none, where it cannot be taken."""
-    refused = []
-    for control in _HONEST:
-        try:
-            found = _honest_findings(audit, look, suspected, control)
-        except Stopped as stopped:
-            refused.append((control, stopped.finding.sentence.rstrip(".")))
-            if not (stopped.raised or stopped.finding.reason == CANCELLED):
-                break
-        else:
-            if refused:
-                _note_of_control(audit, *refused[0], control)
-            return found
-    sentence = ", and ".join(
-        f"{_called(control)} cannot be taken here: {reason}" for control, reason in refused
-    )
-    return (gates.no_control(sentence),)
-
-
-def _called(control: Callable[..., Any]) -> str:
-    return "the plain gradient" if control is gradient else control.__name__
-
-
-def _note_of_control(
-    audit: Audit, refused: Callable[..., Any], reason: str, control: Callable[..., Any]
-) -> None:
-    why = reason.partition("; ")[0]  # what follows is advice to whoever returns such maps
-    note = f"the control is {_called(control)}: {_called(refused)} cannot be taken here: {why}"
-    if note not in audit.subject.notes:
-        audit.subject = replace(audit.subject, notes=(*audit.subject.notes, note))
+def _honest_control_findings(
+    audit: Audit, look: Look, suspected: tuple[Suspicion, ...]
+) -> tuple[Finding, ...]:
+    found, notes = asked(lambda control: _honest_findings(audit, look, suspected, control))
+    new = tuple(note for note in notes if note not in audit.subject.notes)
+    audit.subject = replace(audit.subject, notes=(*audit.subject.notes, *new))
+    return found
 
 
 def _honest_findings(
@@ -377,15 +351,15 @@ def _honest_findings(
     begun = _control_survey(audit, subject)
     for larger in _from(audit, look):
         grow(audit, begun, subject, audit.control_meter, larger)
-        doubts, settled = _doubts(audit, begun, larger, _called(control))
+        doubts, settled = _doubts(audit, begun, larger, called(control))
         if settled:
             break
     if constant := gates.usable_findings(begun, chunks_for(begun, look.images)):
-        return (gates.no_control(f"of {_called(control)}, {constant[0].sentence}"),)
+        return (gates.no_control(f"of {called(control)}, {constant[0].sentence}"),)
     if suspected and _suspicions(audit, begun, look, ALPHA_FAIL):
         return (
             gates.no_control(
-                f"the same speaks against {_called(control)}: it {suspected[0].finding.sentence}"
+                f"the same speaks against {called(control)}: it {suspected[0].finding.sentence}"
             ),
         )
     return doubts

@@ -9,6 +9,7 @@ from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.agreement import Agreement, agreement
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
 from pytest_saliency_sanity.checks.explanation import Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.checks.honest_controls import Control, asked, called
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.liveness import USABLE, alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS, Measure, Thresholds, judged
@@ -21,7 +22,6 @@ from pytest_saliency_sanity.checks.memorization import (
 from pytest_saliency_sanity.checks.subject import Subject, held
 from pytest_saliency_sanity.checks.survey import LINEAR, SIZE, Survey, retained
 from pytest_saliency_sanity.checks.suspicions import Suspect, Suspicion, suspicions
-from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.twins.networks import Network
 from pytest_saliency_sanity.verdict import Finding, Stage
 
@@ -39,7 +39,7 @@ class Comparison:
         thresholds: (signed, one-sided).
         began: `time.monotonic()` at which the check began.
         meter: the explainer's calls.
-        control_meter: the plain gradient's.
+        control_meter: the control's, the plain gradient for most.
         control_seconds: of everything done for it.
         similarities: names of the paper's figures to report.
         first: how the explainer behaved on the first images.
@@ -119,7 +119,7 @@ def _judged(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, .
     suspected = () if stages[0].outcome == "fail" else _suspected(comparison, found)
     fails = stages[0].outcome == "fail" or suspected
     doubts = gates.edge_findings(comparison.subject) or (
-        _gradient_findings(comparison, suspected) if fails else ()
+        _control_findings(comparison, suspected) if fails else ()
     )
     if doubts or not suspected:
         return doubts, stages
@@ -196,30 +196,32 @@ def _suspected(comparison: Comparison, found: Agreement) -> tuple[Suspicion, ...
     return suspicions(suspect)
 
 
-def _gradient_findings(comparison: Comparison, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
-    """Where an explainer fails, the plain gradient must not: else these networks, not it, are the reason."""
+def _control_findings(comparison: Comparison, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
+    """Where an explainer fails, a control must not: else these networks, not it, are the reason."""
     start = time.monotonic()
-    audited = replace(comparison.subject.by(gradient, "gradient"), alone=False)
     try:
-        with held(audited) as kept:
-            first = examine(kept, comparison.control_meter)
-        found = _agreement(comparison, audited, comparison.control_meter, first)
-    except Stopped as stopped:
-        reason = stopped.finding.sentence.rstrip(".")
-        return (gates.no_control(f"the plain gradient cannot be taken here: {reason}"),)
+        found, notes = asked(lambda control: _honest_findings(comparison, suspected, control))
     finally:
         comparison.control_seconds += time.monotonic() - start
+    comparison.subject = replace(comparison.subject, notes=(*comparison.subject.notes, *notes))
+    return found
+
+
+def _honest_findings(
+    comparison: Comparison, suspected: tuple[Suspicion, ...], control: Control
+) -> tuple[Finding, ...]:
+    audited = replace(comparison.subject.by(control, control.__name__), alone=False)
+    with held(audited) as kept:
+        first = examine(kept, comparison.control_meter)
+    found = _agreement(comparison, audited, comparison.control_meter, first)
     if _usable_findings(found):
-        return (gates.no_control("even the plain gradient is constant"),)
+        return (gates.no_control(f"even {called(control)} is constant"),)
     if _scale_findings(found):
         return ()  # it shows nothing, also nothing against these networks
     stage = _stages(comparison, found)[0]
     if stage.outcome == "fail" or (suspected and _suspected(comparison, found)):
-        return (
-            gates.no_control(
-                f"even the plain gradient retains {stage.statistic:.2f} when the labels are permuted"
-            ),
-        )
+        sentence = f"even {called(control)} retains {stage.statistic:.2f} when the labels are permuted"
+        return (gates.no_control(sentence),)
     return ()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from pytest_saliency_sanity import (
     SanityCheckFailed,
     SanityCheckInconclusive,
     TrueAndPermuted,
+    Verdict,
     assert_data_sensitive,
     check_data_sensitivity,
     explainers,
@@ -25,6 +28,7 @@ from pytest_saliency_sanity.explainers import CONTROLS, gradient, sobel
 from pytest_saliency_sanity.twins import networks
 from tests.checks.memorizing import checked, explained, make_model, make_small, train, train_set
 from tests.checks.models import seeded
+from tests.checks.test_control_without_gradients import NO_GRADIENT, UnderNoGrad
 
 FAULTY = [name for name in CONTROLS if name not in ("constant", "center_prior", "gradient_sobel_mixture")]
 
@@ -220,23 +224,28 @@ def test_true_networks_see_the_true_labels_and_permuted_ones_others(fresh: None)
     assert all(torch.equal(labels.bincount(), truth.bincount()) for labels in seen)
 
 
-def test_trained_networks_can_be_handed_over() -> None:
+@functools.cache
+def already_trained() -> TrueAndPermuted:
+    """Two networks of each kind; nobody changes them."""
     images, labels = train_set()
-    orders = [torch.randperm(len(labels), generator=torch.Generator().manual_seed(k)) for k in (1, 2)]
 
-    def made(order: Tensor | None, seed: int) -> nn.Module:
+    def made(order: int | None, seed: int) -> nn.Module:
         torch.manual_seed(seed)
-        given = labels if order is None else labels[order]
+        stream = torch.Generator().manual_seed(order or 0)
+        given = labels if order is None else labels[torch.randperm(len(labels), generator=stream)]
         return train(make_small(), torch.utils.data.TensorDataset(images, given), seed)
 
     with torch.random.fork_rng():
-        models = TrueAndPermuted(
-            true=[made(None, 10), made(None, 11)], permuted=[made(orders[0], 12), made(orders[1], 13)]
-        )
+        return TrueAndPermuted(true=[made(None, 10), made(None, 11)], permuted=[made(1, 12), made(2, 13)])
+
+
+def judged_on(models: TrueAndPermuted, explainer: Any) -> Verdict:
+    return check_data_sensitivity(explainer, inputs=explained()[0], labels=explained()[1], models=models)
+
+
+def test_trained_networks_can_be_handed_over() -> None:
     for explainer, outcome in ((gradient, "pass"), (sobel, "fail")):
-        verdict = check_data_sensitivity(
-            explainer, inputs=explained()[0], labels=explained()[1], models=models
-        )
+        verdict = judged_on(already_trained(), explainer)
         assert verdict.outcome == outcome
         assert "nobody checked that they have memorized permuted labels" in words(str(verdict))
 
@@ -374,6 +383,20 @@ def test_where_the_gradient_fails_too_nobody_is_convicted() -> None:
     verdict = check_data_sensitivity(sobel, inputs=explained()[0], models=models)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
     assert "even the plain gradient retains 1.00 when the labels are permuted" in verdict.summary
+
+
+def test_networks_that_no_gradient_passes() -> None:
+    """Occlusion, which needs none, is the control."""
+    models = already_trained()
+    kinds = {"true": models.true, "permuted": models.permuted}
+    frozen = TrueAndPermuted(
+        **{kind: [UnderNoGrad(one).eval() for one in made] for kind, made in kinds.items()}
+    )
+    assert judged_on(frozen, partial(explainers.occlusion, window=7)).outcome == "pass"
+    assert judged_on(frozen, gradient).reason == "not_applicable"
+    verdict = judged_on(frozen, sobel)
+    assert (verdict.outcome, verdict.reason) == ("fail", "insensitive")
+    assert any(note.startswith(NO_GRADIENT) for note in verdict.notes)
 
 
 def test_the_budget() -> None:
