@@ -9,6 +9,7 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from tests import machine
+from tests.covering import leave_the_rest_to_extended
 
 pytest_plugins = ["pytester"]
 
@@ -23,9 +24,11 @@ def pytest_report_header() -> list[str]:
     return [f"{machine.VARIABLE}: plays machine {machine.number()}, relative noise of {machine.NOISE:g}"]
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest goes first: nobody waits for it at the end."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """What `covering` leaves out is extended; what takes longest goes first, so that nobody waits for it at the end."""
+    leave_the_rest_to_extended(items)
+    yield
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 

@@ -104,6 +104,7 @@ def test_of_every_check(argument: str, name: str, make: Callable[[], Any]) -> No
     assert list(answers(CHECKS, argument, make)) == []
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize(
     "check, option", [(check, option) for check, options in OWN.items() for option in options]
 )

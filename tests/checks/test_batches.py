@@ -97,6 +97,7 @@ BROKEN: dict[str, Explainer] = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("one_class", [False, True], ids=["targets", "one target"])
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_wrapper_that_mixes_up_the_batch(name: str, one_class: bool) -> None:

@@ -117,6 +117,7 @@ def of_planted(base: Any, seed: int, **placed: Any) -> Verdict:
     )
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed, placed", list(enumerate(PLACED)))
 @pytest.mark.parametrize("base", [explainers.sobel, ink, central])
 def test_who_knows_no_model_does_not_pass_where_the_object_is_easily_found(

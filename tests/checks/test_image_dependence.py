@@ -198,7 +198,7 @@ HONEST = {
 }
 
 
-QUICK = ("plain_cnn", "functional_cnn", "mlp")
+QUICK = ("plain_cnn", "mlp")
 
 
 @pytest.mark.parametrize(

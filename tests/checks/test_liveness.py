@@ -170,6 +170,7 @@ MODELS: dict[str, tuple[Make, str, str]] = {
 }
 
 
+@pytest.mark.covering(2)
 @every_check
 @pytest.mark.parametrize("make, reason, text", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize(
@@ -189,6 +190,7 @@ def test_a_model_that_shows_nothing_is_named(
     assert text in verdict.summary
 
 
+@pytest.mark.covering(2)
 @every_check
 @pytest.mark.parametrize(
     "make",
@@ -256,6 +258,7 @@ IMAGES: dict[str, tuple[Callable[[], Tensor], str]] = {
 }
 
 
+@pytest.mark.covering(2)
 @every_check
 @pytest.mark.parametrize("make, text", IMAGES.values(), ids=IMAGES)
 @pytest.mark.parametrize("explainer", [gradient, input_x_gradient], ids=lambda explainer: explainer.__name__)
@@ -271,6 +274,7 @@ def test_images_without_content_are_named(
         assert text in verdict.summary
 
 
+@pytest.mark.covering
 @every_check
 @pytest.mark.parametrize("make", [gray, black, nearly_black], ids=lambda make: make.__name__)
 @pytest.mark.parametrize("explainer", [constant, sobel, occlusion], ids=lambda explainer: explainer.__name__)

@@ -31,6 +31,7 @@ def checked(explainer: Any, data: PlantedImages | None = None, network: int = 0,
     return check_localization(explainer, planted_cnn(network), data.images, data.labels, **given)
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["occlusion", "integrated_gradients", "input_x_gradient", "gradcam"])
 def test_what_points_at_the_object_passes(name: str, seed: int) -> None:
@@ -121,6 +122,7 @@ STANDING_OUT = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("options", [{}, {"min_iou": 0.1}, {"box": True}], ids=["plain", "min_iou", "box"])
 @pytest.mark.parametrize("name", STANDING_OUT)
 def test_what_stands_out_is_found_without_a_model(name: str, options: dict[str, Any]) -> None:

@@ -43,6 +43,7 @@ def words(text: str) -> str:
 # Honest explainers pass.
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", QUICK)
 def test_gradients_pass(name: str, network: str) -> None:
@@ -86,6 +87,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", FAULTS)
 def test_plain_faults_fail_at_the_early_look(name: str, network: str) -> None:

@@ -37,6 +37,7 @@ def distance_from_mean(model: nn.Module, images: Tensor, targets: Tensor) -> Ten
     return (images - images.mean((2, 3), keepdim=True)).abs()
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["occlusion", "integrated_gradients", "input_x_gradient", "gradcam"])
 def test_what_points_at_the_object_passes(name: str, seed: int) -> None:

@@ -16,6 +16,7 @@ REASONS = {"sparse_edges": "amplitude", "signed_edges": "gate.size", "edges_time
 NETWORKS = ("functional_cnn", "lenet", "mlp")
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", PLANTED)
@@ -25,6 +26,7 @@ def test_a_planted_fault_does_not_pass(name: str, network: str, seed: int) -> No
     assert verdict.outcome == ("inconclusive" if verdict.reason == "gate.size" else "fail")
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("explainer", [gradient, input_x_gradient, integrated_gradients])
 def test_an_honest_explainer_is_not_suspected(explainer, network: str) -> None:

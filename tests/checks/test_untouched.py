@@ -128,6 +128,7 @@ def handed(seen: list[Tensor]) -> Callable[..., Any]:
     return explainer
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_in_every_check(check: Callable[..., Any], write: Callable[[Tensor], Any]) -> None:
@@ -167,6 +168,7 @@ BUILT_IN = {
 }  # fmt: skip
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("explainer", BUILT_IN.values(), ids=BUILT_IN)
 def test_by_every_explainer(explainer: Callable[..., Any], write: Callable[[Tensor], Any]) -> None:

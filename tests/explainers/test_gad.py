@@ -81,6 +81,7 @@ def test_with_a_fraction_of_the_maximum() -> None:
     assert torch.equal(found, torch.where(kept[0] & kept[1], maps[0], 0))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("alphas", [(1,), (1, 3), (0.5, 1, 2, 4)])
 def test_no_pixel_appears_and_the_values_stay(seed: int, alphas: tuple[float, ...]) -> None:

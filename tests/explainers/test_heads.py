@@ -96,6 +96,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("make, layer", NETWORKS.values(), ids=NETWORKS)
 def test_the_last_features_before_the_head_are_the_default(make, layer):
     model = seeded(make).eval()

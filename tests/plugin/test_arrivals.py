@@ -84,7 +84,15 @@ def test_another_failure_s_exit_code_stays(project: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["-n2"], ["-n2", "--dist=loadfile"], ["--dist=each", "--tx=2*popen"], ["-x", "-n2"]]
+    "arguments",
+    [
+        ["-n2"],
+        ["--dist=each", "--tx=2*popen"],
+        *(
+            pytest.param(one, marks=pytest.mark.extended)
+            for one in (["-n2", "--dist=loadfile"], ["-x", "-n2"])
+        ),
+    ],
 )
 def test_nothing_is_missing(mixed: pytest.Pytester, arguments: list[str]) -> None:
     result = mixed.runpytest_subprocess(*arguments)

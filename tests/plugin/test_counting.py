@@ -401,6 +401,7 @@ RERUNS = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
 @pytest.mark.parametrize("name", RERUNS)
 def test_the_last_attempt_counts(project: pytest.Pytester, name: str, workers: str) -> None:

@@ -250,7 +250,9 @@ def test_nor_is_one_alone(project: pytest.Pytester, kind: str) -> None:
     assert lost(project, kind) == []
 
 
-@pytest.mark.parametrize("style", ["short", "line", "native", "no"])
+@pytest.mark.parametrize(
+    "style", ["short", "native", *(pytest.param(one, marks=pytest.mark.extended) for one in ("line", "no"))]
+)
 def test_in_every_style_of_traceback(project: pytest.Pytester, style: str) -> None:
     (project.path / "test_it.py").write_text(written(KINDS["chain of three"]), encoding="ascii")
     result = project.runpytest("-n1", f"--tb={style}")

@@ -43,6 +43,7 @@ saliency_cache = "there"
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
 @pytest.mark.parametrize("name", FILES)
 def test_every_key(pytester: pytest.Pytester, name: str, workers: str) -> None:

@@ -26,6 +26,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_who_does_not_use_us_is_left_alone(pytester: pytest.Pytester, kind: str, workers: str) -> None:

@@ -141,6 +141,7 @@ HOSTILE = """
 """
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("workers", ["-n0", "-n1", "-n2"])
 @pytest.mark.parametrize(
     "value",

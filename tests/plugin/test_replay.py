@@ -119,17 +119,22 @@ FAULTY_ONLY = "from judging import judge\ndef test_faulty(): judge('fail')\n"
     "addopts, arguments",
     [
         ("-k 'not faulty'", ["-k", "faulty"]),
-        ("-k'not faulty'", ["-k", "faulty"]),
-        ("-qk 'not faulty'", ["-k", "faulty"]),
-        ("-m 'not slow' -k 'not faulty'", ["-k", "faulty", "-m", ""]),
         ("-o python_functions=test_*", []),
         ("--doctest-modules", []),
-        ("--doctest-modules -p no:cacheprovider --import-mode=importlib", []),
-        ("-rfE --strict-markers --tb=short -x", []),
         ("--lf", []),
-        ("--sw", []),
         ("--ignore=elsewhere --deselect=test_other.py::test_nothing", []),
         ("-n1", []),
+        *(
+            pytest.param(*case, marks=pytest.mark.extended)
+            for case in (
+                ("-k'not faulty'", ["-k", "faulty"]),
+                ("-qk 'not faulty'", ["-k", "faulty"]),
+                ("-m 'not slow' -k 'not faulty'", ["-k", "faulty", "-m", ""]),
+                ("--doctest-modules -p no:cacheprovider --import-mode=importlib", []),
+                ("-rfE --strict-markers --tb=short -x", []),
+                ("--sw", []),
+            )
+        ),
     ],
 )
 def test_it_replays_under_any_addopts(project: pytest.Pytester, addopts: str, arguments: list[str]) -> None:
