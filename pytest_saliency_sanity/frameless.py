@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pytest_saliency_sanity.rendering import encodable
+from pytest_saliency_sanity.text import encodable
 
 _HEADING = "Raised at (most recent call last):"
 _MOST = 20  # frames that are shown

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from pytest_saliency_sanity.loans import Loan, lent
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 _axis: ContextVar[int | None] = ContextVar("saliency_channel_axis", default=None)
 

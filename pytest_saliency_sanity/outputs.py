@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.loans import Loan, entered, lent
-from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.signals import is_interruption
+from pytest_saliency_sanity.text import shown
 
 Inputs: TypeAlias = "Tensor | tuple[Tensor, ...]"
 Forward: TypeAlias = Callable[[Any, Any], Tensor]

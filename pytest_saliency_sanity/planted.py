@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 # (rows, columns, radius, stroke) → bool: rows and columns count from the middle, radius is the largest of them
 Shape: TypeAlias = Callable[[np.ndarray, np.ndarray, int, float], np.ndarray]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 from weakref import WeakSet
 
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict

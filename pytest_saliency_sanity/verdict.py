@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Literal
 
-from pytest_saliency_sanity import rendering
 from pytest_saliency_sanity.frameless import without_frames
+from pytest_saliency_sanity.text import encodable
 
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
 
@@ -23,7 +24,7 @@ NOT_APPLICABLE = (
 
 @dataclass(frozen=True)
 class Claim:
-    """How a check speaks: the words that rendering puts around the numbers.
+    """How a check speaks: the words that a message puts around the numbers.
 
     Attributes:
         fails: what a failing explainer does, e.g. "ignores the model".
@@ -126,7 +127,7 @@ class Finding:
     Attributes:
         reason: a short code, e.g. "contract.shape", "constant", "gate.controls", "not_applicable", "budget".
         outcome: what the finding makes of the verdict.
-        sentence: who, what, by how much; without the explainer's name, which rendering puts in front.
+        sentence: who, what, by how much; without the explainer's name, which a message puts in front.
     """
 
     reason: str
@@ -226,11 +227,11 @@ class Verdict:
     @property
     def summary(self) -> str:
         """The first line: who, what, by how much, with the bound and the threshold."""
-        return rendering.summary(self)
+        return _report().summary(self)
 
     def render(self) -> str:
         """The whole message: summary, table, hint, notes, replay command."""
-        return rendering.message(self)
+        return _report().message(self)
 
     def __str__(self) -> str:
         return self.render()
@@ -254,21 +255,28 @@ class Verdict:
         return {**self.__dict__, "exception": None}
 
 
+def _report() -> ModuleType:
+    """How verdicts are shown: the one way up from here, taken when it is needed."""
+    from pytest_saliency_sanity.report import message
+
+    return message
+
+
 def as_builtin(value: Any) -> Any:
     """`value` made of dict, list, str, int, float, bool and None only; not-finite numbers become None."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return rendering.encodable(value)
+        return encodable(value)
     if isinstance(value, Mapping):
-        return {rendering.encodable(str(key)): as_builtin(item) for key, item in value.items()}
+        return {encodable(str(key)): as_builtin(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_builtin(item) for item in value]
     if hasattr(value, "tolist"):  # numpy scalars and arrays, tensors
         return as_builtin(value.tolist()) if not isinstance(value, float) else _finite(float(value))
     if isinstance(value, int):
         return int(value)
-    return _finite(float(value)) if isinstance(value, float) else rendering.encodable(str(value))
+    return _finite(float(value)) if isinstance(value, float) else encodable(str(value))
 
 
 def _finite(number: float) -> float | None:

@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TIERS = (
     (
         "verdict",
-        "rendering",
+        "text",
         "errors",
         "settings",
         "outputs",
@@ -32,11 +32,12 @@ TIERS = (
     ("perturbations", "planted", "statistics"),
     ("twins", "variations"),
     ("explainers",),
-    ("checks", "report"),
+    ("checks",),
     ("suite", "strategies"),
     ("plugin",),
+    ("report",),
 )
-EXCEPTIONS = {"report": {"verdict"}}  # sees only this
+EXCEPTIONS = {"report": {"verdict", "text"}, "verdict": {"frameless", "report", "text"}}
 NO_TORCH = (
     "__init__",
     "case",
@@ -44,7 +45,8 @@ NO_TORCH = (
     "frameless",
     "loans",
     "plugin",
-    "rendering",
+    "report",
+    "text",
     "settings",
     "signals",
     "verdict",

@@ -13,14 +13,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.checks import gates
 from pytest_saliency_sanity.checks.contract import Examination, blind_findings, examine
-from pytest_saliency_sanity.checks.explanation import (
-    Breach,
-    Maps,
-    Meter,
-    OutOfBudget,
-    Refusal,
-    Stopped,
-)
+from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, OutOfBudget, Refusal, Stopped
 from pytest_saliency_sanity.checks.honest_controls import asked, called
 from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings, unless_dead

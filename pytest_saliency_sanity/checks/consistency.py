@@ -21,13 +21,7 @@ from pytest_saliency_sanity.checks.options import check_demands, reached
 from pytest_saliency_sanity.checks.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
-from pytest_saliency_sanity.statistics import (
-    Ranks,
-    is_one_sided,
-    matched_similarity,
-    rank,
-    top_overlap,
-)
+from pytest_saliency_sanity.statistics import Ranks, is_one_sided, matched_similarity, rank, top_overlap
 from pytest_saliency_sanity.statistics.contrast import pseudo_values
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
 

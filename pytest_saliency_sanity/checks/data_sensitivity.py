@@ -16,27 +16,17 @@ from pytest_saliency_sanity.checks.conclusion import concluded
 from pytest_saliency_sanity.checks.diagnosis import hint_of_data_blindness, hint_of_open_question
 from pytest_saliency_sanity.checks.explanation import Meter, stream_of
 from pytest_saliency_sanity.checks.liveness import hint_of_gate
-from pytest_saliency_sanity.checks.memorization import (
-    distinct,
-    memorization_findings,
-)
+from pytest_saliency_sanity.checks.memorization import distinct, memorization_findings
 from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
 from pytest_saliency_sanity.checks.reporting import verdict_of
 from pytest_saliency_sanity.checks.subject import name_of, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.twins import store
 from pytest_saliency_sanity.twins.datasets import TrainingSet, training_set
-from pytest_saliency_sanity.twins.networks import (
-    Network,
-    NotTrained,
-    Recipe,
-    Train,
-    TrueAndPermuted,
-    network,
-)
+from pytest_saliency_sanity.twins.networks import Network, NotTrained, Recipe, Train, TrueAndPermuted, network
 from pytest_saliency_sanity.twins.training import Options
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 

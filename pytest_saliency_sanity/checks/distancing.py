@@ -22,11 +22,7 @@ from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
 from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings
 from pytest_saliency_sanity.checks.means import mean_stage
 from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
-from pytest_saliency_sanity.checks.occlusion_sensitivity import (
-    PER_PIXELS,
-    judged_stages,
-    judgment,
-)
+from pytest_saliency_sanity.checks.occlusion_sensitivity import PER_PIXELS, judged_stages, judgment
 from pytest_saliency_sanity.checks.options import of_chosen
 from pytest_saliency_sanity.checks.subject import Subject, name_of, subject
 from pytest_saliency_sanity.checks.two_classes import of_two_classes
@@ -34,8 +30,8 @@ from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
 from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT, advice
 from pytest_saliency_sanity.outputs import Forward, using_forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
-from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
+from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.twins.store import Busy
 from pytest_saliency_sanity.twins.support import Support, Unfinished
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict

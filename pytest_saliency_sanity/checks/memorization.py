@@ -9,7 +9,7 @@ import torch
 
 from pytest_saliency_sanity.checks import accuracy, gates
 from pytest_saliency_sanity.checks.subject import Subject, scored
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.twins.networks import Network
 from pytest_saliency_sanity.verdict import Finding
 

@@ -24,7 +24,7 @@ from pytest_saliency_sanity.checks.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(

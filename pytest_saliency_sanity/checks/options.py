@@ -13,8 +13,8 @@ from torch import Tensor
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.outputs import unreadable
 from pytest_saliency_sanity.perturbations.infills import as_values, broadcast, check_fits, named
-from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.statistics import FIGURES
+from pytest_saliency_sanity.text import shown
 
 
 def check_thresholds(**thresholds: float) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
-from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.signals import is_interruption
+from pytest_saliency_sanity.text import shown
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 _SIDES = (224, 28, 32, 64, 96, 48, 128, 160, 192, 227, 240, 256, 288, 299, 300, 320, 331, 384, 448, 512)

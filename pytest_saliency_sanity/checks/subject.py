@@ -24,7 +24,7 @@ from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved
 from pytest_saliency_sanity.perturbations.changes import restructured
 from pytest_saliency_sanity.perturbations.modes import has_own_train, mode_of
 from pytest_saliency_sanity.perturbations.process import keeping_process
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 
 @dataclass(frozen=True)

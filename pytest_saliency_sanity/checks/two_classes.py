@@ -13,7 +13,7 @@ from torch import Tensor
 from pytest_saliency_sanity.checks.options import check_images
 from pytest_saliency_sanity.checks.subject import Subject
 from pytest_saliency_sanity.explainers.distancing_options import checked_classes
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 
 def of_two_classes(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .backprop import deconvnet, guided_backprop
-from .cam import gradcam, guided_gradcam
-from .controls import (
+from pytest_saliency_sanity.explainers.backprop import deconvnet, guided_backprop
+from pytest_saliency_sanity.explainers.cam import gradcam, guided_gradcam
+from pytest_saliency_sanity.explainers.controls import (
     CONTROLS,
     cached_maps,
     center_prior,
@@ -19,11 +19,17 @@ from .controls import (
     sobel,
     stale_model,
 )
-from .distances import LargestAlpha, largest_alpha
-from .gad import ArtificialDistancing, DistancingWarning, NotDistanced, gad
-from .gradients import gradient, input_x_gradient, integrated_gradients, smoothgrad, vargrad
-from .masks import occlusion
-from .random_masks import Track, mask_estimation, rise
+from pytest_saliency_sanity.explainers.distances import LargestAlpha, largest_alpha
+from pytest_saliency_sanity.explainers.gad import ArtificialDistancing, DistancingWarning, NotDistanced, gad
+from pytest_saliency_sanity.explainers.gradients import (
+    gradient,
+    input_x_gradient,
+    integrated_gradients,
+    smoothgrad,
+    vargrad,
+)
+from pytest_saliency_sanity.explainers.masks import occlusion
+from pytest_saliency_sanity.explainers.random_masks import Track, mask_estimation, rise
 
 __all__ = [
     "CONTROLS",

@@ -15,13 +15,19 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ..errors import NotApplicable
-from ..loans import entered
-from ..outputs import Inputs, batch_size
-from .excitation import Excitations, Rectifier
-from .gradients import input_gradients
-from .inputs import as_given
-from .interception import argument, checkpointed, function_name, inside_checkpoint, refuse_opaque
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.explainers.excitation import Excitations, Rectifier
+from pytest_saliency_sanity.explainers.gradients import input_gradients
+from pytest_saliency_sanity.explainers.inputs import as_given
+from pytest_saliency_sanity.explainers.interception import (
+    argument,
+    checkpointed,
+    function_name,
+    inside_checkpoint,
+    refuse_opaque,
+)
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Inputs, batch_size
 
 
 def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:

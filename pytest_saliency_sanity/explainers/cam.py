@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..errors import NotApplicable
-from ..loans import Loan, entered, lent
-from ..outputs import Inputs, logits
-from .backprop import guided_backprop
-from .features import FeatureMap, FeatureMaps, depends_on
-from .gradients import gradient_leaves, gradients_at, scores_of
-from .heads import Call, before_head, watching_calls
-from .inputs import Parts, as_given, tensors, wide
-from .interception import refuse_opaque
-from .spatial import spatial
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.explainers.backprop import guided_backprop
+from pytest_saliency_sanity.explainers.features import FeatureMap, FeatureMaps, depends_on
+from pytest_saliency_sanity.explainers.gradients import gradient_leaves, gradients_at, scores_of
+from pytest_saliency_sanity.explainers.heads import Call, before_head, watching_calls
+from pytest_saliency_sanity.explainers.inputs import Parts, as_given, tensors, wide
+from pytest_saliency_sanity.explainers.interception import refuse_opaque
+from pytest_saliency_sanity.explainers.spatial import spatial
+from pytest_saliency_sanity.loans import Loan, entered, lent
+from pytest_saliency_sanity.outputs import Inputs, logits
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

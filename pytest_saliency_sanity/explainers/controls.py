@@ -16,13 +16,12 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from ..loans import entered
-from ..outputs import Inputs, as_targets
-from .gradients import gradient
-from .inputs import Parts, as_given, tensors
-from .spatial import spatial
+from pytest_saliency_sanity.explainers.gradients import gradient
+from pytest_saliency_sanity.explainers.inputs import Parts, as_given, tensors
+from pytest_saliency_sanity.explainers.spatial import spatial
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Inputs, as_targets
+from pytest_saliency_sanity.text import shown
 
 Explainer: TypeAlias = Callable[..., Any]
 

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.rendering import shown
-
-from .distancing_options import (
+from pytest_saliency_sanity.explainers.distancing_options import (
     check_model,
     checked_agreement,
     checked_cache,
@@ -18,8 +16,9 @@ from .distancing_options import (
     checked_regression,
     is_positive,
 )
-from .gad import MIN_AGREEMENT, directory
-from .inputs import whole_number
+from pytest_saliency_sanity.explainers.gad import MIN_AGREEMENT, directory
+from pytest_saliency_sanity.explainers.inputs import whole_number
+from pytest_saliency_sanity.text import shown
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ..errors import NotApplicable
-from ..outputs import as_targets
-from ..rendering import shown
-from .inputs import whole_number
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.explainers.inputs import whole_number
+from pytest_saliency_sanity.outputs import as_targets
+from pytest_saliency_sanity.text import shown
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.twins.pairs import Pair

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .interception import tensors_in
+from pytest_saliency_sanity.explainers.interception import tensors_in
 
 _MULTIPLICATIONS = ("mul", "multiply", "rmul", "imul")
 _EXPANSIONS = ("expand", "broadcast", "repeat", "tile", "interpolate", "upsample")

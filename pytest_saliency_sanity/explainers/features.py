@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from .interception import argument, function_name, tensors_in
+from pytest_saliency_sanity.explainers.interception import argument, function_name, tensors_in
 
 # Class, distillation and register tokens in front of the patch tokens, where the grid has to be guessed.
 USUAL_PREFIXES = (0, 1, 2, 5)

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.rendering import shown
-
-from .distancing_options import (
+from pytest_saliency_sanity.explainers.distancing_options import (
     check_images,
     check_model,
     check_threshold,
@@ -26,8 +24,9 @@ from .distancing_options import (
     checked_regression,
     of_the_classes,
 )
-from .inputs import whole_number
-from .intersection import intersection
+from pytest_saliency_sanity.explainers.inputs import whole_number
+from pytest_saliency_sanity.explainers.intersection import intersection
+from pytest_saliency_sanity.text import shown
 
 # What trains and stores networks is imported where it is used: most who import explainers never do.
 if TYPE_CHECKING:

@@ -15,11 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import NotApplicable
-from ..loans import entered
-from ..outputs import Forward, Inputs, as_targets, batch_size, class_scores
-from ..rendering import shown
-from .inputs import (
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.explainers.inputs import (
     Parts,
     as_given,
     baseline_like,
@@ -31,7 +28,10 @@ from .inputs import (
     whole_number,
     wide,
 )
-from .interception import checkpointed
+from pytest_saliency_sanity.explainers.interception import checkpointed
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Forward, Inputs, as_targets, batch_size, class_scores
+from pytest_saliency_sanity.text import shown
 
 
 def gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from .inputs import Parts, baseline_like, in_calls, whole_number
-from .masks import Scorer, per_dimension
+from pytest_saliency_sanity.explainers.inputs import Parts, baseline_like, in_calls, whole_number
+from pytest_saliency_sanity.explainers.masks import Scorer, per_dimension
+from pytest_saliency_sanity.text import shown
 
 
 def generator_of(seed: int | None, device: torch.device) -> torch.Generator | None:

@@ -16,8 +16,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from ..loans import Loan, lent
-from .features import FeatureMap, FeatureMaps, in_proportion
+from pytest_saliency_sanity.explainers.features import FeatureMap, FeatureMaps, in_proportion
+from pytest_saliency_sanity.loans import Loan, lent
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from ..outputs import Inputs, batch_size
+from pytest_saliency_sanity.outputs import Inputs, batch_size
+from pytest_saliency_sanity.text import shown
 
 Parts: TypeAlias = "tuple[Tensor, ...]"
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .inputs import wide
+from pytest_saliency_sanity.explainers.inputs import wide
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.twins.support import Support

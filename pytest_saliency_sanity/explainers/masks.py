@@ -10,13 +10,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from ..errors import NotApplicable
-from ..loans import entered
-from ..outputs import Inputs, as_targets, class_scores, logits
-from ..predictions import are_shares
-from ..predictions import probabilities as read_as_probabilities
-from ..rendering import shown
-from .inputs import (
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.explainers.inputs import (
     Parts,
     as_given,
     baseline_like,
@@ -28,7 +23,12 @@ from .inputs import (
     whole_number,
     wide,
 )
-from .spatial import spatial
+from pytest_saliency_sanity.explainers.spatial import spatial
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Inputs, as_targets, class_scores, logits
+from pytest_saliency_sanity.predictions import are_shares
+from pytest_saliency_sanity.predictions import probabilities as read_as_probabilities
+from pytest_saliency_sanity.text import shown
 
 Window: TypeAlias = "tuple[slice, ...]"
 Scorer: TypeAlias = "Callable[[list[Parts]], Tensor]"

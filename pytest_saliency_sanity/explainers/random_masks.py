@@ -15,11 +15,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from ..loans import entered
-from ..outputs import Inputs
-from .grids import (
+from pytest_saliency_sanity.explainers.grids import (
     cells_of,
     check_probability,
     draw_grids,
@@ -29,9 +25,12 @@ from .grids import (
     generator_of,
     scores_through,
 )
-from .inputs import as_given, points_per_call, tensors, whole_number, wide
-from .masks import scorer, spatial_sides
-from .spatial import spatial
+from pytest_saliency_sanity.explainers.inputs import as_given, points_per_call, tensors, whole_number, wide
+from pytest_saliency_sanity.explainers.masks import scorer, spatial_sides
+from pytest_saliency_sanity.explainers.spatial import spatial
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Inputs
+from pytest_saliency_sanity.text import shown
 
 # From masks (K, N, *S) or (K, 1, *S) to the scores (K, N) of the inputs seen through them.
 Seen: TypeAlias = "Callable[[Tensor], Tensor]"

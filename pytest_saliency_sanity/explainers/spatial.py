@@ -8,9 +8,14 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
-from ..layout import channels_back, channels_first, current_channel_axis, using_channel_axis
-from ..outputs import Inputs, current_forward, raw_outputs, using_forward
-from .inputs import as_given
+from pytest_saliency_sanity.explainers.inputs import as_given
+from pytest_saliency_sanity.layout import (
+    channels_back,
+    channels_first,
+    current_channel_axis,
+    using_channel_axis,
+)
+from pytest_saliency_sanity.outputs import Inputs, current_forward, raw_outputs, using_forward
 
 Explainer = TypeVar("Explainer", bound=Callable[..., Any])
 

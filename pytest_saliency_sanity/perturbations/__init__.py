@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .blocks import Block, find_blocks
-from .modes import evaluating
-from .preservation import Snapshot, changes, preserved
-from .randomization import (
+from pytest_saliency_sanity.perturbations.blocks import Block, find_blocks
+from pytest_saliency_sanity.perturbations.modes import evaluating
+from pytest_saliency_sanity.perturbations.preservation import Snapshot, changes, preserved
+from pytest_saliency_sanity.perturbations.randomization import (
     Coverage,
     Step,
     bottom_up,
@@ -15,7 +15,7 @@ from .randomization import (
     negated_head,
     randomized,
 )
-from .streams import replayed
+from pytest_saliency_sanity.perturbations.streams import replayed
 
 __all__ = [
     "Block",

@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from ..outputs import Forward, Inputs
-from ..rendering import shown
-from .addresses import holders, owner, submodule, tensor_at, unwrapped
-from .execution import Execution, executed
-from .influence import depended_on
-from .initialization import LAYERS_WITH_FAN, is_layer_weight, is_redrawn_buffer
-from .paths import counterparts, on_all_paths
-from .refusals import check_randomizable
+from pytest_saliency_sanity.outputs import Forward, Inputs
+from pytest_saliency_sanity.perturbations.addresses import holders, owner, submodule, tensor_at, unwrapped
+from pytest_saliency_sanity.perturbations.execution import Execution, executed
+from pytest_saliency_sanity.perturbations.influence import depended_on
+from pytest_saliency_sanity.perturbations.initialization import (
+    LAYERS_WITH_FAN,
+    is_layer_weight,
+    is_redrawn_buffer,
+)
+from pytest_saliency_sanity.perturbations.paths import counterparts, on_all_paths
+from pytest_saliency_sanity.perturbations.refusals import check_randomizable
+from pytest_saliency_sanity.text import shown
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 SHARES = (0.5, 0.25, 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.nn.utils import parametrize
 
-from ..loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, lent
 
 
 def uncached() -> Loan[None]:

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .modes import mode_of
-from .snapshots import ModuleState, Snapshot, TensorState
+from pytest_saliency_sanity.perturbations.modes import mode_of
+from pytest_saliency_sanity.perturbations.snapshots import ModuleState, Snapshot, TensorState
 
 INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 

@@ -15,13 +15,13 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from ..loans import Loan, entered, lent, loan
-from ..outputs import Forward, Inputs, logits
-from .addresses import holders, submodule
-from .caches import uncached
-from .gradients import reached
-from .modes import evaluating
-from .streams import random_state, restoring
+from pytest_saliency_sanity.loans import Loan, entered, lent, loan
+from pytest_saliency_sanity.outputs import Forward, Inputs, logits
+from pytest_saliency_sanity.perturbations.addresses import holders, submodule
+from pytest_saliency_sanity.perturbations.caches import uncached
+from pytest_saliency_sanity.perturbations.gradients import reached
+from pytest_saliency_sanity.perturbations.modes import evaluating
+from pytest_saliency_sanity.perturbations.streams import random_state, restoring
 
 IMAGES = 2  # enough where all images take one path
 READS = {

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..loans import Loan, entered, lent, loan
-from ..outputs import Forward, Inputs, logits
-from ..signals import is_interruption
-from .streams import random_state, restoring, stream
+from pytest_saliency_sanity.loans import Loan, entered, lent, loan
+from pytest_saliency_sanity.outputs import Forward, Inputs, logits
+from pytest_saliency_sanity.perturbations.streams import random_state, restoring, stream
+from pytest_saliency_sanity.signals import is_interruption
 
 
 def reached(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> tuple[set[int], set[int]]:

@@ -12,7 +12,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
-from .noise import white_noise, wide
+from pytest_saliency_sanity.perturbations.noise import white_noise, wide
 
 Infill: TypeAlias = "str | float | np.ndarray | Tensor"
 

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from ..loans import entered
-from ..outputs import Forward, Inputs, batch_size, logits
-from .addresses import holders, owner, tensor_at
-from .execution import Execution, selected, undisturbed
-from .gradients import reached, silent
-from .initialization import initialize, is_layer_weight, is_redrawn_buffer
-from .preservation import Snapshot, preserved
-from .streams import random_state, restoring
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Forward, Inputs, batch_size, logits
+from pytest_saliency_sanity.perturbations.addresses import holders, owner, tensor_at
+from pytest_saliency_sanity.perturbations.execution import Execution, selected, undisturbed
+from pytest_saliency_sanity.perturbations.gradients import reached, silent
+from pytest_saliency_sanity.perturbations.initialization import initialize, is_layer_weight, is_redrawn_buffer
+from pytest_saliency_sanity.perturbations.preservation import Snapshot, preserved
+from pytest_saliency_sanity.perturbations.streams import random_state, restoring
 
 DRAWS = 4  # re-initializations that must change no logit, in the trained network and in re-initialized ones
 PIXELS = 2**18  # input values that they are tried on: 2 to 8 images

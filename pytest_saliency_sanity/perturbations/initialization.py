@@ -41,10 +41,10 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
-from ..loans import entered
-from .addresses import submodule
-from .parametrizations import assign, keeps_state, made_of
-from .streams import stream
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.perturbations.addresses import submodule
+from pytest_saliency_sanity.perturbations.parametrizations import assign, keeps_state, made_of
+from pytest_saliency_sanity.perturbations.streams import stream
 
 LAYERS_WITH_FAN = (nn.Linear, nn.Bilinear, _ConvNd, nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)

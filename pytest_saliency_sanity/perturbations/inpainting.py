@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..loans import entered
-from ..signals import is_interruption
-from .noise import wide
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.perturbations.noise import wide
+from pytest_saliency_sanity.signals import is_interruption
 
 Generator: TypeAlias = Callable[[Tensor], Tensor]
 Critic: TypeAlias = Callable[[Tensor], Tensor]

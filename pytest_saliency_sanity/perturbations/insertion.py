@@ -16,14 +16,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..loans import entered
-from ..outputs import Forward, as_targets, check_targets, logits
-from ..predictions import probabilities, returns_probabilities
-from .curves import Curves, area_between, auc, normalized
-from .imputation import linearly_imputed
-from .infills import INFILLS, NOISE, Infill, blurred, chosen_infills, fillings
-from .noise import smooth_random_maps, wide
-from .options import (
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Forward, as_targets, check_targets, logits
+from pytest_saliency_sanity.perturbations.curves import Curves, area_between, auc, normalized
+from pytest_saliency_sanity.perturbations.imputation import linearly_imputed
+from pytest_saliency_sanity.perturbations.infills import (
+    INFILLS,
+    NOISE,
+    Infill,
+    blurred,
+    chosen_infills,
+    fillings,
+)
+from pytest_saliency_sanity.perturbations.noise import smooth_random_maps, wide
+from pytest_saliency_sanity.perturbations.options import (
     MODES,
     SCORES,
     STEPS,
@@ -33,8 +39,9 @@ from .options import (
     images_per_call,
     pixel_counts,
 )
-from .partial_images import Study, assembled, perturbed, plan
-from .rankings import as_rankings, least_first, ranked
+from pytest_saliency_sanity.perturbations.partial_images import Study, assembled, perturbed, plan
+from pytest_saliency_sanity.perturbations.rankings import as_rankings, least_first, ranked
+from pytest_saliency_sanity.predictions import probabilities, returns_probabilities
 
 __all__ = [
     "INFILLS",

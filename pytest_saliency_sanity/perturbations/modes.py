@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from ..loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, lent
 
 Model = TypeVar("Model", bound=nn.Module)
 

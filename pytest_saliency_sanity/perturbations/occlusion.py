@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, logits
-
-from .infills import Infill, as_infill, broadcast, named
+from pytest_saliency_sanity.perturbations.infills import Infill, as_infill, broadcast, named
 
 __all__ = ["INFILLS", "Infill", "filling", "occluded_logits"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 MODES = ("insertion", "deletion")
 SCORES = ("softmax", "logit")

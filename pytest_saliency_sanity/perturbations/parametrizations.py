@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from ..loans import entered, lent, loan
-from ..signals import is_interruption
-from .addresses import submodule
-from .modes import evaluating
-from .streams import replayed, stream
+from pytest_saliency_sanity.loans import entered, lent, loan
+from pytest_saliency_sanity.perturbations.addresses import submodule
+from pytest_saliency_sanity.perturbations.modes import evaluating
+from pytest_saliency_sanity.perturbations.streams import replayed, stream
+from pytest_saliency_sanity.signals import is_interruption
 
 Draw = Callable[[nn.Module, str, Tensor, torch.Generator], Tensor]
 

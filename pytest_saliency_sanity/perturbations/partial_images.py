@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .imputation import linearly_imputed
-from .infills import Fillings
+from pytest_saliency_sanity.perturbations.imputation import linearly_imputed
+from pytest_saliency_sanity.perturbations.infills import Fillings
 
 
 @dataclass(frozen=True, eq=False)

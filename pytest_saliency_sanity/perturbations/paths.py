@@ -7,10 +7,16 @@ from dataclasses import replace
 
 from torch import nn
 
-from ..outputs import Forward, Inputs, batch_size
-from .addresses import holders, submodule
-from .execution import Execution, note_gradients, selected, undisturbed, watched
-from .gradients import silent
+from pytest_saliency_sanity.outputs import Forward, Inputs, batch_size
+from pytest_saliency_sanity.perturbations.addresses import holders, submodule
+from pytest_saliency_sanity.perturbations.execution import (
+    Execution,
+    note_gradients,
+    selected,
+    undisturbed,
+    watched,
+)
+from pytest_saliency_sanity.perturbations.gradients import silent
 
 BATCH = 8  # images of which a gradient is taken at a time
 

@@ -9,12 +9,11 @@ from typing import Any
 from torch import Tensor, UntypedStorage, nn
 
 from pytest_saliency_sanity.loans import Loan, lent, loan
-
-from .caches import uncached
-from .changes import changes
-from .modes import mode_of
-from .refusals import check_preservable
-from .snapshots import ModuleState, Snapshot, TensorState, snapshot_of
+from pytest_saliency_sanity.perturbations.caches import uncached
+from pytest_saliency_sanity.perturbations.changes import changes
+from pytest_saliency_sanity.perturbations.modes import mode_of
+from pytest_saliency_sanity.perturbations.refusals import check_preservable
+from pytest_saliency_sanity.perturbations.snapshots import ModuleState, Snapshot, TensorState, snapshot_of
 
 __all__ = ["Snapshot", "changes", "preserved", "undone_unless"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, lent
 
 
 @dataclass(frozen=True)

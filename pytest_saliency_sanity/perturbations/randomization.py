@@ -12,16 +12,19 @@ from numbers import Integral
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.rendering import shown
-
-from ..loans import lent, loan
-from ..outputs import Forward, Inputs
-from ..predictions import decision, predicted_classes
-from .addresses import owner, tensor_at, unwrapped
-from .blocks import Block, find_blocks
-from .initialization import initialize, is_layer_weight, refresh_spectral_norm
-from .preservation import Snapshot, preserved
-from .refusals import check_randomizable
+from pytest_saliency_sanity.loans import lent, loan
+from pytest_saliency_sanity.outputs import Forward, Inputs
+from pytest_saliency_sanity.perturbations.addresses import owner, tensor_at, unwrapped
+from pytest_saliency_sanity.perturbations.blocks import Block, find_blocks
+from pytest_saliency_sanity.perturbations.initialization import (
+    initialize,
+    is_layer_weight,
+    refresh_spectral_norm,
+)
+from pytest_saliency_sanity.perturbations.preservation import Snapshot, preserved
+from pytest_saliency_sanity.perturbations.refusals import check_randomizable
+from pytest_saliency_sanity.predictions import decision, predicted_classes
+from pytest_saliency_sanity.text import shown
 
 STILL = 1e-6  # a logit that varies less over the images, relative to the largest one, is dead
 

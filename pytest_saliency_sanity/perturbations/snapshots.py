@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, UntypedStorage, nn
 
-from .modes import mode_of
-from .streams import RandomState, random_state
+from pytest_saliency_sanity.perturbations.modes import mode_of
+from pytest_saliency_sanity.perturbations.streams import RandomState, random_state
 
 CONTAINERS = (dict, OrderedDict, list, set)
 TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")

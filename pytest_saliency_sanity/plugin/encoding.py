@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_saliency_sanity.rendering import encodable
+from pytest_saliency_sanity.text import encodable
 
 _LEAST = -(2**31)  # execnet packs every integer below 2**31 into four bytes, also one that does not fit
 _MOST = 2**4096  # what is longer it sends as digits, and Python refuses to write too many of them

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from .similarity import is_constant
+from pytest_saliency_sanity.statistics.similarity import is_constant
+from pytest_saliency_sanity.text import shown
 
 TOP_SHARE = 0.05  # the hull of more pixels that lie scattered is the whole frame, whatever the map
 PAPER_SHARE = 0.5  # the paper's experiments: the top half of the pixels

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
+from pytest_saliency_sanity.text import shown
 
 Edges: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 

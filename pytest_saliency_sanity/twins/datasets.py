@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from pytest_saliency_sanity.outputs import unreadable
-from pytest_saliency_sanity.rendering import shown
 from pytest_saliency_sanity.signals import is_interruption
-
-from .fingerprints import combined, tensor_fingerprint
+from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.twins.fingerprints import combined, tensor_fingerprint
 
 _READ_TWICE = 3  # items that are read twice, to see whether they are drawn anew at each reading
 

@@ -19,13 +19,12 @@ from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, read_logits
 from pytest_saliency_sanity.perturbations import evaluating, replayed
 from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
-from pytest_saliency_sanity.rendering import shown
-
-from . import descent, training
-from .datasets import TrainingSet
-from .fingerprints import code_fingerprint, combined, model_fingerprint, versions
-from .safekeeping import Making, kept, turn
-from .training import Options, accuracy, fit
+from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.twins import descent, training
+from pytest_saliency_sanity.twins.datasets import TrainingSet
+from pytest_saliency_sanity.twins.fingerprints import code_fingerprint, combined, model_fingerprint, versions
+from pytest_saliency_sanity.twins.safekeeping import Making, kept, turn
+from pytest_saliency_sanity.twins.training import Options, accuracy, fit
 
 Train = Callable[[nn.Module, Dataset, int], nn.Module]
 

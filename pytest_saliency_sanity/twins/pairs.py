@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .datasets import labeled, unlabeled
-from .fingerprints import combined, tensor_fingerprint
+from pytest_saliency_sanity.twins.datasets import labeled, unlabeled
+from pytest_saliency_sanity.twins.fingerprints import combined, tensor_fingerprint
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from torch import nn
 from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
 from pytest_saliency_sanity.perturbations.preservation import undone_unless
 from pytest_saliency_sanity.signals import is_interruption
-
-from . import store
-from .fingerprints import combined
+from pytest_saliency_sanity.twins import store
+from pytest_saliency_sanity.twins.fingerprints import combined
 
 
 class TwinCacheWarning(UserWarning):

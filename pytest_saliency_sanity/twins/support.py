@@ -25,12 +25,11 @@ from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
 from pytest_saliency_sanity.signals import is_interruption
-
-from . import descent, pairs
-from .fingerprints import code_fingerprint, combined, model_fingerprint, versions
-from .pairs import Pair, shifted
-from .progress import Bar, progress
-from .safekeeping import Making, kept, turn
+from pytest_saliency_sanity.twins import descent, pairs
+from pytest_saliency_sanity.twins.fingerprints import code_fingerprint, combined, model_fingerprint, versions
+from pytest_saliency_sanity.twins.pairs import Pair, shifted
+from pytest_saliency_sanity.twins.progress import Bar, progress
+from pytest_saliency_sanity.twins.safekeeping import Making, kept, turn
 
 _KEPT = 16  # networks that are kept in memory, or as many as are asked for at once: those of four explained models
 _EVALUATED = 256  # images a batch

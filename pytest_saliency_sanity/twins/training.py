@@ -24,9 +24,8 @@ from pytest_saliency_sanity.perturbations.modes import (
 )
 from pytest_saliency_sanity.perturbations.streams import stream as random_stream
 from pytest_saliency_sanity.predictions import ends_in_probabilities, predicted_classes
-
-from .descent import Descent, descent, step
-from .progress import Bar, progress
+from pytest_saliency_sanity.twins.descent import Descent, descent, step
+from pytest_saliency_sanity.twins.progress import Bar, progress
 
 _RESTARTS = 3  # from the initial weights, each time with a third of the learning rate
 _WARM_UP = 16  # steps

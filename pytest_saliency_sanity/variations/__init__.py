@@ -11,7 +11,7 @@ loses it is an adversarial example only in the eye of one who still sees the cla
 
 from __future__ import annotations
 
-from .acceptable import acceptable_variations
-from .outcome import Variations
+from pytest_saliency_sanity.variations.acceptable import acceptable_variations
+from pytest_saliency_sanity.variations.outcome import Variations
 
 __all__ = ["Variations", "acceptable_variations"]

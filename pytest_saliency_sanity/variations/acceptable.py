@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from .. import settings
-from ..loans import loan
-from ..outputs import Forward, current_forward
-from ..perturbations.inpainting import (
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.loans import loan
+from pytest_saliency_sanity.outputs import Forward, current_forward
+from pytest_saliency_sanity.perturbations.inpainting import (
     BOX,
     Critic,
     Descent,
@@ -25,13 +23,20 @@ from ..perturbations.inpainting import (
     soft_ring,
     variants_per_call,
 )
-from ..perturbations.modes import in_evaluation_mode
-from ..perturbations.preservation import preserved
-from ..perturbations.streams import replayed
-from .outcome import Variations
-from .reading import are_probabilities, classes, kept_classes, probabilities, scores
-from .region import regions
-from .starts import check_generated, starting_latents
+from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
+from pytest_saliency_sanity.perturbations.preservation import preserved
+from pytest_saliency_sanity.perturbations.streams import replayed
+from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.variations.outcome import Variations
+from pytest_saliency_sanity.variations.reading import (
+    are_probabilities,
+    classes,
+    kept_classes,
+    probabilities,
+    scores,
+)
+from pytest_saliency_sanity.variations.region import regions
+from pytest_saliency_sanity.variations.starts import check_generated, starting_latents
 
 STEPS, LEARNING_RATE = 300, 0.1
 TOLERANCE = 0.1

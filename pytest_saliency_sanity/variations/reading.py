@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..loans import entered
-from ..outputs import Forward, as_targets, check_targets, logits
-from ..perturbations.inpainting import named_failures
-from ..predictions import predicted_classes, returns_probabilities
-from ..predictions import probabilities as read_as_probabilities
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import Forward, as_targets, check_targets, logits
+from pytest_saliency_sanity.perturbations.inpainting import named_failures
+from pytest_saliency_sanity.predictions import predicted_classes, returns_probabilities
+from pytest_saliency_sanity.predictions import probabilities as read_as_probabilities
 
 
 def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -> Tensor:

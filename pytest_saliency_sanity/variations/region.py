@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..statistics.hulls import TOP_SHARE, hulls, important
+from pytest_saliency_sanity.statistics.hulls import TOP_SHARE, hulls, important
 
 
 def regions(given: Tensor, inputs: Tensor, share: float | None, fraction: float | None, hull: bool) -> Tensor:

@@ -9,11 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.rendering import shown
-
-from ..loans import entered
-from ..perturbations.inpainting import Descent, Generator, generated_images, named_failures
-from ..perturbations.streams import stream
+from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.perturbations.inpainting import (
+    Descent,
+    Generator,
+    generated_images,
+    named_failures,
+)
+from pytest_saliency_sanity.perturbations.streams import stream
+from pytest_saliency_sanity.text import shown
 
 OUTSIDE = 0.5  # of the inputs' range: generated images that leave it by more are in other units
 NARROW = 1 / 3  # of the inputs' range: as for images from 0 to 1 beside normalized ones

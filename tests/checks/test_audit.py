@@ -9,19 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import (
-    Verdict,
-    check_model_sensitivity,
-    explainers,
-    settings,
-)
+from pytest_saliency_sanity import Verdict, check_model_sensitivity, explainers, settings
 from pytest_saliency_sanity.checks import audit
-from pytest_saliency_sanity.explainers import (
-    gradient,
-    guided_backprop,
-    noise,
-    sobel,
-)
+from pytest_saliency_sanity.explainers import gradient, guided_backprop, noise, sobel
 from tests.checks.models import cnn, images, norm_cnn
 from tests.checks.verdicts import checked, named
 from tests.digits import held_out_digits

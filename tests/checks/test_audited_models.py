@@ -11,16 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import (
-    check_model_sensitivity,
-    explainers,
-)
-from pytest_saliency_sanity.explainers import (
-    gradcam,
-    gradient,
-    guided_backprop,
-    sobel,
-)
+from pytest_saliency_sanity import check_model_sensitivity, explainers
+from pytest_saliency_sanity.explainers import gradcam, gradient, guided_backprop, sobel
 from tests.checks.models import Wrapped, cnn, images, norm_cnn, signal_cnn, tabular, two_branches
 from tests.digits import held_out_digits
 from tests.networks import train

@@ -9,12 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import (
-    Verdict,
-    check_model_sensitivity,
-    check_target_sensitivity,
-    explainers,
-)
+from pytest_saliency_sanity import Verdict, check_model_sensitivity, check_target_sensitivity, explainers
 from pytest_saliency_sanity.explainers import gradient, occlusion, sobel
 from tests.checks.models import cnn, images, seeded, tabular
 from tests.checks.test_gates import Skipping

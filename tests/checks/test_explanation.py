@@ -21,9 +21,7 @@ from pytest_saliency_sanity import (
     check_model_sensitivity,
 )
 from pytest_saliency_sanity.checks.explanation import Stopped, check_scores
-from pytest_saliency_sanity.explainers import (
-    gradient,
-)
+from pytest_saliency_sanity.explainers import gradient
 from tests.checks.explaining import Explainer, kept, made_of
 from tests.checks.models import cnn, images, signal_cnn, tabular, two_branches
 from tests.perturbations.state import state_of

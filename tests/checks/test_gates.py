@@ -16,12 +16,7 @@ from pytest_saliency_sanity import (
     check_model_sensitivity,
     check_target_sensitivity,
 )
-from pytest_saliency_sanity.explainers import (
-    constant,
-    gradient,
-    guided_backprop,
-    sobel,
-)
+from pytest_saliency_sanity.explainers import constant, gradient, guided_backprop, sobel
 from tests.checks.models import Wrapped, cnn, images, seeded
 from tests.checks.verdicts import checked
 from tests.digits import held_out_digits

@@ -18,12 +18,7 @@ from pytest_saliency_sanity import (
     explainers,
     settings,
 )
-from pytest_saliency_sanity.explainers import (
-    CONTROLS,
-    gradient,
-    guided_backprop,
-    sobel,
-)
+from pytest_saliency_sanity.explainers import CONTROLS, gradient, guided_backprop, sobel
 from tests.checks.models import cnn, images, signal_cnn
 from tests.checks.verdicts import checked, named
 from tests.digits import held_out_digits

@@ -10,11 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_saliency_sanity.perturbations.label_permutation import (
-    chance_agreement,
-    is_independent,
-    permuted,
-)
+from pytest_saliency_sanity.perturbations.label_permutation import chance_agreement, is_independent, permuted
 
 
 @settings(max_examples=50, deadline=None)

@@ -11,13 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.perturbations.state import random_numbers_ahead, state_of
-from tests.variations.setting import (
-    Reader,
-    generator_of,
-    images_of,
-    mask,
-    varied,
-)
+from tests.variations.setting import Reader, generator_of, images_of, mask, varied
 
 
 class Stop(BaseException):

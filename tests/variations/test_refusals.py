@@ -9,17 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.outputs import using_forward
-from tests.variations.setting import (
-    LATENT,
-    SHAPE,
-    N,
-    Reader,
-    generator_of,
-    images_of,
-    mask,
-    masks_of,
-    varied,
-)
+from tests.variations.setting import LATENT, SHAPE, N, Reader, generator_of, images_of, mask, masks_of, varied
 
 
 def with_one(values: Tensor, value: float) -> Tensor:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_saliency_sanity import rendering
 from pytest_saliency_sanity.checks.options import kept_to, reached
+from pytest_saliency_sanity.text import encodable
 from pytest_saliency_sanity.verdict import Finding, Stage
 from tests.plugin.judging import made, made_stage
 
@@ -131,4 +131,4 @@ def test_any_text_makes_one_line_that_can_be_sent(explainer: str, sentence: str)
 
 
 def test_encodable() -> None:
-    assert rendering.encodable("caf\udce9 é") == "caf\\udce9 é"
+    assert encodable("caf\udce9 é") == "caf\\udce9 é"

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import reprlib
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pytest_saliency_sanity.text import encodable
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
 _WRAPPER = textwrap.TextWrapper(110, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-
-
-def shown(value: Any, most: int = 80) -> str:
-    """A value as a sentence shows it: on one line, not too long."""
-    text = " ".join(_SHORT.repr(value).split())
-    return encodable(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
 def summary(verdict: Verdict) -> str:
@@ -47,11 +40,6 @@ def table(verdict: Verdict) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = (map(str.ljust, row, widths) for row in rows)
     return "\n".join(f"  {'  '.join(cells).rstrip()}" for cells in padded) + "\n"
-
-
-def encodable(text: str) -> str:
-    """`text` with lone surrogates escaped: xdist cannot send them, and loses the test with exit code 0."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _sentence(verdict: Verdict) -> str:
