@@ -19,7 +19,7 @@ _HOMES = {
     "Stage": "verdict",
     "Variations": "variations",
     "Verdict": "verdict",
-    "TrueAndPermuted": "twins.networks",
+    "TrueAndPermuted": "trained_networks.networks",
     "acceptable_variations": "variations",
     "assert_consistent": "checks.consistency",
     "assert_contract": "checks.contract",
@@ -40,7 +40,6 @@ _HOMES = {
     "check_target_sensitivity": "checks.target_sensitivity",
 }
 _MODULES = ("explainers", "perturbations", "settings", "statistics")
-
 __all__ = sorted([*_HOMES, *_MODULES])
 
 

@@ -16,7 +16,6 @@ from pytest_saliency_sanity.signals import deferred, interrupting, raise_first
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
 _ATTEMPTS = 20  # at giving back, before what prevents it is taken for something that will not pass
 
 

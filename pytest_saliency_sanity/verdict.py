@@ -16,7 +16,6 @@ from pytest_saliency_sanity.frameless import without_frames
 from pytest_saliency_sanity.text import encodable
 
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
-
 NOT_APPLICABLE = (
     "not_applicable"  # reason code: the method does not exist for the model; tables say "refused"
 )

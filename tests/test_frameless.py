@@ -27,7 +27,7 @@ from pytest_saliency_sanity import (
     check_target_sensitivity,
 )
 from pytest_saliency_sanity.frameless import without_frames
-from pytest_saliency_sanity.twins.networks import TrueAndPermuted
+from pytest_saliency_sanity.trained_networks.networks import TrueAndPermuted
 
 IMAGES = torch.rand(6, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 0, 1, 0, 1])

@@ -1,9 +1,14 @@
-"""Who may import whom: the tiers of the house, pytest and torch where they belong, no bare assert."""
+"""Who may import whom: the contracts in pyproject.toml, torch where it belongs, no bare assert."""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,32 +17,9 @@ import pytest
 import pytest_saliency_sanity
 
 PACKAGE = Path(pytest_saliency_sanity.__file__).parent
+ROOT = Path(__file__).parents[1]
 NAME = PACKAGE.name
 FILES = sorted(PACKAGE.rglob("*.py"))
-# A part may import lower tiers and itself; parts of one tier do not see each other, but for the lowest.
-TIERS = (
-    (
-        "verdict",
-        "text",
-        "errors",
-        "settings",
-        "outputs",
-        "predictions",
-        "layout",
-        "case",
-        "frameless",
-        "loans",
-        "signals",
-    ),
-    ("perturbations", "planted", "statistics"),
-    ("twins", "variations"),
-    ("explainers",),
-    ("checks",),
-    ("suite", "strategies"),
-    ("plugin",),
-    ("report",),
-)
-EXCEPTIONS = {"report": {"verdict", "text"}, "verdict": {"frameless", "report", "text"}}
 NO_TORCH = (
     "__init__",
     "case",
@@ -52,30 +34,23 @@ NO_TORCH = (
     "verdict",
 )
 HEAVY = {"captum", "numpy", "scipy", "skimage", "torch", "torchvision"}
-WITH_PYTEST = ("plugin", "suite")
+PLANTED = {  # by contract: a file, and a line that breaks it
+    "imports go one way": ("statistics/hulls.py", "from pytest_saliency_sanity.checks import contract"),
+    "a report sees the verdict and the words, nothing else": (
+        "report/message.py",
+        "from pytest_saliency_sanity import settings",
+    ),
+    "no circle in any room": (
+        "audited/stand_ins.py",
+        "def f():\n    from pytest_saliency_sanity.audited import subject",
+    ),
+    "only the plugin knows pytest": ("perturbations/noise.py", "import pytest"),
+}
 
 
 def part_of(path: Path) -> str:
     """The part of the house that a file is of: "checks" for checks/contract.py, "verdict" for verdict.py."""
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
-
-
-def allowed(part: str) -> set[str]:
-    """The parts that a part may import."""
-    if part in EXCEPTIONS:
-        return EXCEPTIONS[part] | {part}
-    tier = next(number for number, names in enumerate(TIERS) if part in names)
-    lower = {name for names in TIERS[:tier] for name in names}
-    return lower | {part} | (set(TIERS[0]) if tier == 0 else set())
-
-
-def runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those under `if TYPE_CHECKING:`."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from runtime_nodes(node)
 
 
 def module_level(tree: ast.AST) -> Iterator[ast.AST]:
@@ -107,14 +82,6 @@ def _origin(node: ast.ImportFrom, path: Path) -> str:
     return ".".join([*base, node.module] if node.module else base)
 
 
-def parts_imported(source: str, path: Path) -> set[str]:
-    """The parts of the house that a file imports, public names counted where they live."""
-    dotted = [name.split(".") for name in imported(runtime_nodes(ast.parse(source)), path)]
-    inside = [words[1] for words in dotted if words[0] == NAME and len(words) > 1]
-    homes = {public: home.split(".")[0] for public, home in pytest_saliency_sanity._HOMES.items()}
-    return {homes.get(name, name) for name in inside}
-
-
 def heavy_imports(source: str, path: Path) -> set[str]:
     """The heavy packages that importing a file imports."""
     return {name.split(".")[0] for name in imported(module_level(ast.parse(source)), path)} & HEAVY
@@ -124,18 +91,27 @@ def relative(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_imports_go_one_way(path: Path) -> None:
-    part = part_of(path)
-    if part != "__init__":
-        assert parts_imported(path.read_text(encoding="utf-8"), path) - allowed(part) == set()
+def kept(directory: Path) -> dict[str, bool]:
+    """By contract of pyproject.toml, whether the package in `directory` keeps it."""
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports; lint_imports(no_cache=True)"]
+    environment = {**os.environ, "PYTHONPATH": str(directory), "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
+    found = re.findall(r"^(\S.*) (KEPT|BROKEN)(?: \(.*\))?$", done.stdout, re.MULTILINE)
+    assert found, done.stdout + done.stderr
+    return {name: result == "KEPT" for name, result in found}
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_pytest_is_imported_in_plugin_and_suite_alone(path: Path) -> None:
-    names = imported(runtime_nodes(ast.parse(path.read_text(encoding="utf-8"))), path)
-    if part_of(path) not in WITH_PYTEST:
-        assert {name.split(".")[0] for name in names} & {"pytest", "_pytest", "pluggy"} == set()
+def test_the_contracts_of_the_house_are_kept() -> None:
+    assert kept(ROOT) == dict.fromkeys(PLANTED, True)
+
+
+def test_what_is_planted_breaks_each_contract(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / NAME, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for file, line in PLANTED.values():
+        planted = tmp_path / NAME / file
+        planted.write_text(f"{planted.read_text(encoding='utf-8')}\n\n{line}\n", encoding="utf-8")
+    assert kept(tmp_path) == dict.fromkeys(PLANTED, False)
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if part_of(path) in NO_TORCH], ids=relative)
@@ -152,23 +128,6 @@ def test_no_bare_assert(path: Path) -> None:
         if isinstance(node, ast.Assert)
     ]
     assert asserts == []
-
-
-@pytest.mark.parametrize(
-    "source, file, found",
-    [
-        ("from pytest_saliency_sanity.checks.contract import check_contract", "statistics/a.py", {"checks"}),
-        ("from pytest_saliency_sanity import check_contract", "statistics/a.py", {"checks"}),
-        ("from pytest_saliency_sanity import explainers", "statistics/a.py", {"explainers"}),
-        ("import pytest_saliency_sanity.plugin.options", "checks/a.py", {"plugin"}),
-        ("from ..checks import contract", "statistics/a.py", {"checks"}),
-        ("from .. import suite", "checks/a.py", {"suite"}),
-        ("def f():\n    from pytest_saliency_sanity.suite import audit", "checks/a.py", {"suite"}),
-    ],
-)
-def test_this_test_finds_a_planted_import(source: str, file: str, found: set[str]) -> None:
-    path = PACKAGE / file
-    assert parts_imported(source, path) - allowed(part_of(path)) == found
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_saliency_sanity.checks.options import kept_to, reached
+from pytest_saliency_sanity.audited.options import kept_to, reached
 from pytest_saliency_sanity.text import encodable
 from pytest_saliency_sanity.verdict import Finding, Stage
 from tests.plugin.judging import made, made_stage

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.contract import Examination
-from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
-from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.liveness import alike_findings
-from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.options import check_demands, reached
-from pytest_saliency_sanity.checks.subject import Subject, subject
+from pytest_saliency_sanity.audited.options import check_demands, reached
+from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.examination.caveats import image_caveats
+from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.liveness import alike_findings
+from pytest_saliency_sanity.examination.mean_stage import mean_stage
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.statistics import Ranks, is_one_sided, matched_similarity, rank, top_overlap
 from pytest_saliency_sanity.statistics.contrast import pseudo_values
@@ -34,7 +34,6 @@ CLAIM = Claim(
 )
 MIN_AGREEMENT = 0.5  # a convention: below it two runs have less than a quarter of their variance in common
 TOP = 0.05  # share of the pixels that count as the top ones
-
 Similarity = Callable[[Ranks, Ranks], torch.Tensor]
 
 
@@ -110,7 +109,7 @@ def check_consistency(
 
     return verdict_by(
         "consistency", CLAIM, audited, began, measure,
-        early=alike_findings(audited), caveats=gates.image_caveats(audited),
+        early=alike_findings(audited), caveats=image_caveats(audited),
     )  # fmt: skip
 
 

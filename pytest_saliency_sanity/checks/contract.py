@@ -3,84 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from pytest_saliency_sanity.checks import layouts, model_batches
-from pytest_saliency_sanity.checks.batches import (
-    Batch,
-    agreement,
-    check_deterministic,
-    check_places,
-    check_stochastic,
-    constant_images,
-    distance,
-    rounding,
-)
-from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.explanation import Breach, Maps, Meter, Stopped, explain, stream_of
-from pytest_saliency_sanity.checks.image_dependence import (
-    SAME,
-    duplicate_findings,
-    gradients_share,
-    linear_note,
-    same_findings,
-    shared_by_images,
-)
-from pytest_saliency_sanity.checks.liveness import alike_findings, dead_findings, hint_of_gate
-from pytest_saliency_sanity.checks.own_doing import OwnDoing, watched
-from pytest_saliency_sanity.checks.saturation import hint_of_saturation
-from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.audited import model_batches
+from pytest_saliency_sanity.audited.subject import held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
-from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import logits
-from pytest_saliency_sanity.perturbations import Snapshot, changes, evaluating, preserved, replayed
+from pytest_saliency_sanity.examination.conclusion import concluded
+from pytest_saliency_sanity.examination.first_maps import (
+    FIRST,
+    constant_findings,
+    described,
+    examine,
+    notes_of,
+    same_for_every_image,
+)
+from pytest_saliency_sanity.examination.image_dependence import (
+    duplicate_findings,
+)
+from pytest_saliency_sanity.examination.liveness import alike_findings, hint_of_gate
+from pytest_saliency_sanity.examination.meter import Meter, Stopped
+from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
 CLAIM = Claim("breaks its contract", "", ("stage", "detail", "statistic"), "contract")
-_FIRST = 8  # images of the first batch
-_FORBIDDEN = ("weights", "buffers", "modes", "hooks", "modules", "requires_grad")
-
-
-@dataclass(frozen=True)
-class Examination:
-    """The first maps of an explainer, and how it behaves when it is called again.
-
-    Attributes:
-        index: the images explained.
-        maps: their maps.
-        deterministic: whether a call with another random stream gave the same maps.
-        repeated: (n,) rank correlation of a call with its replay on the same random stream.
-        free: (n,) rank correlation of two calls on different random streams.
-        constant: (n,) whether a map has one value everywhere.
-        alone: whether it is called with one image at a time, since its maps differ with the size of the batch.
-        shared: how alike the maps of different images are, see `shared_by_images`.
-        gradients: the same of the plain gradient, where the explainer's are the same for every image.
-        dead: why no maps could tell anything else, where the explainer's are constant, or the same for every image.
-        channel_axis: of the inputs, as the user says, or as the maps show.
-        signals: the shape of inputs that may as well be embeddings (N, L, D), and are read as signals.
-    """
-
-    index: Tensor
-    maps: Maps
-    deterministic: bool
-    repeated: Tensor
-    free: Tensor
-    constant: Tensor
-    alone: bool = False
-    shared: float | None = None
-    gradients: float | None = None
-    dead: tuple[Finding, ...] = ()
-    channel_axis: int | None = None
-    signals: tuple[int, ...] | None = None
-
-    def applied(self, audited: Subject) -> Subject:
-        """The subject, called as the explainer has to be, its maps read as they are."""
-        return replace(audited, alone=self.alone, channel_axis=self.channel_axis)
 
 
 def check_contract(
@@ -120,7 +68,7 @@ def check_contract(
     audited = subject(
         explainer, model, inputs, targets,
         name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape,
-        channel_axis=channel_axis, limit=_FIRST,
+        channel_axis=channel_axis, limit=FIRST,
     )  # fmt: skip
     began, meter = time.monotonic(), Meter()
     caveats = model_batches.caveat(audited.batch_effect)
@@ -132,7 +80,7 @@ def check_contract(
             duplicate_findings(audited)
             or alike_findings(audited)
             or constant_findings(examination)
-            or _same(examination)
+            or same_for_every_image(examination)
             or findings
         )
         evidence, notes = described(examination), notes_of(examination)
@@ -169,193 +117,6 @@ def assert_contract(
     return raise_unless_passed(check_contract(explainer, model, inputs, **options))
 
 
-def examine(audited: Subject, meter: Meter) -> Examination:
-    """Explain the first images, watched, and again: on another stream, in other batches, beside other images.
-
-    Raises:
-        Breach: for everything that the contract forbids; what was changed has been undone.
-        Refusal: when the method does not exist for this model.
-    """
-    index = torch.arange(min(_FIRST, audited.images))
-    stream = stream_of(audited.seed, "images", 0)
-    with preserved(audited.model, audited.snapshot) as snapshot:
-        maps = explain(audited, meter, index, stream, watch_inputs=True)
-        audited = layouts.shown_by(audited, maps)
-        _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
-        again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
-        deterministic = bool((distance(maps, again) <= rounding(audited)).all())
-        batch = Batch(audited, meter, stream, maps, None if deterministic else agreement(maps, again))
-        if audited.batch_effect:
-            found = _examined_in_one_batch(batch, index, deterministic)
-        else:
-            found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index)
-        _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
-    return found
-
-
-def _examined_twice(batch: Batch, index: Tensor) -> Examination:
-    """Of an explainer that gives the same maps on any stream."""
-    maps, stays = batch.maps, torch.ones(len(index))
-    alone = check_deterministic(batch)
-    if alone:
-        check_places(batch, shared_by_images(batch.audited, batch.meter, index, batch.stream, maps))
-        batch = replace(batch, audited=replace(batch.audited, alone=True))
-        maps = explain(batch.audited, batch.meter, index, batch.stream)
-    return _examination(replace(batch, maps=maps), index, True, stays, stays)
-
-
-def _examined_in_one_batch(batch: Batch, index: Tensor, deterministic: bool) -> Examination:
-    """Of a model whose logits depend on the batch: no explainer's maps could stay the same in another one."""
-    stays = torch.ones(len(index))
-    if deterministic:
-        return _examination(batch, index, True, stays, stays)
-    repeated = agreement(batch.maps, explain(batch.audited, batch.meter, index, batch.stream))
-    return _examination(batch, index, False, repeated, batch.free)
-
-
-def _examined_noise(batch: Batch, index: Tensor) -> Examination:
-    """Of an explainer that gives other maps on another stream."""
-    if check_stochastic(batch):
-        repeated = torch.ones(len(index))
-    else:
-        repeated = agreement(batch.maps, explain(batch.audited, batch.meter, index, batch.stream))
-    return _examination(batch, index, False, repeated, batch.free)
-
-
-def _examination(
-    batch: Batch, index: Tensor, deterministic: bool, repeated: Tensor, free: Tensor
-) -> Examination:
-    audited, meter = batch.audited, batch.meter
-    shared = shared_by_images(audited, meter, index, batch.stream, batch.maps)
-    alike = shared is not None and shared >= SAME
-    constant = constant_images(batch.maps)
-    suspected = alike or bool(constant.all())
-    return Examination(
-        index=index,
-        maps=batch.maps,
-        deterministic=deterministic,
-        repeated=repeated,
-        free=free,
-        constant=constant,
-        alone=audited.alone,
-        shared=shared,
-        gradients=gradients_share(audited, meter.deadline, index, batch.stream) if alike else None,
-        dead=dead_findings(audited, meter.deadline) if suspected else (),
-        channel_axis=audited.channel_axis,
-        signals=layouts.doubtful(audited),
-    )
-
-
-def blind_findings(examination: Examination) -> tuple[Finding, ...]:
-    """A fail when every map is constant, or when all are one map: the explainer need not be called again.
-
-    Not for noise, which is the same for every image as well where its stream is replayed: a check has more to say of
-    it, see `unless_blind`.
-    """
-    if not examination.deterministic:
-        return constant_findings(examination)
-    return constant_findings(examination) or _same(examination)
-
-
-def unless_blind(verdict: Verdict, examination: Examination | None) -> Verdict:
-    """The verdict; a pass becomes a fail where the maps do not depend on the image."""
-    if examination is None or verdict.outcome != "pass":
-        return verdict
-    blind = _same(examination)
-    return replace(verdict, findings=blind) if blind else verdict
-
-
-def _same(examination: Examination) -> tuple[Finding, ...]:
-    found = same_findings(examination.shared, examination.gradients)
-    return examination.dead or found if found else ()
-
-
-def constant_findings(examination: Examination) -> tuple[Finding, ...]:
-    """A fail when every map is constant, unless the images or the model make them so."""
-    if not examination.constant.all():
-        return ()
-    if examination.dead:
-        return examination.dead
-    sentence = f"returns constant maps: one value everywhere on all {len(examination.index)} images"
-    return (Finding("constant", "fail", sentence),)
-
-
-def notes_of(examination: Examination | None) -> tuple[str, ...]:
-    """What a reader of any verdict has to know of how the explainer behaved."""
-    if examination is None:
-        return ()
-    alone = "its maps differ with the size of the batch, as with noise of its own seed: each image was explained alone"
-    return (
-        *((alone,) if examination.alone else ()),
-        *layouts.note(examination.signals),
-        *linear_note(examination.shared, examination.gradients),
-    )
-
-
-def described(examination: Examination) -> dict[str, Any]:
-    """The examination's numbers."""
-    return {
-        "deterministic": examination.deterministic,
-        "repeated": float(examination.repeated.mean()),
-        "free_runs_agree": float(examination.free.mean()),
-        "constant_maps": int(examination.constant.sum()),
-        "shared_by_images": examination.shared,
-        "alone": examination.alone,
-    }
-
-
 def _kept(caveats: tuple[str, ...]) -> tuple[Finding, ...]:
     beside = f" [{'; '.join(caveats)}]" if caveats else ""
     return (Finding("contract", "pass", f"keeps its contract{beside}"),)
-
-
-def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callable[[], Any]) -> None:
-    """Breach when the explainer changed weights, modes or hooks; leaving `preserved` undoes it."""
-    found = changes(snapshot)
-    if "buffers" in found:
-        moved = _moved_by_the_model(audited, snapshot)
-        found["buffers"] = tuple(name for name in found["buffers"] if name not in moved)
-    if "hooks" in found or "modules" in found:
-        own = _own_doing(snapshot, explain_again)
-        found |= {
-            aspect: tuple(n for n in names if n not in own.of(aspect)) for aspect, names in found.items()
-        }
-    for aspect in _FORBIDDEN:
-        if found.get(aspect):
-            raise Breach(
-                f"contract.{aspect}", f"it changed the model's {aspect} ({_listed(found[aspect])}); undone"
-            )
-
-
-def _own_doing(snapshot: Snapshot, explain_again: Callable[[], Any]) -> OwnDoing:
-    """What the model registers on itself while the explainer calls it, once more and from the beginning."""
-    _go_back(snapshot)
-    with preserved(snapshot.model, snapshot), watched(snapshot.model) as own:
-        explain_again()
-    return own
-
-
-def _go_back(snapshot: Snapshot) -> None:
-    with preserved(snapshot.model, snapshot):
-        pass  # its end undoes what was done since the snapshot
-
-
-def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> frozenset[str]:
-    """The buffers that the model's own forward pass changes, as it stood before the explainer was called.
-
-    A counter of calls, or an observer of the range of values: no explainer can help that.
-    """
-    _go_back(snapshot)  # what an observer has seen already moves it no further
-    with (
-        preserved(audited.model, snapshot),
-        evaluating(audited.model),  # whatever mode the explainer has left it in
-        entered(torch.no_grad()),
-        replayed(audited.seed),
-    ):
-        logits(audited.model, audited.chosen(torch.arange(2)), audited.forward)
-        return frozenset(changes(snapshot).get("buffers", ()))
-
-
-def _listed(names: Sequence[str], most: int = 3) -> str:
-    shown = ", ".join(name or "the model itself" for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -11,23 +11,32 @@ from typing import Any
 import torch
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.checks.comparison import Comparison, run
-from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.diagnosis import hint_of_data_blindness, hint_of_open_question
-from pytest_saliency_sanity.checks.explanation import Meter, stream_of
-from pytest_saliency_sanity.checks.liveness import hint_of_gate
-from pytest_saliency_sanity.checks.memorization import distinct, memorization_findings
-from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
-from pytest_saliency_sanity.checks.reporting import verdict_of
-from pytest_saliency_sanity.checks.subject import name_of, subject
+from pytest_saliency_sanity.audited.arguments import name_of
+from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
+from pytest_saliency_sanity.audited.subject import subject
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.examination.conclusion import concluded
+from pytest_saliency_sanity.examination.explanation import stream_of
+from pytest_saliency_sanity.examination.liveness import hint_of_gate
+from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
+from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_data_blindness, hint_of_open_question
+from pytest_saliency_sanity.sensitivity.memorization import distinct, memorization_findings
+from pytest_saliency_sanity.sensitivity.permuted_labels import Comparison, run
+from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
 from pytest_saliency_sanity.text import shown
-from pytest_saliency_sanity.twins import store
-from pytest_saliency_sanity.twins.datasets import TrainingSet, training_set
-from pytest_saliency_sanity.twins.networks import Network, NotTrained, Recipe, Train, TrueAndPermuted, network
-from pytest_saliency_sanity.twins.training import Options
+from pytest_saliency_sanity.trained_networks import store
+from pytest_saliency_sanity.trained_networks.datasets import TrainingSet, training_set
+from pytest_saliency_sanity.trained_networks.networks import (
+    Network,
+    NotTrained,
+    Recipe,
+    Train,
+    TrueAndPermuted,
+    network,
+)
+from pytest_saliency_sanity.trained_networks.training import Options
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -77,7 +86,7 @@ def check_data_sensitivity(
         targets: (N,) int64 or (N, K) weights; None means the prediction of the first network of the true labels.
         labels: (N,) int64, the truth of `inputs`, or (N, K) of 0 and 1; with it, the networks' accuracy on them is
             checked.
-        train: train(model, dataset, seed) -> the trained model; None means `twins.training.fit`.
+        train: train(model, dataset, seed) -> the trained model; None means `trained_networks.training.fit`.
         models: networks that are already trained, instead of make_model and train_set.
         twins: networks of each kind; None means the profile's: 2, or 5 in "release". From 5 on the verdict is about
             networks in general, below it is about these networks.

@@ -13,27 +13,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.contract import Examination
-from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
-from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.hiding import Cut, Hiding, cut_at, hidden_regions
-from pytest_saliency_sanity.checks.image_dependence import duplicate_findings
-from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings
-from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
+from pytest_saliency_sanity.audited.arguments import name_of
+from pytest_saliency_sanity.audited.class_pairs import of_two_classes
+from pytest_saliency_sanity.audited.options import of_chosen
+from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.checks.occlusion_sensitivity import PER_PIXELS, judged_stages, judgment
-from pytest_saliency_sanity.checks.options import of_chosen
-from pytest_saliency_sanity.checks.subject import Subject, name_of, subject
-from pytest_saliency_sanity.checks.two_classes import of_two_classes
+from pytest_saliency_sanity.examination.accuracy import accuracy_findings
+from pytest_saliency_sanity.examination.caveats import batch_findings, caveats
+from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.image_dependence import duplicate_findings
+from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings
+from pytest_saliency_sanity.examination.mean_stage import mean_stage
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
 from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT, advice
 from pytest_saliency_sanity.outputs import Forward, using_forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
+from pytest_saliency_sanity.relevance.distanced_hulls import Counts, Narrowed, counted, narrowed
+from pytest_saliency_sanity.relevance.hidden_regions import Cut, Hiding, cut_at, hidden_regions
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
 from pytest_saliency_sanity.text import shown
-from pytest_saliency_sanity.twins.store import Busy
-from pytest_saliency_sanity.twins.support import Support, Unfinished
+from pytest_saliency_sanity.trained_networks.store import Busy
+from pytest_saliency_sanity.trained_networks.support import Support, Unfinished
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -126,8 +128,8 @@ def check_distancing(
         duplicate_findings(audited)
         or alike_findings(audited)
         or flat_findings(audited)
-        or gates.batch_findings(audited)
-        or gates.accuracy_findings(audited)
+        or batch_findings(audited)
+        or accuracy_findings(audited)
     )
     if not early:
         support, early = _trained(distanced, audited, began)
@@ -143,7 +145,7 @@ def check_distancing(
         audited = audited.by(only, audited.name)
     return verdict_by(
         "distancing", CLAIM, audited, began, measure,
-        early=early, caveats=gates.caveats(audited),
+        early=early, caveats=caveats(audited),
     )  # fmt: skip
 
 

@@ -11,10 +11,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.contract import Examination
-from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
-from pytest_saliency_sanity.checks.deleting import (
+from pytest_saliency_sanity.audited.options import (
+    check_demands,
+    check_flags,
+    check_images,
+    fitted,
+    kept_to,
+    of_chosen,
+    reached,
+)
+from pytest_saliency_sanity.audited.subject import Subject, subject
+from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.examination.accuracy import accuracy_findings
+from pytest_saliency_sanity.examination.caveats import batch_findings, caveats
+from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
+from pytest_saliency_sanity.examination.liveness import flat_findings, still_findings
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.perturbations.infills import chosen_infills
+from pytest_saliency_sanity.perturbations.insertion import MODES, RISE
+from pytest_saliency_sanity.perturbations.options import pixel_counts
+from pytest_saliency_sanity.relevance.deletion_curves import (
     RANDOM,
     REFERENCES,
     Asked,
@@ -25,24 +44,6 @@ from pytest_saliency_sanity.checks.deleting import (
     joined,
     moved,
 )
-from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.liveness import flat_findings, still_findings
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
-from pytest_saliency_sanity.checks.options import (
-    check_demands,
-    check_flags,
-    check_images,
-    fitted,
-    kept_to,
-    of_chosen,
-    reached,
-)
-from pytest_saliency_sanity.checks.subject import Subject, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
-from pytest_saliency_sanity.outputs import Forward
-from pytest_saliency_sanity.perturbations.infills import chosen_infills
-from pytest_saliency_sanity.perturbations.insertion import MODES, RISE
-from pytest_saliency_sanity.perturbations.options import pixel_counts
 from pytest_saliency_sanity.statistics.sign_flips import fewest_values, sign_flip_bounds, sign_flip_p
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
 
@@ -147,9 +148,9 @@ def check_insertion_deletion(
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         return _measured(kept, meter, asked)
 
-    early = flat_findings(audited) or gates.batch_findings(audited) or gates.accuracy_findings(audited)
+    early = flat_findings(audited) or batch_findings(audited) or accuracy_findings(audited)
     return verdict_by(
-        "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
+        "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=caveats(audited)
     )
 
 

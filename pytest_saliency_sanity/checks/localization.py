@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.checks import gates
-from pytest_saliency_sanity.checks.contract import Examination
-from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
-from pytest_saliency_sanity.checks.deleting import REFERENCES
-from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.liveness import alike_findings, flat_findings
-from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.options import check_demands, check_flags, reached
-from pytest_saliency_sanity.checks.subject import Subject, subject
+from pytest_saliency_sanity.audited.options import check_demands, check_flags, reached
+from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.examination.accuracy import accuracy_findings
+from pytest_saliency_sanity.examination.caveats import caveats
+from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings
+from pytest_saliency_sanity.examination.mean_stage import mean_stage
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.relevance.deletion_curves import REFERENCES
 from pytest_saliency_sanity.statistics.hulls import without_isolated
 from pytest_saliency_sanity.statistics.regions import (
     as_masks,
@@ -139,12 +140,10 @@ def check_localization(
     early = (
         alike_findings(audited)
         or flat_findings(audited)
-        or gates.accuracy_findings(audited)
+        or accuracy_findings(audited)
         or _size_findings(masks)
     )
-    return verdict_by(
-        "localization", CLAIM, audited, began, measure, early=early, caveats=gates.caveats(audited)
-    )
+    return verdict_by("localization", CLAIM, audited, began, measure, early=early, caveats=caveats(audited))
 
 
 def assert_localized(

@@ -10,20 +10,24 @@ from typing import Any
 
 import torch
 
-from pytest_saliency_sanity.checks.audit import Audit, run
-from pytest_saliency_sanity.checks.cascade import Cascade, head_negation, unused_notes
-from pytest_saliency_sanity.checks.conclusion import concluded
-from pytest_saliency_sanity.checks.diagnosis import hint_of_equality, hint_of_failure, hint_of_open_question
-from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.liveness import hint_of_gate
-from pytest_saliency_sanity.checks.looks import Measure
-from pytest_saliency_sanity.checks.options import check_thresholds, figure_names
-from pytest_saliency_sanity.checks.reporting import verdict_of
-from pytest_saliency_sanity.checks.saturation import hint_of_saturation
-from pytest_saliency_sanity.checks.subject import Subject, held, subject
+from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
+from pytest_saliency_sanity.audited.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.examination.conclusion import concluded
+from pytest_saliency_sanity.examination.liveness import hint_of_gate
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
+from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, unused_notes
+from pytest_saliency_sanity.sensitivity.diagnosis import (
+    hint_of_equality,
+    hint_of_failure,
+    hint_of_open_question,
+)
+from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
+from pytest_saliency_sanity.sensitivity.sequential_test import Audit, run
+from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 

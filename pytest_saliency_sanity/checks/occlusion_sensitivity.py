@@ -11,19 +11,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_saliency_sanity.checks import gates, hiding
-from pytest_saliency_sanity.checks.contract import Examination
-from pytest_saliency_sanity.checks.course import Measured, explained, verdict_by
-from pytest_saliency_sanity.checks.explanation import Meter
-from pytest_saliency_sanity.checks.hiding import RIVALS, Cut, Hiding, Sample, cut_at, hidden_regions
-from pytest_saliency_sanity.checks.liveness import flat_findings, still_findings
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
-from pytest_saliency_sanity.checks.means import mean_stage
-from pytest_saliency_sanity.checks.options import check_classes, check_flags, check_images, of_chosen
-from pytest_saliency_sanity.checks.subject import Subject, subject
+from pytest_saliency_sanity.audited.options import check_classes, check_flags, check_images, of_chosen
+from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.examination.accuracy import accuracy_findings
+from pytest_saliency_sanity.examination.caveats import batch_findings, caveats
+from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
+from pytest_saliency_sanity.examination.liveness import flat_findings, still_findings
+from pytest_saliency_sanity.examination.mean_stage import mean_stage
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
+from pytest_saliency_sanity.relevance.hidden_regions import (
+    FEWEST_PLACES,
+    RIVALS,
+    WIDEST,
+    Cut,
+    Hiding,
+    Sample,
+    cut_at,
+    hidden_regions,
+)
 from pytest_saliency_sanity.statistics.hulls import TOP_SHARE
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -116,8 +126,8 @@ def check_occlusion_sensitivity(
 
     return verdict_by(
         "occlusion_sensitivity", CLAIM, audited, began, measure,
-        early=flat_findings(audited) or gates.batch_findings(audited) or gates.accuracy_findings(audited),
-        caveats=gates.caveats(audited),
+        early=flat_findings(audited) or batch_findings(audited) or accuracy_findings(audited),
+        caveats=caveats(audited),
     )  # fmt: skip
 
 
@@ -259,8 +269,8 @@ def _left_out(sample: Sample) -> tuple[str, ...]:
 
 def _lost(sample: Sample) -> str:
     reasons = {
-        f"has a hull of more than {hiding.WIDEST:.0%} of the frame, as scattered pixels do": sample.wide,
-        f"has a hull that fits in fewer than {hiding.FEWEST_PLACES} other places": sample.cramped,
+        f"has a hull of more than {WIDEST:.0%} of the frame, as scattered pixels do": sample.wide,
+        f"has a hull that fits in fewer than {FEWEST_PLACES} other places": sample.cramped,
         "points at nothing": sample.empty,
     }
     return ", ".join(f"in {len(images)} it {what}" for what, images in reasons.items() if images)

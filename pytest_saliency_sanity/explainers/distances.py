@@ -70,7 +70,7 @@ def largest_alpha(
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
     """
-    from pytest_saliency_sanity.twins.support import supports
+    from pytest_saliency_sanity.trained_networks.support import supports
 
     check_model(model)
     _check_range(first, cap, resolution)

@@ -16,8 +16,8 @@ from pytest_saliency_sanity.outputs import as_targets
 from pytest_saliency_sanity.text import shown
 
 if TYPE_CHECKING:
-    from pytest_saliency_sanity.twins.pairs import Pair
-    from pytest_saliency_sanity.twins.support import Regression
+    from pytest_saliency_sanity.trained_networks.pairs import Pair
+    from pytest_saliency_sanity.trained_networks.support import Regression
 
 
 def check_model(model: Any) -> None:
@@ -34,8 +34,8 @@ def check_images(inputs: Any) -> None:
 
 
 def checked_data(data: Any, classes: Any) -> Pair:
-    """The images of the two classes, or a ValueError or TypeError, see `twins.pairs.pair`."""
-    from pytest_saliency_sanity.twins.pairs import pair
+    """The images of the two classes, or a ValueError or TypeError, see `trained_networks.pairs.pair`."""
+    from pytest_saliency_sanity.trained_networks.pairs import pair
 
     images = pair(data, checked_classes(classes))
     if images.inputs.dim() != 4:
@@ -92,7 +92,7 @@ def checked_alphas(alphas: Any) -> tuple[float, ...]:
 
 def checked_regression(epochs: Any, learning_rate: Any, batch_size: Any) -> Regression:
     """The options as one value, or a ValueError that shows the wrong one."""
-    from pytest_saliency_sanity.twins.support import Regression
+    from pytest_saliency_sanity.trained_networks.support import Regression
 
     if not is_positive(learning_rate):
         raise ValueError(f"learning_rate must be a number above 0, got {shown(learning_rate)}.")

@@ -30,8 +30,8 @@ from pytest_saliency_sanity.text import shown
 
 # What trains and stores networks is imported where it is used: most who import explainers never do.
 if TYPE_CHECKING:
-    from pytest_saliency_sanity.twins.pairs import Pair
-    from pytest_saliency_sanity.twins.support import Regression, Support
+    from pytest_saliency_sanity.trained_networks.pairs import Pair
+    from pytest_saliency_sanity.trained_networks.support import Regression, Support
 
 ALPHAS = (2.0, 4.0, 6.0, 8.0)
 SHARE = 0.5  # of the pixels, the paper's experiments; its figure 4 takes a tenth of the maximum
@@ -99,9 +99,9 @@ class ArtificialDistancing:
 
         Raises:
             ValueError: for a model that cannot be copied or trained, or does not take the data.
-            twins.support.Unfinished, twins.store.Busy: when the deadline has passed.
+            trained_networks.support.Unfinished, trained_networks.store.Busy: when the deadline has passed.
         """
-        from pytest_saliency_sanity.twins.support import supports
+        from pytest_saliency_sanity.trained_networks.support import supports
 
         check_model(model)
         return supports(

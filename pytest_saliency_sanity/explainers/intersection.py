@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_saliency_sanity.explainers.inputs import wide
 
 if TYPE_CHECKING:
-    from pytest_saliency_sanity.twins.support import Support
+    from pytest_saliency_sanity.trained_networks.support import Support
 
 
 def intersection(
@@ -40,7 +40,7 @@ def intersection(
             the network is.
     """
     from pytest_saliency_sanity.perturbations import preserved
-    from pytest_saliency_sanity.perturbations.streams import random_state, restoring
+    from pytest_saliency_sanity.perturbations.restoring.streams import random_state, restoring
 
     before, images = random_state(), inputs.detach().clone()
     original = _map(base(model, inputs, targets.clone()), inputs)

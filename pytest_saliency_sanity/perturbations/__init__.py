@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_saliency_sanity.perturbations.blocks import Block, find_blocks
-from pytest_saliency_sanity.perturbations.modes import evaluating
-from pytest_saliency_sanity.perturbations.preservation import Snapshot, changes, preserved
-from pytest_saliency_sanity.perturbations.randomization import (
+from pytest_saliency_sanity.perturbations.restoring.modes import evaluating
+from pytest_saliency_sanity.perturbations.restoring.preservation import Snapshot, changes, preserved
+from pytest_saliency_sanity.perturbations.restoring.streams import replayed
+from pytest_saliency_sanity.perturbations.weights.blocks import Block, find_blocks
+from pytest_saliency_sanity.perturbations.weights.randomization import (
     Coverage,
     Step,
     bottom_up,
@@ -15,7 +16,6 @@ from pytest_saliency_sanity.perturbations.randomization import (
     negated_head,
     randomized,
 )
-from pytest_saliency_sanity.perturbations.streams import replayed
 
 __all__ = [
     "Block",

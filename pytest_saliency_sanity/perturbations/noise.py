@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.perturbations.streams import stream
+from pytest_saliency_sanity.perturbations.restoring.streams import stream
 
 
 def smooth_random_maps(maps: Tensor, seed: int) -> Tensor:

@@ -13,7 +13,6 @@ from pytest_saliency_sanity.outputs import Forward, logits
 from pytest_saliency_sanity.perturbations.infills import Infill, as_infill, broadcast, named
 
 __all__ = ["INFILLS", "Infill", "filling", "occluded_logits"]
-
 INFILLS = ("zero", "blur", "mean")
 BATCH = 64  # images per call of the model
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.perturbations.streams import stream
+from pytest_saliency_sanity.perturbations.restoring.streams import stream
 
 
 def ranked(maps: Tensor, seed: int = 0) -> Tensor:

@@ -86,7 +86,7 @@ def resolved(config: pytest.Config) -> Settings:
 def clear_cache(config: pytest.Config, directory: str | Path | None) -> None:
     """Remove the trained networks, if the user asks for it."""
     if config.getoption(_CLEAR) and directory is not None:
-        from pytest_saliency_sanity.twins import store
+        from pytest_saliency_sanity.trained_networks import store
 
         store.clear(Path(directory))
 

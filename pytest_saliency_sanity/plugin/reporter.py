@@ -35,7 +35,6 @@ _COLORS = {
     "lost": "red",
 }
 _Place = tuple[str, str]  # of a test: the worker, where each worker runs all tests, and the node id
-
 _Attempt = tuple[str, int | None]  # the worker, and its number there
 
 

@@ -23,9 +23,9 @@ from pytest_saliency_sanity.perturbations.inpainting import (
     soft_ring,
     variants_per_call,
 )
-from pytest_saliency_sanity.perturbations.modes import in_evaluation_mode
-from pytest_saliency_sanity.perturbations.preservation import preserved
-from pytest_saliency_sanity.perturbations.streams import replayed
+from pytest_saliency_sanity.perturbations.restoring.modes import in_evaluation_mode
+from pytest_saliency_sanity.perturbations.restoring.preservation import preserved
+from pytest_saliency_sanity.perturbations.restoring.streams import replayed
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.variations.outcome import Variations
 from pytest_saliency_sanity.variations.reading import (

@@ -16,7 +16,7 @@ from pytest_saliency_sanity.perturbations.inpainting import (
     generated_images,
     named_failures,
 )
-from pytest_saliency_sanity.perturbations.streams import stream
+from pytest_saliency_sanity.perturbations.restoring.streams import stream
 from pytest_saliency_sanity.text import shown
 
 OUTSIDE = 0.5  # of the inputs' range: generated images that leave it by more are in other units

@@ -18,7 +18,7 @@ from tests.calibration.trials import FAULTY, HONEST, NEITHER, SIGNED, held_out, 
 from tests.digits import train_digits
 from tests.networks.training import NETWORKS
 
-CACHE = Path(tempfile.gettempdir()) / "pytest_saliency_sanity_twins"
+CACHE = Path(tempfile.gettempdir()) / "pytest_saliency_sanity_networks"
 SAMPLES = 1000
 DEPEND = ("guided_backprop", "gradient_sobel_mixture")  # in part on the data: shown, and not counted
 

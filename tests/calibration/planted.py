@@ -1,4 +1,4 @@
-"""Faults that ranks alone do not see, made by hand: what `checks.suspicions` is there for."""
+"""Faults that ranks alone do not see, made by hand: what `sensitivity.suspicions` is there for."""
 
 from __future__ import annotations
 

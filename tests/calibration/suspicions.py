@@ -1,7 +1,7 @@
 """`python -m tests.calibration.suspicions --group development`: what three similarities see of honest and of made maps.
 
 Over all networks and seeds, at the first judged depth: the retained fraction by rank (Spearman), by value
-(Pearson) and by absolute value (Pearson). The lines of `checks.suspicions` lie between the two groups.
+(Pearson) and by absolute value (Pearson). The lines of `sensitivity.suspicions` lie between the two groups.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import explainers
-from pytest_saliency_sanity.checks.suspicions import COMPARED
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
+from pytest_saliency_sanity.sensitivity.suspicions import COMPARED
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE
 from tests.calibration import photographs
 from tests.calibration.planted import PLANTED

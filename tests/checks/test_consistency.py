@@ -20,7 +20,7 @@ from pytest_saliency_sanity import (
     assert_consistent,
     check_consistency,
 )
-from pytest_saliency_sanity.checks.explanation import stream_of
+from pytest_saliency_sanity.examination.explanation import stream_of
 from pytest_saliency_sanity.explainers import CONTROLS, gradient, smoothgrad
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.statistics.contrast import mean_bounds, pseudo_values

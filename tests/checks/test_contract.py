@@ -28,8 +28,8 @@ from pytest_saliency_sanity.explainers import (
     smoothgrad,
     sobel,
 )
-from tests.checks.explaining import Explainer, after, kept, made_of
 from tests.checks.models import cnn, images, norm_cnn
+from tests.examination.explaining import Explainer, after, kept, made_of
 from tests.perturbations.state import state_of
 
 # Hands off.

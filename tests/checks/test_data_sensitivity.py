@@ -25,10 +25,10 @@ from pytest_saliency_sanity import (
     settings,
 )
 from pytest_saliency_sanity.explainers import CONTROLS, gradient, sobel
-from pytest_saliency_sanity.twins import networks
-from tests.checks.memorizing import checked, explained, make_model, make_small, train, train_set
+from pytest_saliency_sanity.trained_networks import networks
 from tests.checks.models import seeded
-from tests.checks.test_control_without_gradients import NO_GRADIENT, UnderNoGrad
+from tests.sensitivity.memorizing import checked, explained, make_model, make_small, train, train_set
+from tests.sensitivity.test_control_without_gradients import NO_GRADIENT, UnderNoGrad
 
 FAULTY = [name for name in CONTROLS if name not in ("constant", "center_prior", "gradient_sobel_mixture")]
 

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import Verdict, check_distancing, explainers, settings
-from pytest_saliency_sanity.checks.explanation import Stopped
-from pytest_saliency_sanity.checks.narrowing import AREAS, SENSITIVITIES, Narrowed, counted, narrowed
+from pytest_saliency_sanity.examination.meter import Stopped
 from pytest_saliency_sanity.explainers import CONTROLS, gad, input_x_gradient
 from pytest_saliency_sanity.planted import planted_images
+from pytest_saliency_sanity.relevance.distanced_hulls import AREAS, SENSITIVITIES, Narrowed, counted, narrowed
 from pytest_saliency_sanity.statistics.hulls import hulls
-from pytest_saliency_sanity.twins import support
-from pytest_saliency_sanity.twins.store import Busy
+from pytest_saliency_sanity.trained_networks import support
+from pytest_saliency_sanity.trained_networks.store import Busy
 from tests.perturbations.state import state_of
 from tests.planted import planted_cnn
 

@@ -20,15 +20,16 @@ from pytest_saliency_sanity import (
     check_insertion_deletion,
     explainers,
 )
-from pytest_saliency_sanity.checks import course, explanation, insertion_deletion
-from pytest_saliency_sanity.checks.deleting import RANDOM, Asked, beside_rivals
-from pytest_saliency_sanity.checks.explanation import Meter
+from pytest_saliency_sanity.audited.subject import held, subject
+from pytest_saliency_sanity.checks import insertion_deletion
 from pytest_saliency_sanity.checks.insertion_deletion import _advantage, shared_levels
-from pytest_saliency_sanity.checks.looks import ALPHA_FAIL, ALPHA_PASS
-from pytest_saliency_sanity.checks.subject import held, subject
+from pytest_saliency_sanity.examination import explanation, single_analysis
+from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
+from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.explainers import CONTROLS, gradient, integrated_gradients, occlusion
 from pytest_saliency_sanity.perturbations.insertion import auc
 from pytest_saliency_sanity.planted import planted_images
+from pytest_saliency_sanity.relevance.deletion_curves import RANDOM, Asked, beside_rivals
 from tests.checks.models import Wrapped
 from tests.perturbations.state import state_of
 from tests.planted import planted_cnn, stored_network
@@ -411,7 +412,7 @@ def test_the_budget_ends_midway_through_the_curves(
     monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]
 ) -> None:
     clock, data = Clock(), planted_images(16, 3)
-    for module in (course, explanation, insertion_deletion):
+    for module in (single_analysis, explanation, insertion_deletion):
         monkeypatch.setattr(module, "time", clock)
     model = Slow(planted_cnn().train(), clock)
 

@@ -21,7 +21,7 @@ from pytest_saliency_sanity import (
 from pytest_saliency_sanity.checks.localization import pointing, random_boxes_iou
 from pytest_saliency_sanity.explainers import CONTROLS, input_x_gradient
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
-from tests.checks.explaining import centered
+from tests.examination.explaining import centered
 from tests.planted import planted_cnn
 
 

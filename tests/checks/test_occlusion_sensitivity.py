@@ -18,12 +18,12 @@ from pytest_saliency_sanity import (
     check_occlusion_sensitivity,
     explainers,
 )
+from pytest_saliency_sanity.audited.subject import subject
 from pytest_saliency_sanity.checks import occlusion_sensitivity
-from pytest_saliency_sanity.checks.hiding import Hidden, Sample
-from pytest_saliency_sanity.checks.subject import subject
 from pytest_saliency_sanity.explainers import CONTROLS, center_prior, input_x_gradient, occlusion
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
-from tests.checks.explaining import centered
+from pytest_saliency_sanity.relevance.hidden_regions import Hidden, Sample
+from tests.examination.explaining import centered
 from tests.planted import planted_cnn
 
 

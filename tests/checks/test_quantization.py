@@ -11,7 +11,7 @@ from torch.ao import quantization
 from torch.ao.quantization import quantize_fx
 
 from pytest_saliency_sanity import check_contract, check_model_sensitivity, explainers
-from pytest_saliency_sanity.perturbations.refusals import check_randomizable
+from pytest_saliency_sanity.perturbations.restoring.refusals import check_randomizable
 from tests.checks.models import images
 from tests.perturbations.state import state_of
 

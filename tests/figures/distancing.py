@@ -26,10 +26,10 @@ from scipy.ndimage import binary_erosion
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import explainers, settings
-from pytest_saliency_sanity.checks.narrowing import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.explainers import ArtificialDistancing, DistancingWarning, gad, largest_alpha
 from pytest_saliency_sanity.explainers.gad import MIN_AGREEMENT
-from pytest_saliency_sanity.perturbations.streams import stream
+from pytest_saliency_sanity.perturbations.restoring.streams import stream
+from pytest_saliency_sanity.relevance.distanced_hulls import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE, hulls
 from tests.networks.pairs import PAIRS, TwoClasses, digits, faces, pair_accuracy, pair_network
 from tests.networks.training import CACHE

@@ -8,7 +8,7 @@ from torch import nn
 from pytest_saliency_sanity.perturbations.curves import area_between, auc, normalized
 from pytest_saliency_sanity.perturbations.insertion import perturbation_curves
 from pytest_saliency_sanity.perturbations.rankings import least_first, ranked
-from tests.perturbations.counting import setting
+from tests.perturbations.weights.counting import setting
 
 
 def test_the_area_is_that_of_the_published_program() -> None:

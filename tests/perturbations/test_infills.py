@@ -13,8 +13,8 @@ from pytest_saliency_sanity.perturbations.imputation import linearly_imputed
 from pytest_saliency_sanity.perturbations.infills import NOISE, blurred
 from pytest_saliency_sanity.perturbations.insertion import perturbation_curves
 from pytest_saliency_sanity.perturbations.rankings import ranked
-from tests.perturbations.counting import setting
-from tests.perturbations.published import published_blur, references
+from tests.perturbations.weights.counting import setting
+from tests.perturbations.weights.published import published_blur, references
 
 
 @pytest.mark.parametrize("shape", [(3, 30, 24), (2, 9, 5), (2, 40), (1, 12, 6, 13)], ids=str)

@@ -17,8 +17,8 @@ from pytest_saliency_sanity.perturbations.insertion import (
     ranked,
     smooth_random_maps,
 )
-from tests.perturbations.counting import Counting, setting
-from tests.perturbations.published import published_blur, references
+from tests.perturbations.weights.counting import Counting, setting
+from tests.perturbations.weights.published import published_blur, references
 
 SHAPES = [(3, 8, 8), (3, 7, 9), (2, 31), (1, 4, 3, 5)]
 

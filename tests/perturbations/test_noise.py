@@ -10,7 +10,7 @@ from pytest_saliency_sanity.perturbations.curves import area_between
 from pytest_saliency_sanity.perturbations.insertion import perturbation_curves
 from pytest_saliency_sanity.perturbations.noise import smooth_random_maps
 from pytest_saliency_sanity.perturbations.rankings import least_first, ranked
-from tests.perturbations.counting import setting
+from tests.perturbations.weights.counting import setting
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 9), (31,), (4, 3, 6)], ids=str)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.perturbations.insertion import perturbation_curves
-from tests.perturbations.counting import Counting
+from tests.perturbations.weights.counting import Counting
 
 
 def image_maps() -> Tensor:

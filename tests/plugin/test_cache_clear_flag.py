@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pytest_saliency_sanity.twins import store
+from pytest_saliency_sanity.trained_networks import store
 
 KEY = "0123456789abcdef0123456789abcdef"
 NOTHING = "def test_nothing(): pass"

@@ -8,7 +8,7 @@ import pytest
 
 import pytest_saliency_sanity.checks.data_sensitivity
 import pytest_saliency_sanity.explainers  # noqa: F401
-from pytest_saliency_sanity.twins.networks import forget
+from pytest_saliency_sanity.trained_networks.networks import forget
 
 DIRECTORY = """
     from pathlib import Path

@@ -227,7 +227,7 @@ def test_where_a_value_may_be_missing_it_says_what_to_add(project: pytest.Pytest
 
 
 def test_a_check_puts_its_seed_before_the_remark() -> None:
-    from pytest_saliency_sanity.checks.conclusion import concluded
+    from pytest_saliency_sanity.examination.conclusion import concluded
 
     with settings.using(settings.Settings(replay="pytest test_it.py  # add --stage as in that run")):
         verdict = concluded(made("fail", seed=3))

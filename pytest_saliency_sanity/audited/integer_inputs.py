@@ -1,0 +1,58 @@
+"""What to do about inputs of integers: pixels become numbers, token ids become embeddings."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity.perturbations.weights.addresses import unwrapped
+from pytest_saliency_sanity.signals import is_interruption
+
+
+def advice(inputs: Tensor, model: nn.Module) -> str:
+    """The way out for inputs that are not floating point, by their shape, their values and the model's embedding."""
+    if inputs.is_complex():
+        return "pass real and imaginary parts as channels"
+    ids = inputs.dtype not in (torch.bool, torch.uint8)
+    name = _embedding(unwrapped(model))
+    if ids and name is not None and inputs.ndim <= 3:
+        return (
+            f"token ids have no derivative, so explain their embeddings: inputs={name}(ids), of shape (N, L, D), with "
+            f"{_continued(model)}, and channel_axis=-1"
+        )
+    if ids and inputs.ndim <= 2:
+        return (
+            "for a table of numbers pass inputs.float(); token ids have no derivative, so pass their embeddings "
+            "(N, L, D), with forward=, a function forward(model, embeddings) -> logits, and channel_axis=-1"
+        )
+    return "for images of 0 to 255 pass inputs.float() / 255" if _are_bytes(inputs) else "pass inputs.float()"
+
+
+def _are_bytes(inputs: Tensor) -> bool:
+    if inputs.dtype == torch.uint8:
+        return True
+    return inputs.ndim > 3 and inputs.numel() > 0 and int(inputs.min()) >= 0 and 1 < int(inputs.max()) <= 255
+
+
+def _embedding(model: nn.Module) -> str | None:
+    """How the embedding of tokens is written, or None where there is none."""
+    if isinstance(_of_tokens(model), nn.Embedding):
+        return "model.get_input_embeddings()"
+    names = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
+    return f"model.{names[0]}" if names and names[0] else None
+
+
+def _of_tokens(model: nn.Module) -> object:
+    """What transformers' models name their embedding; some raise NotImplementedError."""
+    try:
+        return model.get_input_embeddings()
+    except Exception as error:
+        if is_interruption(error):
+            raise
+        return None
+
+
+def _continued(model: nn.Module) -> str:
+    if isinstance(_of_tokens(unwrapped(model)), nn.Embedding):
+        return "forward=lambda model, embeddings: model(inputs_embeds=embeddings)"
+    return "forward=, a function forward(model, embeddings) -> logits that goes on from there"

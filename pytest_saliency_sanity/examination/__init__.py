@@ -1,0 +1,1 @@
+"""What every check does first and last: calling the explainer, and asking whether anything can be seen at all."""

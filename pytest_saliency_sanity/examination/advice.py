@@ -1,0 +1,43 @@
+"""What to do about an exception that an explainer raised."""
+
+from __future__ import annotations
+
+
+def advice_on(error: Exception) -> str:
+    """What to do about it, in brackets; "" where nothing is known."""
+    return _arguments(error) + _in_place(error) + _filtered(error) + _recomputed(error)
+
+
+def _arguments(error: Exception) -> str:
+    """A reminder, where the arguments may have been taken for others."""
+    mistaken = isinstance(error, (TypeError, AttributeError, AssertionError))
+    return " (it is called as explainer(model, inputs, targets))" if mistaken else ""
+
+
+def _in_place(error: Exception) -> str:
+    """What to do where a model writes into a leaf that requires a gradient."""
+    written = isinstance(error, RuntimeError) and "used in an in-place operation" in str(error)
+    return (
+        " (does the model write into its inputs? call it with a copy, model(inputs.clone()))"
+        if written
+        else ""
+    )
+
+
+def _filtered(error: Exception) -> str:
+    """Why a warning is an exception here, and how to let it be one no longer."""
+    if not isinstance(error, Warning):
+        return ""
+    kind = type(error)
+    where = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return (
+        f" (it is a warning, of which a filter of this project makes an error; to let it be, put "
+        f'@pytest.mark.filterwarnings("default::{where}{kind.__qualname__}") on the test, or that text into '
+        f"filterwarnings of pytest's settings)"
+    )
+
+
+def _recomputed(error: Exception) -> str:
+    """What to do about a backward pass that finds another forward pass than the one it saw."""
+    recomputed = type(error).__name__ == "CheckpointError"
+    return " (the model uses gradient checkpointing: switch it off)" if recomputed else ""

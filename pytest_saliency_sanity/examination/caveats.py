@@ -1,0 +1,32 @@
+"""What a reader has to know of the images and the model: stand-ins, few images, an accuracy that nobody checked."""
+
+from __future__ import annotations
+
+from pytest_saliency_sanity.audited import model_batches
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.verdict import Finding
+
+
+def batch_findings(subject: Subject) -> tuple[Finding, ...]:
+    """Inconclusive where a check needs the logits of changed images, and these depend on the batch as well."""
+    if not subject.batch_effect:
+        return ()
+    sentence = (
+        "the model's own logits depend on the batch, and this check compares logits of other batches; give the model "
+        "running statistics, or static quantization"
+    )
+    return (Finding("gate.batch", "inconclusive", sentence),)
+
+
+def caveats(subject: Subject) -> tuple[str, ...]:
+    """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
+    return (*image_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
+
+
+def image_caveats(subject: Subject) -> tuple[str, ...]:
+    """What the summary has to say of images that are not the user's, or fewer than they seem."""
+    if subject.stand_ins:
+        found = (f"{subject.images} stand-in photographs",)
+    else:
+        found = (f"{subject.images} different images",) if subject.left_out else ()
+    return (*found, *model_batches.caveat(subject.batch_effect))

@@ -1,0 +1,109 @@
+"""Whether there are images to tell apart, and whether an explainer's maps tell them apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.examination.explanation import explain_for
+from pytest_saliency_sanity.examination.maps import Maps
+from pytest_saliency_sanity.examination.meter import Meter, Stopped
+from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.statistics import is_one_sided, matched_similarity, rank
+from pytest_saliency_sanity.verdict import Finding
+
+SAME = 0.98  # correlation of maps of different images from which they are the same map; honest ones stay below .94
+GRADIENTS = 0.95  # that of the plain gradient's maps from which the model is to blame
+
+
+def duplicate_findings(subject: Subject) -> tuple[Finding, ...]:
+    """Inconclusive when there is but one image, however often."""
+    if subject.different > 1:
+        return ()
+    sentence = (
+        f"{subject.images} images were given, and only {subject.different} is different: equal ones, and nearly equal "
+        f"ones, count once; at least 2 are needed, 16 are better"
+    )
+    return (Finding("gate.images", "inconclusive", sentence),)
+
+
+def shared_by_images(
+    audited: Subject, meter: Meter, index: Tensor, stream: int, maps: Maps | None = None
+) -> float | None:
+    """How alike the maps of different images are, for the same target, at the same place, on the same random stream.
+
+    At each place of the batch the next image is explained for the target of the one before. A map that is made of the
+    weights, the target, the place or the stream alone stays.
+
+    Args:
+        index: the images of the batch, at least two.
+        maps: of the images in this order, where they are known.
+
+    Returns:
+        The mean absolute correlation, by ranks or by values, whichever is larger; None where fewer than two pairs of
+        maps are not constant.
+    """
+    rows = audited.targets[index.to(audited.targets.device)]
+    before = explain_for(audited, meter, index, rows, stream) if maps is None else maps
+    after = explain_for(audited, meter, index.roll(-1), rows, stream)
+    found = [_correlations(a, b) for a, b in zip(before, after, strict=True)]
+    usable = torch.stack([~constant for constant, _ in found]).any(0)
+    if usable.sum() < 2:
+        return None
+    alike = torch.stack([torch.where(constant, 0, value) for constant, value in found]).sum(0)
+    counted = torch.stack([~constant for constant, _ in found]).sum(0)
+    return float((alike[usable] / counted[usable]).mean())
+
+
+def same_findings(shared: float | None, gradients: float | None) -> tuple[Finding, ...]:
+    """A fail for maps that are the same whatever the image is, unless the plain gradient's are nearly so too.
+
+    Args:
+        shared, gradients: by the explainer and by the plain gradient; None means unknown.
+    """
+    if shared is None or shared < SAME or (gradients is not None and gradients >= GRADIENTS):
+        return ()
+    sentence = (
+        f"draws the same map for every image: another image, explained for the same target at the same place of the "
+        f"batch, gets a map with a correlation of {shared:.2f}"
+    )
+    return (Finding("input_independent", "fail", sentence),)
+
+
+def linear_note(shared: float | None, gradients: float | None) -> tuple[str, ...]:
+    """The note that excuses maps that are the same for every image."""
+    if shared is None or shared < SAME or same_findings(shared, gradients):
+        return ()
+    return (
+        f"its maps are nearly the same for every image (correlation {shared:.2f}), and so are the plain gradient's "
+        f"({gradients:.2f}): for one target this model is nearly linear in these images",
+    )
+
+
+def gradients_share(audited: Subject, deadline: float, index: Tensor, stream: int) -> float | None:
+    """`shared_by_images` of the plain gradient; None where it cannot be taken."""
+    try:
+        return shared_by_images(audited.by(gradient, "gradient"), Meter(deadline), index, stream)
+    except Stopped:
+        return None
+
+
+def _correlations(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """(n,) whether either map is constant, and (n,) the absolute correlation of the two.
+
+    Maps of one sign are compared where either leaves its floor: a background that all images share is no likeness.
+    """
+    one_sided = is_one_sided(before)
+    a, b = (rank(part.to(before.device), one_sided=one_sided) for part in (before, after))
+    within = ~(a.floor & b.floor) if one_sided else torch.ones_like(a.ranks, dtype=torch.bool)
+    alike = torch.maximum(matched_similarity(a, b).abs(), _by_values(a.linear, b.linear, within).abs())
+    return (a.constant | b.constant).cpu(), alike.double().cpu()
+
+
+def _by_values(left: Tensor, right: Tensor, within: Tensor) -> Tensor:
+    """(n,) Pearson's correlation of rows (n, P) over the places `within`; 0 where it is undefined."""
+    count = within.sum(1, keepdim=True).clamp_min(1)
+    a, b = ((part - (part * within).sum(1, keepdim=True) / count).double() * within for part in (left, right))
+    norm = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(norm > 0, (a * b).sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny), 0.0)

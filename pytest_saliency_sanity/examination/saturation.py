@@ -1,0 +1,59 @@
+"""Outputs that a sigmoid or a softmax has driven to its ends: they move with nothing, and so do their explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.verdict import Finding
+
+SATURATED = 1e-3  # distance of a probability from 0 or 1 at which a half-precision one has no derivative left
+AT_THE_ENDS = (
+    "its outputs lie at the ends of a softmax or a sigmoid, where nothing moves them: explain the logits before it, "
+    "with forward="
+)
+_BY_THEM = (
+    "constant",
+    "contract.finite",
+    "gate.constant_copies",
+    "gate.constant_maps",
+    "gate.controls",
+    "gate.images",
+    "gate.randomization",
+    "input_independent",
+)
+
+
+def saturated(outputs: Tensor) -> Tensor:
+    """(N,) whether outputs (N, K) are probabilities that all are at 0 or 1, or the logarithms of such.
+
+    Nothing is found where no output is near 1: logits may be small as well.
+    """
+    ends = (torch.minimum(outputs.abs(), (outputs - 1).abs()) <= SATURATED).all(1)
+    ends &= bool(((outputs - 1).abs() <= SATURATED).any())
+    logarithms = (outputs.logsumexp(1).abs() <= SATURATED) & (outputs.amax(1).abs() <= SATURATED)
+    return ends | logarithms if outputs.shape[1] > 1 else ends
+
+
+def is_saturated(subject: Subject) -> bool:
+    """Whether the outputs are saturated on at least half of the images."""
+    return 2 * int(saturated(subject.scores).sum()) >= subject.images
+
+
+def hint_of_saturation(subject: Subject, findings: Sequence[Finding]) -> str:
+    """Which outputs to explain instead, where saturated ones are why nothing can be seen; else "".
+
+    It says nothing where a finding has said it.
+    """
+    said = any(AT_THE_ENDS in finding.sentence for finding in findings)
+    if said or not any(finding.reason in _BY_THEM for finding in findings) or not is_saturated(subject):
+        return ""
+    return (
+        f"the model returns probabilities, which are 0 or 1 but for {SATURATED:g} on "
+        f"{int(saturated(subject.scores).sum())} of {subject.images} images, where they have next to no derivative "
+        f"left: explain the logits, with forward= that returns what goes into the sigmoid or softmax, such as "
+        f"forward=lambda model, inputs: model[:-1](inputs)"
+    )

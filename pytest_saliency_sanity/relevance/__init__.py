@@ -1,0 +1,1 @@
+"""How much hiding what a map points at changes what the model says."""

@@ -1,0 +1,64 @@
+"""Surveys of the control explainers, made once for each model, images and seed."""
+
+from __future__ import annotations
+
+import weakref
+import zlib
+from collections import OrderedDict
+from types import MethodType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.sensitivity.survey import Survey
+
+_KEPT = 8  # control surveys kept, the oldest dropped first
+
+
+class ControlSurveys:
+    """Surveys of the control explainers, made once per model, images and seed and shared by all explainers."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple, Survey] = OrderedDict()
+
+    def get(self, key: tuple) -> Survey | None:
+        """The survey kept under `key`."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+        return self._kept.get(key)
+
+    def keep(self, key: tuple, begun: Survey) -> Survey:
+        """Keep `begun`, dropping the oldest."""
+        self._kept[key] = begun
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return begun
+
+
+def fingerprint(subject: Subject) -> tuple:
+    """What the maps of a control depend on: the layers, the weights, the images, the targets, the seed."""
+    state = (*subject.model.parameters(), *subject.model.buffers())
+    weights = tuple(_digest(tensor) for tensor in state)
+    images = tuple(_digest(part) for part in (*subject.inputs, subject.targets))
+    shape = (*subject.inputs[0].shape, subject.channel_axis)
+    return repr(subject.model), weights, images, shape, _weakly(subject.forward), subject.seed
+
+
+def _weakly(function: Any) -> Any:
+    """A key that is equal for the same function, and does not keep it (and the model that it may hold) alive."""
+    if function is None:
+        return None
+    try:
+        found = (weakref.WeakMethod if isinstance(function, MethodType) else weakref.ref)(function)
+        hash(found)  # as long as it lives; a key that is dead is equal to itself alone
+    except TypeError:  # of a class with slots, or one that cannot be hashed
+        return function
+    return found
+
+
+def _digest(tensor: Tensor) -> int:
+    """A checksum of the bytes; it tells states apart and protects against nothing."""
+    copied = tensor.detach().to("cpu", copy=True)  # the storage of what numpy has seen can be resized no more
+    return zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy())

@@ -1,0 +1,42 @@
+"""Explainers that have to pass, on this model and these images: the second one where the first cannot be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pytest_saliency_sanity.examination.maps import CANCELLED
+from pytest_saliency_sanity.examination.meter import Stopped
+from pytest_saliency_sanity.explainers import gradient, occlusion
+from pytest_saliency_sanity.sensitivity.gates import no_control
+from pytest_saliency_sanity.verdict import Finding
+
+HONEST = (gradient, occlusion)
+Control = Callable[..., Any]
+
+
+def asked(judge: Callable[[Control], tuple[Finding, ...]]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """What is found of the plain gradient, or of occlusion, which needs none, and a note that says why it is that one.
+
+    Args:
+        judge: what speaks against a control; raises `Stopped` where it cannot be taken.
+    """
+    refused: list[str] = []
+    for control in HONEST:
+        try:
+            found = judge(control)
+        except Stopped as stopped:
+            refused.append(f"{called(control)} cannot be taken here: {stopped.finding.sentence.rstrip('.')}")
+            if not (stopped.raised or stopped.finding.reason == CANCELLED):
+                break
+        else:
+            # What follows the first semicolon is advice to whoever returns such maps.
+            return found, tuple(
+                f"the control is {called(control)}: {why.partition('; ')[0]}" for why in refused
+            )
+    return (no_control(", and ".join(refused)),), ()
+
+
+def called(control: Control) -> str:
+    """A control's name in a sentence."""
+    return "the plain gradient" if control is gradient else control.__name__

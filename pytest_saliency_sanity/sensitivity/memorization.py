@@ -1,0 +1,99 @@
+"""What has to hold of the networks before their maps are compared: memorized, at chance, better than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from pytest_saliency_sanity.audited.subject import Subject, scored
+from pytest_saliency_sanity.examination import accuracy
+from pytest_saliency_sanity.examination.accuracy import accuracy_findings
+from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.trained_networks.networks import Network
+from pytest_saliency_sanity.verdict import Finding
+
+MEMORIZED = 0.95  # accuracy on the training set from which labels count as learned
+DEVIATIONS = 3  # standard errors above chance that a network of permuted labels may have on other images
+_WHY = {
+    "epochs": "after {epochs} epochs",
+    "seconds": "when the budget of {budget:g} s ended, in epoch {epochs}",
+    "not finite": "because its loss was not finite, at four learning rates; normalize the inputs, or pass train=",
+    "trainer": "by train=",
+}
+
+
+def memorization_findings(network: Network, budget: float) -> tuple[Finding, ...]:
+    """Inconclusive when a network has not learned its labels; it says how far it got."""
+    if network.accuracy is None or network.accuracy >= MEMORIZED:
+        return ()
+    how = _WHY.get(network.ended, "").format(epochs=network.epochs, budget=budget)
+    reason = "gate.memorization" if network.labels == "permuted" else "gate.training"
+    advice = {
+        "seconds": "raise max_seconds",
+        "trainer": "does it train on the dataset that it is given?",
+        "epochs": "the network may be too small to memorize so many samples: take fewer, a larger network, or "
+        "raise max_epochs",
+    }.get(network.ended, "")
+    sentence = (
+        f"the network of seed {network.seed} reached {network.accuracy:.2f} of its {network.labels} training labels "
+        f"{how} ({MEMORIZED:g} is needed){f'; {advice}' if advice else ''}"
+    )
+    return (Finding(reason, "inconclusive", sentence),)
+
+
+def read_by(subject: Subject, networks: Sequence[Network]) -> tuple[Subject, ...]:
+    """The same images as each of the networks reads them."""
+    return tuple(
+        replace(subject, model=network.model, scores=scored(subject, network.model)) for network in networks
+    )
+
+
+def accuracy_on_inputs(audited: Subject) -> float | None:
+    """The network's accuracy on the explained images; None without their labels."""
+    if audited.labels is None:
+        return None
+    return float(accuracy.hits(audited).mean())
+
+
+def generalization_findings(subjects: Sequence[Subject], networks: Sequence[Network]) -> tuple[Finding, ...]:
+    """With labels of the explained images: true networks beat chance, those of permuted labels do not."""
+    for audited, network in zip(subjects, networks, strict=True):
+        found = accuracy_findings(audited) if network.labels == "true" else _leak_findings(audited, network)
+        if found:
+            return found
+    return ()
+
+
+def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
+    reached = accuracy_on_inputs(audited)
+    if reached is None:
+        return ()
+    chance = accuracy.chance(audited)
+    most = chance + DEVIATIONS * accuracy.spread(audited)
+    if reached <= most:
+        return ()
+    sentence = (
+        f"the network of seed {network.seed}, trained on permuted labels, predicts {reached:.2f} of the labels of "
+        f"these images, more than chance ({chance:.2f}, at most {most:.2f} in {audited.images} images): it has "
+        f"learned something of the truth"
+    )
+    return (Finding("gate.permutation", "inconclusive", sentence),)
+
+
+def distinct(networks: Sequence[torch.nn.Module], name: str) -> None:
+    """Check networks that were handed over.
+
+    Raises:
+        TypeError, ValueError: when they are no networks, too few, or the same object twice.
+    """
+    for network in networks:
+        if not isinstance(network, torch.nn.Module):
+            raise TypeError(
+                f"models.{name} must hold torch.nn.Modules, not {type(network).__name__}: {shown(network)}"
+            )
+    if len(networks) < 2:
+        raise ValueError(f"models.{name} holds {len(networks)} networks; at least 2 are needed")
+    if len({id(network) for network in networks}) < len(networks):
+        raise ValueError(f"models.{name} holds the same network twice; two different seeds are needed")

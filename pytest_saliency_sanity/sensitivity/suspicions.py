@@ -1,0 +1,166 @@
+"""Maps whose ranks change though the map does not: turned around, edges over a faint rest, edges with other signs.
+
+Ranks see no amplitude and a mean of signed correlations sees no sign, so a map can be made whose ranks change and
+whose picture stays. Each suspicion has a statistic of its own, and stands only where the plain gradient, on the
+same model and images, gives no reason for it. `python -m tests.calibration.suspicions` prints how far honest
+explainers and such maps lie apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from pytest_saliency_sanity.sensitivity.gates import SAME_FOR_ALL
+from pytest_saliency_sanity.sensitivity.interim_analyses import Thresholds
+from pytest_saliency_sanity.sensitivity.survey import LINEAR, SIGNLESS, SIZE, Sample, Survey
+from pytest_saliency_sanity.statistics import retained_fraction
+from pytest_saliency_sanity.verdict import Finding, Stage
+
+TURNED = 0.8  # of |T|; an honest explanation retains .2 to .4, a map that only turns around 1
+COMPARED = (
+    "compared"  # in the evidence of a row that another similarity than the deciding one was measured for
+)
+SAME_SIZE = 0.9  # of the Pearson correlation of absolute values; see the table named above
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A survey at one look.
+
+    Attributes:
+        begun: the survey.
+        samples: by kind of similarity, the samples of the judged measures before any reduction.
+        reduced: what is done to a sample before it is judged.
+        limits: of the retained fraction.
+        alpha: this look's share of the error rate.
+        signs: whether a map that changes nothing but its signs is suspect.
+    """
+
+    begun: Survey
+    samples: Callable[[str], Mapping[str, Sample]]
+    reduced: Callable[[Sample], Sample]
+    limits: Thresholds
+    alpha: float
+    signs: bool
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """What speaks against a map whose ranks change.
+
+    Attributes:
+        finding: what it makes of the verdict.
+        rows: for the verdict's table, the number that it stands on with its bounds; none where nothing was left to
+            compare with.
+    """
+
+    finding: Finding
+    rows: tuple[Stage, ...] = ()
+
+
+def suspicions(suspect: Suspect) -> tuple[Suspicion, ...]:
+    """The first suspicion that the sample supports; fails, but for the last kind, which is inconclusive."""
+    if not suspect.signs or suspect.begun.one_sided:
+        return _loud(suspect)
+    return _one_pattern(suspect) or _turned(suspect) or _loud(suspect) or _same_size(suspect)
+
+
+def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
+    """One pattern and its negative, whatever the image: nothing is left to compare with."""
+    shared = _shared_up_to_sign(suspect.begun)
+    for name, sample in suspect.samples(SIGNLESS).items():
+        survived = float(sample.matched.mean())
+        if min(shared, survived) >= 1 - SAME_FOR_ALL:
+            sentence = (
+                f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
+                f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at {name!r}"
+            )
+            return (Suspicion(Finding("input_independent", "fail", sentence)),)
+    return ()
+
+
+def _turned(suspect: Suspect) -> tuple[Suspicion, ...]:
+    """Edges times a logit have T = 1 or -1, and a mean near 0."""
+    sentence = (
+        "changes nothing but the sign of its map: up to the sign {retained} of the map survives at {where}"
+    )
+    return _suspicion(
+        suspect,
+        suspect.samples(SIGNLESS),
+        max(TURNED, suspect.limits.fail_above),
+        Finding("sign_only", "fail", sentence),
+        ("up to sign", "its rank correlation up to the sign"),
+    )
+
+
+def _loud(suspect: Suspect) -> tuple[Suspicion, ...]:
+    """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
+    sentence = (
+        "keeps its map where it is strong: measured by values instead of ranks (Pearson), {retained} of it survives "
+        "at {where}"
+    )
+    return _suspicion(
+        suspect,
+        suspect.samples(LINEAR),
+        suspect.limits.fail_above,
+        Finding("amplitude", "fail", sentence),
+        ("by value", "its values instead of ranks (Pearson)"),
+    )
+
+
+def _same_size(suspect: Suspect) -> tuple[Suspicion, ...]:
+    """Edges with signs that change: their absolute values stay. An input with few bright pixels does the same."""
+    sentence = (
+        "only the signs of its map change: {retained} of its absolute values (Pearson) survives at {where}; either "
+        "the size of the map does not come from the model, or a few pixels of the input outweigh all others"
+    )
+    threshold = max(SAME_SIZE, suspect.limits.fail_above)
+    return _suspicion(
+        suspect,
+        suspect.samples(SIZE),
+        threshold,
+        Finding("gate.size", "inconclusive", sentence),
+        ("by size", "its absolute values (Pearson)"),
+    )
+
+
+def _suspicion(
+    suspect: Suspect,
+    samples: Mapping[str, Sample],
+    threshold: float,
+    finding: Finding,
+    shown: tuple[str, str],
+) -> tuple[Suspicion, ...]:
+    """`finding`, with its numbers filled in, if more than `threshold` is retained for sure at any measure.
+
+    Args:
+        shown: how its row is called, behind the measure's name, and what is compared.
+    """
+    alpha = suspect.alpha / len(samples)
+    for name, sample in samples.items():
+        judged = suspect.reduced(sample)
+        contrast = retained_fraction(
+            judged.matched, judged.mismatched, judged.repeated,
+            threshold=threshold, alpha_fail=alpha, alpha_pass=suspect.alpha,
+        )  # fmt: skip
+        if contrast.lower > threshold:
+            where = f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
+            told = finding.sentence.format(retained=f"{contrast.statistic:.2f}", where=where)
+            row = Stage(
+                name=f"{name}, {shown[0]}", detail=shown[1], judged=finding.outcome == "fail",
+                statistic=contrast.statistic, lower=contrast.lower, upper=contrast.upper,
+                fail_above=threshold, pass_below=threshold, alpha_fail=alpha, alpha_pass=suspect.alpha,
+                images=contrast.images, draws=contrast.draws, evidence={COMPARED: shown[1]},
+            )  # fmt: skip
+            return (Suspicion(replace(finding, sentence=told), (row,)),)
+    return ()
+
+
+def _shared_up_to_sign(begun: Survey) -> float:
+    """Mean absolute rank correlation of the trained model's maps of different images, of the first chunk."""
+    pairs = torch.stack([ranks.unit @ ranks.unit.T for ranks in begun.originals[0].ranks]).abs().mean(0)
+    n = len(pairs)
+    return float((pairs.sum() - pairs.diagonal().sum()) / (n * (n - 1)))

@@ -1,0 +1,82 @@
+"""From an audit to its verdict: the notes and the evidence that every sensitivity check has."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.examination.caveats import caveats
+from pytest_saliency_sanity.examination.first_maps import Examination, described, notes_of, unless_blind
+from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.sensitivity.survey import Survey
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+
+WEAK_AGREEMENT = 0.5  # free runs that agree less are worth a note
+
+
+class Course(Protocol):
+    """What reporting has to know of a check's run; see `Audit`."""
+
+    subject: Subject
+    first: Examination | None
+    thresholds: tuple[float, float]
+    began: float
+    meter: Meter
+    control_meter: Meter
+    control_seconds: float
+    exception: BaseException | None
+
+    @property
+    def begun(self) -> Survey | None: ...
+
+
+def verdict_of(
+    audit: Course, check: str, claim: Claim, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
+) -> Verdict:
+    """The verdict of an audit, with its notes and the evidence that every check has."""
+    verdict = Verdict(
+        check=check,
+        explainer=audit.subject.name,
+        model=audit.subject.model_name,
+        claim=claim,
+        seed=audit.subject.seed,
+        stages=stages,
+        findings=findings,
+        notes=_notes(audit),
+        caveats=caveats(audit.subject),
+        evidence=_evidence(audit),
+        exception=audit.exception,
+    )
+    return unless_blind(verdict, audit.first)
+
+
+def _notes(audit: Course) -> tuple[str, ...]:
+    return (*audit.subject.notes, *notes_of(audit.first), *_one_sided_note(audit), *_noise_note(audit))
+
+
+def _one_sided_note(audit: Course) -> tuple[str, ...]:
+    if audit.begun is None or not audit.begun.one_sided:
+        return ()
+    return (
+        "the maps have one sign: they are compared over the union of their supports, and fail only above "
+        f"{audit.thresholds[1]:g}",
+    )
+
+
+def _noise_note(audit: Course) -> tuple[str, ...]:
+    if audit.first is None or audit.first.deterministic or float(audit.first.free.mean()) > WEAK_AGREEMENT:
+        return ()
+    agreement = float(audit.first.free.mean())
+    return (f"two runs on different random streams agree only {agreement:.2f}; raise the number of samples",)
+
+
+def _evidence(audit: Course) -> dict[str, Any]:
+    return {
+        "profile": audit.subject.amounts.name,
+        "images": audit.subject.images,
+        "one_sided": audit.begun.one_sided if audit.begun else None,
+        "explainer": described(audit.first) if audit.first else {},
+        "cost": audit.meter.evidence(time.monotonic() - audit.began - audit.control_seconds),
+        "control_cost": audit.control_meter.evidence(audit.control_seconds),
+    }
