@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from pytest_saliency_sanity.checks.registry import ASSERTED, CHECKS
+
 _HOMES = {
     "Case": "case",
     "ExplainerContractError": "errors",
@@ -21,23 +23,8 @@ _HOMES = {
     "Verdict": "verdict",
     "TrueAndPermuted": "trained_networks.networks",
     "acceptable_variations": "variations",
-    "assert_consistent": "checks.consistency",
-    "assert_contract": "checks.contract",
-    "assert_data_sensitive": "checks.data_sensitivity",
-    "assert_insertion_deletion": "checks.insertion_deletion",
-    "assert_localized": "checks.localization",
-    "assert_model_sensitive": "checks.model_sensitivity",
-    "assert_occlusion_sensitive": "checks.occlusion_sensitivity",
-    "assert_target_sensitive": "checks.target_sensitivity",
-    "check_consistency": "checks.consistency",
-    "check_contract": "checks.contract",
-    "check_data_sensitivity": "checks.data_sensitivity",
-    "check_distancing": "checks.distancing",
-    "check_insertion_deletion": "checks.insertion_deletion",
-    "check_localization": "checks.localization",
-    "check_model_sensitivity": "checks.model_sensitivity",
-    "check_occlusion_sensitivity": "checks.occlusion_sensitivity",
-    "check_target_sensitivity": "checks.target_sensitivity",
+    **{check.function: check.home for check in CHECKS},
+    **{name: check.home for name, check in ASSERTED.items()},
 }
 _MODULES = ("explainers", "perturbations", "settings", "statistics")
 __all__ = sorted([*_HOMES, *_MODULES])

@@ -6,12 +6,17 @@ means what it says: a crash of the explainer, or too little evidence, is not the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from pytest_saliency_sanity import settings
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
+
+
+P = ParamSpec("P")
 
 
 class NotApplicable(ValueError):
@@ -76,6 +81,25 @@ def raise_unless_passed(verdict: Verdict) -> Verdict:
     if verdict.outcome == "pass":
         return verdict
     raise _BY_OUTCOME[verdict.outcome](verdict) from verdict.exception
+
+
+def asserting(check: Callable[P, Verdict], name: str) -> Callable[P, Verdict]:
+    """The assertion `name` of a check: it takes the same, returns the verdict of a pass, and raises for any other."""
+
+    @functools.wraps(check)
+    def assertion(*args: P.args, **options: P.kwargs) -> Verdict:
+        __tracebackhide__ = True
+        return raise_unless_passed(check(*args, **options))
+
+    assertion.__name__ = assertion.__qualname__ = name
+    assertion.__doc__ = f"""`{check.__name__}`, raising unless it passes.
+
+    Raises:
+        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome; chained to the
+            exception that the explainer raised, if it raised one.
+        TypeError, ValueError: for bad arguments.
+    """
+    return assertion
 
 
 def _rebuild(name: str, verdict: Verdict) -> _VerdictError:

@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited.conditions import OfRuns, takes
 from pytest_saliency_sanity.audited.options import check_demands, reached
 from pytest_saliency_sanity.audited.subject import Subject, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.caveats import image_caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.liveness import alike_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
-from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.statistics import Ranks, is_one_sided, matched_similarity, rank, top_overlap
 from pytest_saliency_sanity.statistics.contrast import pseudo_values
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
@@ -57,6 +58,7 @@ class Runs:
         return np.concatenate([_of_chunk(similarity, a, b) for a, b in chunks])
 
 
+@takes(OfRuns)
 def check_consistency(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
@@ -64,13 +66,7 @@ def check_consistency(
     targets: Any = None,
     *,
     min_agreement: float = MIN_AGREEMENT,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
-    forward: Forward | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    channel_axis: int | None = None,
+    **conditions: Unpack[OfRuns],
 ) -> Verdict:
     """Whether two runs of an explainer on the same model and images, on free random streams, agree.
 
@@ -84,7 +80,7 @@ def check_consistency(
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         min_agreement: mean rank correlation of two runs, with its sign, that is needed, from 0 to 1. Maps that are
             the same in all runs pass at 1, no others.
-        name, seed, profile, max_seconds, forward, input_shape, channel_axis: as in `check_model_sensitivity`.
+        **conditions: see `OfRuns`.
 
     Returns:
         The verdict. The stage "rank correlation" decides; "top 5 %", the intersection over union of the 5 % highest
@@ -97,11 +93,7 @@ def check_consistency(
     """
     check_demands(min_agreement=min_agreement)
     began = time.monotonic()
-    audited = subject(
-        explainer, model, inputs, targets,
-        name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
-        input_shape=input_shape, channel_axis=channel_axis,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, **conditions)
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         stages = _stages(_runs(kept, meter, first), min_agreement)
@@ -113,21 +105,7 @@ def check_consistency(
     )  # fmt: skip
 
 
-def assert_consistent(
-    explainer: Callable[..., Any],
-    model: torch.nn.Module,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_consistency`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_consistency(explainer, model, inputs, targets, **options))
+assert_consistent = asserting(check_consistency, "assert_consistent")
 
 
 def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited import model_batches
+from pytest_saliency_sanity.audited.conditions import OfContract, takes
 from pytest_saliency_sanity.audited.subject import held, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.first_maps import (
     FIRST,
@@ -31,18 +33,13 @@ from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 CLAIM = Claim("breaks its contract", "", ("stage", "detail", "statistic"), "contract")
 
 
+@takes(OfContract)
 def check_contract(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
     inputs: Any = None,
     targets: Any = None,
-    *,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    forward: Callable[..., Any] | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    channel_axis: int | None = None,
+    **conditions: Unpack[OfContract],
 ) -> Verdict:
     """Whether an explainer keeps its contract: shape, finite, hands off the model, each image's map its own.
 
@@ -51,11 +48,7 @@ def check_contract(
         model: the network; given back as it was.
         inputs: (N, C, *S) or a tuple of such; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's prediction.
-        name: the explainer's name in messages.
-        seed, profile: see `settings`.
-        forward: forward(model, inputs) -> logits, for models that return something else.
-        input_shape: (C, H, W) of the stand-in photographs.
-        channel_axis: as in `check_model_sensitivity`.
+        **conditions: see `OfContract`.
 
     Returns:
         A verdict: error for a breach, fail for constant maps and for maps that are the same for every image, else
@@ -65,11 +58,7 @@ def check_contract(
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
     """
-    audited = subject(
-        explainer, model, inputs, targets,
-        name=name, seed=seed, profile=profile, forward=forward, input_shape=input_shape,
-        channel_axis=channel_axis, limit=FIRST,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, limit=FIRST, **conditions)
     began, meter = time.monotonic(), Meter()
     caveats = model_batches.caveat(audited.batch_effect)
     findings, exception, evidence, notes = _kept(caveats), None, {}, ()
@@ -103,18 +92,7 @@ def check_contract(
     )
 
 
-def assert_contract(
-    explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, **options: Any
-) -> Verdict:
-    """`check_contract`, raising unless it passes.
-
-    Raises:
-        ExplainerContractError: for a breach, chained to the explainer's own exception.
-        SanityCheckFailed: for constant maps, and for maps that are the same for every image.
-        SanityCheckInconclusive: for images that are but one, and for a method that does not exist for the model.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_contract(explainer, model, inputs, **options))
+assert_contract = asserting(check_contract, "assert_contract")
 
 
 def _kept(caveats: tuple[str, ...]) -> tuple[Finding, ...]:

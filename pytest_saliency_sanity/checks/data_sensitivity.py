@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.audited.arguments import name_of
+from pytest_saliency_sanity.audited.conditions import OfNetworks, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
 from pytest_saliency_sanity.audited.subject import subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.explanation import stream_of
 from pytest_saliency_sanity.examination.liveness import hint_of_gate
@@ -49,6 +51,7 @@ ONE_SIDED = 0.8
 TWINS = {"smoke": 2, "ci": 2, "release": 5}
 
 
+@takes(OfNetworks)
 def check_data_sensitivity(
     explainer: Callable[..., Any],
     make_model: Callable[[], torch.nn.Module] | None = None,
@@ -56,22 +59,16 @@ def check_data_sensitivity(
     inputs: Any = None,
     targets: Any = None,
     *,
-    labels: Any = None,
     train: Train | None = None,
     models: TrueAndPermuted | None = None,
     twins: int | None = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
     max_epochs: int | None = None,
     cache: str | Path | None = None,
     key: str | None = None,
-    forward: Forward | None = None,
-    channel_axis: int | None = None,
     threshold: float = SIGNED,
     one_sided_threshold: float = ONE_SIDED,
     similarities: Sequence[str] = (),
+    **conditions: Unpack[OfNetworks],
 ) -> Verdict:
     """Whether the maps of an explainer differ between networks trained on true and on permuted labels.
 
@@ -84,24 +81,17 @@ def check_data_sensitivity(
         train_set: a pair (inputs, labels) of tensors, or a map-style dataset of (input, label).
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2: what is explained; best not in the train_set.
         targets: (N,) int64 or (N, K) weights; None means the prediction of the first network of the true labels.
-        labels: (N,) int64, the truth of `inputs`, or (N, K) of 0 and 1; with it, the networks' accuracy on them is
-            checked.
         train: train(model, dataset, seed) -> the trained model; None means `trained_networks.training.fit`.
         models: networks that are already trained, instead of make_model and train_set.
         twins: networks of each kind; None means the profile's: 2, or 5 in "release". From 5 on the verdict is about
             networks in general, below it is about these networks.
-        name: the explainer's name in messages.
-        seed: of the permutations, the networks, the random streams; None means the run's.
-        profile: "smoke" (which trains nothing), "ci" or "release"; None means the run's.
-        max_seconds: budget of training and explanations; past it the verdict is inconclusive.
         max_epochs: of the training; past it the verdict is inconclusive unless the labels are memorized.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
         key: identifies the train_set in the cache instead of its content.
-        forward: forward(model, inputs) -> logits, for models that return something else.
-        channel_axis: as in `check_model_sensitivity`.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
         similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
+        **conditions: see `OfNetworks`.
 
     Returns:
         The verdict, with one stage; `evidence["similarities"]` holds the table of true–true, true–permuted and
@@ -116,21 +106,21 @@ def check_data_sensitivity(
     check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
     similarities = figure_names(similarities)
     began = time.monotonic()
-    given = settings.overridden(
-        settings.current(), seed=seed, profile=profile, max_seconds=max_seconds, cache=cache
-    )
+    said = {name: conditions.get(name) for name in ("seed", "profile", "max_seconds")}
+    given = settings.overridden(settings.current(), cache=cache, **said)
     _check_inputs(inputs)
     count = _count(twins, given.profile)
-    recipe = None if models is not None else _recipe(make_model, train, forward, given, began, max_epochs)
+    recipe = (
+        None
+        if models is not None
+        else _recipe(make_model, train, conditions.get("forward"), given, began, max_epochs)
+    )
     data = None if models is not None else training_set(_present(train_set, "train_set"), key)
     try:
         networks = _handed_over(models) if models is not None else _made(recipe, data, count, given.seed)
     except (NotTrained, store.Busy) as error:
-        return concluded(_unmade(explainer, make_model, name, given, _excuse(error)))
-    audited = subject(
-        explainer, networks[0].model, inputs, targets, labels=labels, name=name, seed=given.seed,
-        profile=given.profile, max_seconds=max_seconds, forward=forward, channel_axis=channel_axis,
-    )  # fmt: skip
+        return concluded(_unmade(explainer, make_model, conditions.get("name"), given, _excuse(error)))
+    audited = subject(explainer, networks[0].model, inputs, targets, **conditions)
     deadline = began + audited.amounts.max_seconds
     comparison = Comparison(
         subject=audited,
@@ -145,24 +135,7 @@ def check_data_sensitivity(
     return concluded(_verdict(comparison, findings, stages))
 
 
-def assert_data_sensitive(
-    explainer: Callable[..., Any],
-    make_model: Callable[[], torch.nn.Module] | None = None,
-    train_set: Any = None,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_data_sensitivity`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(
-        check_data_sensitivity(explainer, make_model, train_set, inputs, targets, **options)
-    )
+assert_data_sensitive = asserting(check_data_sensitivity, "assert_data_sensitive")
 
 
 # The networks.

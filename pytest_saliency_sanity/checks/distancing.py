@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited.arguments import name_of
 from pytest_saliency_sanity.audited.class_pairs import of_two_classes
+from pytest_saliency_sanity.audited.conditions import WithLabels, takes
 from pytest_saliency_sanity.audited.options import of_chosen
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.checks.occlusion_sensitivity import PER_PIXELS, judged_stages, judgment
@@ -28,7 +30,7 @@ from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
 from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT, advice
-from pytest_saliency_sanity.outputs import Forward, using_forward
+from pytest_saliency_sanity.outputs import using_forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
 from pytest_saliency_sanity.relevance.distanced_hulls import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.relevance.hidden_regions import Cut, Hiding, cut_at, hidden_regions
@@ -47,6 +49,7 @@ CLAIM = Claim(
 )
 
 
+@takes(WithLabels)
 def check_distancing(
     base: Callable[..., Any],
     model: torch.nn.Module,
@@ -63,13 +66,8 @@ def check_distancing(
     share: float | None = None,
     fraction: float | None = None,
     infill: Infill = "zero",
-    labels: Any = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
     cache: str | Path | None = None,
-    forward: Forward | None = None,
+    **conditions: Unpack[WithLabels],
 ) -> Verdict:
     """What `explainers.gad` makes of an explainer's maps: how much smaller their hulls are, and whether these matter.
 
@@ -96,9 +94,8 @@ def check_distancing(
         share: of the pixels that count as important, for GAD and for the hulls; half by default, as in the paper.
         fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
         infill: of hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
-        labels, name, seed, profile, forward: as in `check_model_sensitivity`.
-        max_seconds: budget of training and explanations; past it the verdict is inconclusive.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
+        **conditions: see `WithLabels`.
 
     Returns:
         The verdict, with a shown row of each table and class. `evidence["support"]` has the support networks'
@@ -111,10 +108,8 @@ def check_distancing(
     """
     cut = cut_at(share, fraction, default=PAPER_SHARE)
     began = time.monotonic()
-    given = partial(
-        subject, base, model, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward
-    )
-    audited = of_two_classes(given, classes, inputs, targets, labels)
+    labels = conditions.pop("labels", None)
+    audited = of_two_classes(partial(subject, base, model, **conditions), classes, inputs, targets, labels)
     infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
     distanced = gad(
@@ -122,7 +117,7 @@ def check_distancing(
         learning_rate=learning_rate, batch_size=batch_size, share=cut.share, fraction=cut.fraction,
         min_agreement=min_agreement, seed=audited.seed, cache=cache,
     )  # fmt: skip
-    audited = audited.by(distanced, name or name_of(distanced))
+    audited = audited.by(distanced, conditions.get("name") or name_of(distanced))
     support: tuple[Support, ...] = ()
     early = (
         duplicate_findings(audited)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited.conditions import OfImages, takes
 from pytest_saliency_sanity.audited.options import (
     check_demands,
     check_flags,
@@ -21,7 +23,7 @@ from pytest_saliency_sanity.audited.options import (
     reached,
 )
 from pytest_saliency_sanity.audited.subject import Subject, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.caveats import batch_findings, caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
@@ -29,7 +31,6 @@ from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.liveness import flat_findings, still_findings
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
-from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.infills import chosen_infills
 from pytest_saliency_sanity.perturbations.insertion import MODES, RISE
 from pytest_saliency_sanity.perturbations.options import pixel_counts
@@ -65,6 +66,7 @@ class Levels:
     seed: int
 
 
+@takes(OfImages)
 def check_insertion_deletion(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
@@ -76,13 +78,7 @@ def check_insertion_deletion(
     steps: int | None = None,
     infill: Any = None,
     absolute: bool = False,
-    labels: Any = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
-    forward: Forward | None = None,
-    input_shape: tuple[int, ...] | None = None,
+    **conditions: Unpack[OfImages],
 ) -> Verdict:
     """Whether the score falls as the most relevant pixels are deleted, and rises as they are inserted.
 
@@ -113,7 +109,7 @@ def check_insertion_deletion(
         absolute: rank by the absolute values of the map, for explainers whose sign does not say "for the class". To
             delete pixels that speak against the class may break up what is seen as well, so that a signed map can
             stay open where its size does not; decide before you look, not by which of the two passes.
-        labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
+        **conditions: see `OfImages`.
 
     Returns:
         The verdict; `evidence["curves"]` holds each image's curves, `evidence["areas"]` the areas, and with thresholds
@@ -136,10 +132,7 @@ def check_insertion_deletion(
     asked = replace(asked, infill=chosen_infills(asked.infill, modes))
     check_flags(absolute=absolute)
     began = time.monotonic()
-    audited = subject(
-        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
-        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, **conditions)
     check_images(audited, "pixels are deleted from images")
     infills = of_chosen(asked.infill, audited, inputs)
     asked = replace(asked, infill=fitted(infills, audited.inputs[0]))
@@ -154,21 +147,7 @@ def check_insertion_deletion(
     )
 
 
-def assert_insertion_deletion(
-    explainer: Callable[..., Any],
-    model: torch.nn.Module,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_insertion_deletion`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_insertion_deletion(explainer, model, inputs, targets, **options))
+assert_insertion_deletion = asserting(check_insertion_deletion, "assert_insertion_deletion")
 
 
 def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:

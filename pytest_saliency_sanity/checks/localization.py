@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited.conditions import WithLabels, takes
 from pytest_saliency_sanity.audited.options import check_demands, check_flags, reached
 from pytest_saliency_sanity.audited.subject import Subject, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.caveats import caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
@@ -21,7 +23,6 @@ from pytest_saliency_sanity.examination.liveness import alike_findings, flat_fin
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
-from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.relevance.deletion_curves import REFERENCES
 from pytest_saliency_sanity.statistics.hulls import without_isolated
 from pytest_saliency_sanity.statistics.regions import (
@@ -66,6 +67,7 @@ class Pointing:
     mass: np.ndarray
 
 
+@takes(WithLabels)
 def check_localization(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
@@ -77,12 +79,7 @@ def check_localization(
     min_iou: float | None = None,
     box: bool = False,
     absolute: bool = False,
-    labels: Any = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
-    forward: Forward | None = None,
+    **conditions: Unpack[WithLabels],
 ) -> Verdict:
     """Whether an explainer's highest pixels lie in given regions.
 
@@ -104,7 +101,7 @@ def check_localization(
         min_iou: mean intersection over union that is needed, from 0 to 1; None means better than the references.
         box: compare the bounding box of the highest pixels, for regions that are boxes around what is seen.
         absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
-        labels, name, seed, profile, max_seconds, forward: as in `check_model_sensitivity`.
+        **conditions: see `WithLabels`.
 
     Returns:
         The verdict. Pointing game (Zhang et al. 2016) and mass inside (Arras et al. 2022) are shown beside it.
@@ -117,10 +114,7 @@ def check_localization(
     _check_given(inputs, regions)
     check_flags(absolute=absolute)
     began = time.monotonic()
-    audited = subject(
-        explainer, model, inputs, targets,
-        labels=labels, name=name, seed=seed, profile=profile, max_seconds=max_seconds, forward=forward,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, **conditions)
     masks = as_masks(regions, (len(inputs), *inputs.shape[2:]), box_format=box_format)[audited.order]
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
@@ -146,21 +140,7 @@ def check_localization(
     return verdict_by("localization", CLAIM, audited, began, measure, early=early, caveats=caveats(audited))
 
 
-def assert_localized(
-    explainer: Callable[..., Any],
-    model: torch.nn.Module,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_localization`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_localization(explainer, model, inputs, targets, **options))
+assert_localized = asserting(check_localization, "assert_localized")
 
 
 def _check_given(inputs: Any, regions: Any) -> None:

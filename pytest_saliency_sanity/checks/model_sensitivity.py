@@ -9,15 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited.conditions import Conditions, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
 from pytest_saliency_sanity.audited.subject import Subject, held, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.liveness import hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
-from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
 from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, unused_notes
 from pytest_saliency_sanity.sensitivity.diagnosis import (
@@ -44,25 +45,19 @@ DEPTHS = ("head", "upper", "half", "all")
 EVERY = "every"
 
 
+@takes(Conditions)
 def check_model_sensitivity(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
     inputs: Any = None,
     targets: Any = None,
     *,
-    labels: Any = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
-    forward: Forward | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    channel_axis: int | None = None,
     blocks: Sequence[str] | None = None,
     depths: Sequence[str] | str | None = None,
     threshold: float = SIGNED,
     one_sided_threshold: float = ONE_SIDED,
     similarities: Sequence[str] = (),
+    **conditions: Unpack[Conditions],
 ) -> Verdict:
     """Whether the maps of an explainer change when the model's weights are re-initialized from the top down.
 
@@ -71,21 +66,12 @@ def check_model_sensitivity(
         model: the network, with trained weights; given back as it was.
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        labels: (N,) int64, the truth; with it, the model must beat chance. (N, K) of 0 and 1 for several labels an
-            image. The classes are read as logits are, and at .5 where all outputs lie in 0 … 1.
-        name: the explainer's name in messages.
-        seed: of the re-initializations, the random streams and the choice of images; None means the run's.
-        profile: "smoke", "ci" or "release"; None means the run's.
-        max_seconds: budget; past it the verdict is inconclusive. None means the profile's.
-        forward: forward(model, inputs) -> logits, for models that return something else.
-        input_shape: (C, H, W) of the stand-in photographs.
-        channel_axis: where the channels of `inputs` and maps are, as in scikit-image: 1, which None means, or -1 for
-            embeddings (N, L, D) and images (N, H, W, C). A map (N, L) of inputs (N, L, D) says so itself.
         blocks: names of the modules or parameters to re-initialize as blocks; None means as the paper does.
         depths: some of "head", "upper", "half", "all", or "every" for the cascade block by block.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
         similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
+        **conditions: see `Conditions`.
 
     Returns:
         The verdict. Its stages are the depths; `statistic` is the retained fraction, 1 for a map that does not
@@ -100,14 +86,11 @@ def check_model_sensitivity(
     check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
     similarities = figure_names(similarities)
     began = time.monotonic()
-    audited = subject(
-        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
-        max_seconds=max_seconds, forward=forward, input_shape=input_shape, channel_axis=channel_axis,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, **conditions)
     with held(audited) as audited:
         with preserved(audited.model, audited.snapshot):
             everything = audited.chosen(torch.arange(audited.images))
-            found = find_blocks(audited.model, everything, forward=forward, names=blocks)
+            found = find_blocks(audited.model, everything, forward=audited.forward, names=blocks)
             _check_blocks(audited, found)
             unused = unused_notes(audited.model, found) if blocks is None else ()
         audited = replace(audited, notes=(*audited.notes, *unused))
@@ -129,21 +112,7 @@ def check_model_sensitivity(
     return concluded(_verdict(audit, cascade, negation, findings, stages))
 
 
-def assert_model_sensitive(
-    explainer: Callable[..., Any],
-    model: torch.nn.Module,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_model_sensitivity`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_model_sensitivity(explainer, model, inputs, targets, **options))
+assert_model_sensitive = asserting(check_model_sensitivity, "assert_model_sensitive")
 
 
 def planned(blocks: Sequence[Block], depths: Sequence[str] | str, whole: bool = True) -> tuple[Measure, ...]:

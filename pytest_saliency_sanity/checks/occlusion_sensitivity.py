@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited.conditions import OfImages, takes
 from pytest_saliency_sanity.audited.options import check_classes, check_flags, check_images, of_chosen
 from pytest_saliency_sanity.audited.subject import Subject, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.caveats import batch_findings, caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
@@ -22,7 +24,6 @@ from pytest_saliency_sanity.examination.liveness import flat_findings, still_fin
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
-from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
 from pytest_saliency_sanity.relevance.hidden_regions import (
     FEWEST_PLACES,
@@ -59,6 +60,7 @@ _HARD: Mapping[str, tuple[float, str]] = {
 _ALIKE = 0.8  # mean intersection over union from which two regions are said to be the same
 
 
+@takes(OfImages)
 def check_occlusion_sensitivity(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
@@ -70,13 +72,7 @@ def check_occlusion_sensitivity(
     infill: Infill = "zero",
     classes: Sequence[int] | int | None = None,
     absolute: bool = False,
-    labels: Any = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
-    forward: Forward | None = None,
-    input_shape: tuple[int, ...] | None = None,
+    **conditions: Unpack[OfImages],
 ) -> Verdict:
     """Whether hiding the region that a map points at lowers the target's logit, and more than who knows no model would.
 
@@ -98,7 +94,7 @@ def check_occlusion_sensitivity(
             broadcasts to the images.
         classes: one or several, the logits of which RS is shown; None means the target's.
         absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
-        labels, name, seed, profile, max_seconds, forward, input_shape: as in `check_model_sensitivity`.
+        **conditions: see `OfImages`.
 
     Returns:
         The verdict. RS = |N_a(I) − N_a(I × (1 − M))| / ΣM is shown per 1,000 pixels; it divides by an area while a drop
@@ -112,10 +108,7 @@ def check_occlusion_sensitivity(
     cut = cut_at(share, fraction)
     check_flags(absolute=absolute)
     began = time.monotonic()
-    audited = subject(
-        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
-        max_seconds=max_seconds, forward=forward, input_shape=input_shape,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, **conditions)
     check_images(audited, "regions are hidden in images")
     infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
@@ -131,21 +124,7 @@ def check_occlusion_sensitivity(
     )  # fmt: skip
 
 
-def assert_occlusion_sensitive(
-    explainer: Callable[..., Any],
-    model: torch.nn.Module,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_occlusion_sensitivity`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_occlusion_sensitivity(explainer, model, inputs, targets, **options))
+assert_occlusion_sensitive = asserting(check_occlusion_sensitivity, "assert_occlusion_sensitive")
 
 
 def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool) -> Measured:

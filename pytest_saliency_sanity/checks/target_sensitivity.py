@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited.conditions import Conditions, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
 from pytest_saliency_sanity.audited.subject import Subject, held, subject
-from pytest_saliency_sanity.errors import raise_unless_passed
+from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.liveness import hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.loans import loan
-from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
@@ -61,23 +62,17 @@ class OtherTargets:
             yield ((measure, self.rows[draw]) for measure in measures)
 
 
+@takes(Conditions)
 def check_target_sensitivity(
     explainer: Callable[..., Any],
     model: torch.nn.Module,
     inputs: Any = None,
     targets: Any = None,
     *,
-    labels: Any = None,
-    name: str | None = None,
-    seed: int | None = None,
-    profile: str | None = None,
-    max_seconds: float | None = None,
-    forward: Forward | None = None,
-    input_shape: tuple[int, ...] | None = None,
-    channel_axis: int | None = None,
     threshold: float = SIGNED,
     one_sided_threshold: float = ONE_SIDED,
     similarities: Sequence[str] = (),
+    **conditions: Unpack[Conditions],
 ) -> Verdict:
     """Whether the maps of an explainer change when another class is explained, on the same model and images.
 
@@ -89,10 +84,10 @@ def check_target_sensitivity(
         model: the network, with at least two logits; given back as it was.
         inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        labels, name, seed, profile, max_seconds, forward, input_shape, channel_axis, similarities: as in
-            `check_model_sensitivity`.
+        similarities: as in `check_model_sensitivity`.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
+        **conditions: see `Conditions`.
 
     Returns:
         The verdict, with one stage.
@@ -105,10 +100,7 @@ def check_target_sensitivity(
     check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
     similarities = figure_names(similarities)
     began = time.monotonic()
-    audited = subject(
-        explainer, model, inputs, targets, labels=labels, name=name, seed=seed, profile=profile,
-        max_seconds=max_seconds, forward=forward, input_shape=input_shape, channel_axis=channel_axis,
-    )  # fmt: skip
+    audited = subject(explainer, model, inputs, targets, **conditions)
     others = _other_targets(audited)
     deadline = began + audited.amounts.max_seconds
     with held(audited) as audited:
@@ -128,21 +120,7 @@ def check_target_sensitivity(
         return concluded(_verdict(audit, *run(audit)))
 
 
-def assert_target_sensitive(
-    explainer: Callable[..., Any],
-    model: torch.nn.Module,
-    inputs: Any = None,
-    targets: Any = None,
-    **options: Any,
-) -> Verdict:
-    """`check_target_sensitivity`, raising unless it passes.
-
-    Raises:
-        SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome.
-        TypeError, ValueError: for bad arguments.
-    """
-    __tracebackhide__ = True
-    return raise_unless_passed(check_target_sensitivity(explainer, model, inputs, targets, **options))
+assert_target_sensitive = asserting(check_target_sensitivity, "assert_target_sensitive")
 
 
 def _other_targets(audited: Subject) -> OtherTargets:

@@ -11,14 +11,6 @@ import pytest
 from pytest_saliency_sanity.plugin import arrivals, fixtures, lookup, options, recording
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
-    assert_consistent,
-    assert_contract,
-    assert_data_sensitive,
-    assert_insertion_deletion,
-    assert_localized,
-    assert_model_sensitive,
-    assert_occlusion_sensitive,
-    assert_target_sensitive,
     saliency_case,
     saliency_channel_axis,
     saliency_inputs,
@@ -34,9 +26,12 @@ from pytest_saliency_sanity.settings import Settings
 
 _MARKER = "saliency: audits saliency maps; set on every test that uses a fixture of pytest-saliency-sanity"
 _TRAINING_MARKER = (
-    "saliency_training: trains networks, which takes time; set on every test that uses assert_data_sensitive"
+    "saliency_training: trains networks, which takes time; set on every test that uses "
+    f"{', '.join(sorted(fixtures.TRAINING))}"
 )
 _SETTINGS = pytest.StashKey[Settings]()
+
+globals().update(fixtures.ASSERTIONS)  # pytest finds fixtures by name in this module
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

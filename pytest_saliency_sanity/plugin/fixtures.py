@@ -7,7 +7,7 @@ check needs it.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -15,35 +15,12 @@ import pytest
 
 import pytest_saliency_sanity
 from pytest_saliency_sanity.case import Case
+from pytest_saliency_sanity.checks.registry import ASSERTED
 
 Assertion = Callable[..., Any]
-
-# Every assertion that has a fixture, and its check: the assertion takes what the check's signature names.
-ASSERTIONS: Mapping[str, str] = {
-    "assert_consistent": "check_consistency",
-    "assert_contract": "check_contract",
-    "assert_data_sensitive": "check_data_sensitivity",
-    "assert_insertion_deletion": "check_insertion_deletion",
-    "assert_localized": "check_localization",
-    "assert_model_sensitive": "check_model_sensitivity",
-    "assert_occlusion_sensitive": "check_occlusion_sensitivity",
-    "assert_target_sensitive": "check_target_sensitivity",
-}
 CASE_FIELDS = tuple(field.name for field in fields(Case))
-NAMES = frozenset(["saliency_case", *ASSERTIONS, *(f"saliency_{name}" for name in CASE_FIELDS)])
-TRAINING = frozenset(["assert_data_sensitive"])
-# What each check's signature names of the case: known here without importing the checks, which import torch.
-_WITH_LABELS = ("model", "inputs", "targets", "labels")
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "assert_consistent": ("model", "inputs", "targets", "channel_axis"),
-    "assert_contract": ("model", "inputs", "targets", "channel_axis"),
-    "assert_data_sensitive": ("inputs", "targets", "labels", "train_set", "make_model", "channel_axis"),
-    "assert_insertion_deletion": _WITH_LABELS,
-    "assert_localized": (*_WITH_LABELS, "regions"),
-    "assert_model_sensitive": (*_WITH_LABELS, "channel_axis"),
-    "assert_occlusion_sensitive": _WITH_LABELS,
-    "assert_target_sensitive": (*_WITH_LABELS, "channel_axis"),
-}
+NAMES = frozenset(["saliency_case", *ASSERTED, *(f"saliency_{name}" for name in CASE_FIELDS)])
+TRAINING = frozenset(name for name, check in ASSERTED.items() if check.trains)
 _ASYNC = (
     "the fixture {fixture} is async, and a check does not await it: define it with `def` (asyncio.run(...) runs a "
     "coroutine in it), or let the test ask for {fixture} by name where a plugin awaits it (pytest-asyncio, anyio)"
@@ -108,52 +85,20 @@ def saliency_case(request: pytest.FixtureRequest) -> Case:
     return case
 
 
-@pytest.fixture
-def assert_consistent(saliency_case: Case) -> Assertion:
-    """assert_consistent(explainer, model=None, inputs=None, ...): two runs give nearly the same map."""
-    return _filled("assert_consistent", saliency_case)
+def _fixture(name: str) -> Any:
+    """The fixture of an assertion: what is not given comes from the project's case."""
+
+    def assertion(saliency_case: Case) -> Assertion:
+        return _filled(name, saliency_case)
+
+    check = ASSERTED[name]
+    assertion.__name__ = assertion.__qualname__ = name
+    given = ", ".join(f"{field}=None" for field in check.takes)
+    assertion.__doc__ = f"{name}(explainer, {given}, ...):\n{check.question}"
+    return pytest.fixture(assertion)
 
 
-@pytest.fixture
-def assert_contract(saliency_case: Case) -> Assertion:
-    """assert_contract(explainer, model=None, inputs=None, ...): the explainer keeps its contract."""
-    return _filled("assert_contract", saliency_case)
-
-
-@pytest.fixture
-def assert_data_sensitive(saliency_case: Case) -> Assertion:
-    """assert_data_sensitive(explainer, make_model=None, train_set=None, inputs=None, ...): other data, another map."""
-    return _filled("assert_data_sensitive", saliency_case)
-
-
-@pytest.fixture
-def assert_insertion_deletion(saliency_case: Case) -> Assertion:
-    """assert_insertion_deletion(explainer, model=None, inputs=None, ...): the score follows the relevant pixels."""
-    return _filled("assert_insertion_deletion", saliency_case)
-
-
-@pytest.fixture
-def assert_localized(saliency_case: Case) -> Assertion:
-    """assert_localized(explainer, model=None, inputs=None, ..., regions=None): the map points at the regions."""
-    return _filled("assert_localized", saliency_case)
-
-
-@pytest.fixture
-def assert_model_sensitive(saliency_case: Case) -> Assertion:
-    """assert_model_sensitive(explainer, model=None, inputs=None, ...): another model gives another map."""
-    return _filled("assert_model_sensitive", saliency_case)
-
-
-@pytest.fixture
-def assert_occlusion_sensitive(saliency_case: Case) -> Assertion:
-    """assert_occlusion_sensitive(explainer, model=None, inputs=None, ...): hiding what the map points at hurts."""
-    return _filled("assert_occlusion_sensitive", saliency_case)
-
-
-@pytest.fixture
-def assert_target_sensitive(saliency_case: Case) -> Assertion:
-    """assert_target_sensitive(explainer, model=None, inputs=None, ...): another target gives another map."""
-    return _filled("assert_target_sensitive", saliency_case)
+ASSERTIONS = {name: _fixture(name) for name in ASSERTED}
 
 
 def used(item: pytest.Item) -> frozenset[str]:
@@ -220,7 +165,7 @@ def _filled(name: str, case: Case) -> Assertion:
 def _bound(name: str, /, *args: Any, **options: Any) -> inspect.BoundArguments:
     __tracebackhide__ = True
     # The package loads the check here, when a test calls it: the checks import torch.
-    signature = inspect.signature(getattr(pytest_saliency_sanity, ASSERTIONS[name]))
+    signature = inspect.signature(getattr(pytest_saliency_sanity, ASSERTED[name].function))
     try:
         return signature.bind_partial(*args, **options)
     except TypeError as error:

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin.fixtures import ASSERTIONS, CASE_FIELDS, FIELDS, NAMES, uses_ours
+from pytest_saliency_sanity.checks.registry import ASSERTED
+from pytest_saliency_sanity.plugin.fixtures import CASE_FIELDS, NAMES, uses_ours
 
 _INTERNAL = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 _REGISTRIES = (
@@ -78,14 +79,14 @@ def _fields(metafunc: pytest.Metafunc) -> list[str]:
     """The fields of the case that the test may read: all, where it has the case itself."""
     if _asks_for_the_case(metafunc):
         return list(CASE_FIELDS)
-    asserted = ASSERTIONS.keys() & set(metafunc.fixturenames)
-    return [field for field in CASE_FIELDS if any(field in FIELDS[name] for name in asserted)]
+    asserted = ASSERTED.keys() & set(metafunc.fixturenames)
+    return [field for field in CASE_FIELDS if any(field in ASSERTED[name].takes for name in asserted)]
 
 
 def _asks_for_the_case(metafunc: pytest.Metafunc) -> bool:
     if "saliency_case" in metafunc.definition._fixtureinfo.initialnames:
         return True
-    others = (name for name in metafunc.fixturenames if name not in ASSERTIONS)
+    others = (name for name in metafunc.fixturenames if name not in ASSERTED)
     return any(
         "saliency_case" in one.argnames for name in others for one in metafunc._arg2fixturedefs.get(name, ())
     )

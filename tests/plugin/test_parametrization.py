@@ -7,11 +7,12 @@ import inspect
 import pytest
 
 import pytest_saliency_sanity
+from pytest_saliency_sanity.checks.registry import ASSERTED
 from pytest_saliency_sanity.plugin import fixtures
 from tests.plugin.strict import STRICT
 
 # Here, before any inner run, which forgets the modules that it is the first to import: torch cannot be loaded twice.
-CHECKS = {name: getattr(pytest_saliency_sanity, check) for name, check in fixtures.ASSERTIONS.items()}
+CHECKS = {name: getattr(pytest_saliency_sanity, check.function) for name, check in ASSERTED.items()}
 # A stand-in for the assertions, which says what it was called with; no model is needed.
 CONFTEST = """
     import pytest
@@ -52,11 +53,11 @@ def names(project: pytest.Pytester, body: str, *arguments: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("assertion", fixtures.ASSERTIONS)
+@pytest.mark.parametrize("assertion", ASSERTED)
 def test_the_fields_of_each_assertion_are_those_of_its_signature(assertion: str) -> None:
     parameters = inspect.signature(CHECKS[assertion]).parameters
     read = [name for name in fixtures.CASE_FIELDS if name in parameters]
-    assert sorted(fixtures.FIELDS[assertion]) == sorted(read)
+    assert sorted(ASSERTED[assertion].takes) == sorted(read)
 
 
 @pytest.mark.parametrize("scope", ["function", "class", "module", "session"])

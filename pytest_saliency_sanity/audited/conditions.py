@@ -1,0 +1,138 @@
+"""Keyword options that checks have in common: their types and their words, each said once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypedDict
+
+from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.verdict import Verdict
+
+P = ParamSpec("P")
+
+
+class OfAnyCheck(TypedDict, total=False):
+    """What every check may be told."""
+
+    name: str | None
+    seed: int | None
+    profile: str | None
+    forward: Forward | None
+
+
+class WithBudget(OfAnyCheck, total=False):
+    """Of a check that may take long."""
+
+    max_seconds: float | None
+
+
+class WithLabels(WithBudget, total=False):
+    """Of a check that asks whether the model is accurate."""
+
+    labels: Any
+
+
+class OfStandIns(TypedDict, total=False):
+    """Of a check that takes photographs where it is given no inputs."""
+
+    input_shape: tuple[int, ...] | None
+
+
+class OfChannels(TypedDict, total=False):
+    """Of a check whose inputs may have their channels elsewhere."""
+
+    channel_axis: int | None
+
+
+class OfContract(OfAnyCheck, OfStandIns, OfChannels, total=False):
+    """The conditions of the contract."""
+
+
+class OfRuns(WithBudget, OfStandIns, OfChannels, total=False):
+    """The conditions of consistency."""
+
+
+class OfImages(WithLabels, OfStandIns, total=False):
+    """The conditions of checks that hide pixels of images."""
+
+
+class OfNetworks(WithLabels, OfChannels, total=False):
+    """The conditions of data sensitivity."""
+
+
+class Conditions(WithLabels, OfStandIns, OfChannels, total=False):
+    """All of them: those of model and target sensitivity."""
+
+
+WORDS = {
+    "labels": "(N,) int64, the truth; with it, the model must beat chance. (N, K) of 0 and 1 for several labels an "
+    "image. The classes are read as logits are, and at .5 where all outputs lie in 0 … 1.",
+    "name": "the explainer's name in messages.",
+    "seed": "of all that is random: re-initializations, networks, random streams, the choice of images; None means the "
+    "run's.",
+    "profile": '"smoke" (which trains nothing), "ci" or "release"; None means the run\'s.',
+    "max_seconds": "budget; past it the verdict is inconclusive. None means the profile's.",
+    "forward": "forward(model, inputs) -> logits, for models that return something else.",
+    "input_shape": "(C, H, W) of the stand-in photographs.",
+    "channel_axis": "where the channels of `inputs` and maps are, as in scikit-image: 1, which None means, or -1 for "
+    "embeddings (N, L, D) and images (N, H, W, C). A map (N, L) of inputs (N, L, D) says so itself.",
+}
+_PLACE = re.compile(r"^( *)\*\*conditions: .*\n(?:\1 +.*\n)*", re.MULTILINE)
+
+
+def takes(conditions: type) -> Callable[[Callable[P, Verdict]], Callable[P, Verdict]]:
+    """Decorator of a check with `**conditions: Unpack[conditions]`: help() and inspect see each of them.
+
+    Raises (the check, when it is called):
+        TypeError: for an option that it does not have, listing those that it has.
+    """
+
+    def decorated(check: Callable[P, Verdict]) -> Callable[P, Verdict]:
+        signature = _spelled_out(inspect.signature(check), conditions)
+
+        @functools.wraps(check)
+        def checked(*args: P.args, **options: P.kwargs) -> Verdict:
+            __tracebackhide__ = True
+            try:
+                signature.bind(*args, **options)
+            except TypeError as error:
+                names = ", ".join(signature.parameters)
+                raise TypeError(f"{check.__name__}: {error}; it takes {names}") from None
+            return check(*args, **options)
+
+        checked.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
+        checked.__doc__ = _PLACE.sub(functools.partial(_described, conditions), check.__doc__ or "")
+        return checked
+
+    return decorated
+
+
+def _spelled_out(signature: inspect.Signature, conditions: type) -> inspect.Signature:
+    own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_text(annotation))
+        for name, annotation in sorted(_annotations(conditions).items(), key=_in_order)
+    ]
+    return signature.replace(parameters=[*own, *shared])
+
+
+def _annotations(conditions: type) -> dict[str, Any]:
+    return conditions.__annotations__  # of a TypedDict, with those that it inherits
+
+
+def _in_order(item: tuple[str, Any]) -> int:
+    return list(WORDS).index(item[0])
+
+
+def _text(annotation: Any) -> str:
+    return getattr(annotation, "__forward_arg__", str(annotation))
+
+
+def _described(conditions: type, place: re.Match[str]) -> str:
+    names = sorted(_annotations(conditions).items(), key=_in_order)
+    wrapper = textwrap.TextWrapper(120, initial_indent=place[1], subsequent_indent=f"{place[1]}    ")
+    return "".join(f"{wrapper.fill(f'{name}: {WORDS[name]}')}\n" for name, _ in names)

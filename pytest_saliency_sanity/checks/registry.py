@@ -1,0 +1,160 @@
+"""What the checks are, said once: their fixtures, their public names and their table come from these entries.
+
+A new check is a module here that defines `check_<name>`, and an entry in `CHECKS`. Nothing is imported, so that
+pytest's start and the package's names stay light.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """One sanity check.
+
+    Attributes:
+        name: its module in this folder, and `Verdict.check`.
+        assertion: the function that raises unless it passes, and the fixture of the same name; None if there is none.
+        question: what it asks of an explainer.
+        takes: the fields of a `Case` that it reads.
+        columns: of its table of stages, what each heading holds, in their order.
+        source: where the method was published.
+        trains: whether it trains networks.
+    """
+
+    name: str
+    assertion: str | None
+    question: str
+    takes: tuple[str, ...]
+    columns: Mapping[str, str]
+    source: str
+    trains: bool = False
+
+    @property
+    def function(self) -> str:
+        """The function that returns a verdict."""
+        return f"check_{self.name}"
+
+    @property
+    def home(self) -> str:
+        """Its module, within the package."""
+        return f"checks.{self.name}"
+
+
+_LABELED = ("model", "inputs", "targets", "labels")
+CHECKS = (
+    Check(
+        name="model_sensitivity",
+        assertion="assert_model_sensitive",
+        question="does the map change when the weights are re-initialized, from the top layer down?",
+        takes=(*_LABELED, "channel_axis"),
+        columns={
+            "depth": "how far down",
+            "re-initialized": "the blocks with new weights",
+            "retained": "the fraction of the map that is left: 1 unchanged, 0 no more than two images' maps share",
+        },
+        source="Adebayo et al. 2018, section 3",
+    ),
+    Check(
+        name="data_sensitivity",
+        assertion="assert_data_sensitive",
+        question="does a network that memorized permuted labels get another map?",
+        takes=("make_model", "train_set", "inputs", "targets", "labels", "channel_axis"),
+        columns={
+            "trained on": "what the compared network has learned",
+            "rank correlation of two networks' maps": "on average, for each kind of pair",
+            "retained": "the fraction of the agreement of two trained networks that is left",
+        },
+        source="Adebayo et al. 2018, section 4",
+        trains=True,
+    ),
+    Check(
+        name="target_sensitivity",
+        assertion="assert_target_sensitive",
+        question="does another class get another map?",
+        takes=(*_LABELED, "channel_axis"),
+        columns={
+            "stage": "what was changed",
+            "explained instead": "how many other classes",
+            "retained": "the fraction of the map that is left",
+        },
+        source="Sixt et al. 2020, section 5",
+    ),
+    Check(
+        name="consistency",
+        assertion="assert_consistent",
+        question="do two runs on free random streams agree (`min_agreement=0.5`, mean rank correlation)? "
+        "deterministic explainers pass at 1",
+        takes=("model", "inputs", "targets", "channel_axis"),
+        columns={
+            "agreement": "how maps are compared",
+            "of": "the runs",
+            "value": "the mean over images and pairs of runs",
+        },
+        source="Thakur and Fischmeister",
+    ),
+    Check(
+        name="occlusion_sensitivity",
+        assertion="assert_occlusion_sensitive",
+        question="does hiding what it points at hurt, more than hiding the same shape elsewhere, or what an edge "
+        "detector and the center point at?",
+        takes=_LABELED,
+        columns={
+            "measure": "a percentile, or a lead over one that knows no model",
+            "how": "what was hidden",
+            "value": "the mean over images",
+        },
+        source="Rodrigues, Boutry and Najman (GAD), equation 2",
+    ),
+    Check(
+        name="insertion_deletion",
+        assertion="assert_insertion_deletion",
+        question="does the score fall as relevant pixels are deleted, more than for a random map of the same "
+        "smoothness? or reach `min_insertion=`, `max_deletion=` in RISE's protocol",
+        takes=_LABELED,
+        columns={
+            "measure": "an area under or between curves",
+            "how": "the pixels' order, and what takes their place",
+            "value": "the mean over images",
+        },
+        source="Petsiuk et al. 2018, section 4.3",
+    ),
+    Check(
+        name="localization",
+        assertion="assert_localized",
+        question="do the highest pixels lie in given regions (`regions=`, boxes or masks), more than those of the "
+        "center and of random boxes do? or reach `min_iou=`; and more than those of an edge detector and of contrast",
+        takes=(*_LABELED, "regions"),
+        columns={
+            "measure": "an overlap, or a lead over one that knows no model",
+            "beside it": "what the map was compared with",
+            "value": "the mean over images",
+        },
+        source="pointing game, Zhang et al. 2016; mass inside, Arras et al. 2022",
+    ),
+    Check(
+        name="contract",
+        assertion="assert_contract",
+        question="shape, finite, not constant, leaves the model alone, one map per image whatever else is in the "
+        "batch, another map for another image",
+        takes=("model", "inputs", "targets", "channel_axis"),
+        columns={"stage": "", "detail": "", "statistic": ""},
+        source="",
+    ),
+    Check(
+        name="distancing",
+        assertion=None,
+        question="do maps that artificial distancing (`explainers.gad`) narrows down point at what matters?",
+        takes=(*_LABELED,),
+        columns={
+            "measure": "a percentile, a lead, RC or RS",
+            "counted": "on which images",
+            "value": "the mean, or the share of images",
+        },
+        source="Rodrigues, Boutry and Najman (GAD), equations 1 and 2, tables 1 and 2",
+        trains=True,
+    ),
+)
+ASSERTED: Mapping[str, Check] = {check.assertion: check for check in CHECKS if check.assertion}
