@@ -7,9 +7,62 @@ plugin, imports no torch.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_saliency_sanity.checks.registry import ASSERTED, CHECKS
+
+if TYPE_CHECKING:
+    # What `__getattr__` loads, for type checkers; tests/test_imports.py holds it against the registry.
+    from pytest_saliency_sanity import explainers as explainers
+    from pytest_saliency_sanity import perturbations as perturbations
+    from pytest_saliency_sanity import settings as settings
+    from pytest_saliency_sanity import statistics as statistics
+    from pytest_saliency_sanity.case import Case as Case
+    from pytest_saliency_sanity.checks.consistency import assert_consistent as assert_consistent
+    from pytest_saliency_sanity.checks.consistency import check_consistency as check_consistency
+    from pytest_saliency_sanity.checks.contract import assert_contract as assert_contract
+    from pytest_saliency_sanity.checks.contract import check_contract as check_contract
+    from pytest_saliency_sanity.checks.data_sensitivity import assert_data_sensitive as assert_data_sensitive
+    from pytest_saliency_sanity.checks.data_sensitivity import (
+        check_data_sensitivity as check_data_sensitivity,
+    )
+    from pytest_saliency_sanity.checks.distancing import check_distancing as check_distancing
+    from pytest_saliency_sanity.checks.insertion_deletion import (
+        assert_insertion_deletion as assert_insertion_deletion,
+    )
+    from pytest_saliency_sanity.checks.insertion_deletion import (
+        check_insertion_deletion as check_insertion_deletion,
+    )
+    from pytest_saliency_sanity.checks.localization import assert_localized as assert_localized
+    from pytest_saliency_sanity.checks.localization import check_localization as check_localization
+    from pytest_saliency_sanity.checks.model_sensitivity import (
+        assert_model_sensitive as assert_model_sensitive,
+    )
+    from pytest_saliency_sanity.checks.model_sensitivity import (
+        check_model_sensitivity as check_model_sensitivity,
+    )
+    from pytest_saliency_sanity.checks.occlusion_sensitivity import (
+        assert_occlusion_sensitive as assert_occlusion_sensitive,
+    )
+    from pytest_saliency_sanity.checks.occlusion_sensitivity import (
+        check_occlusion_sensitivity as check_occlusion_sensitivity,
+    )
+    from pytest_saliency_sanity.checks.target_sensitivity import (
+        assert_target_sensitive as assert_target_sensitive,
+    )
+    from pytest_saliency_sanity.checks.target_sensitivity import (
+        check_target_sensitivity as check_target_sensitivity,
+    )
+    from pytest_saliency_sanity.errors import ExplainerContractError as ExplainerContractError
+    from pytest_saliency_sanity.errors import NotApplicable as NotApplicable
+    from pytest_saliency_sanity.errors import SanityCheckFailed as SanityCheckFailed
+    from pytest_saliency_sanity.errors import SanityCheckInconclusive as SanityCheckInconclusive
+    from pytest_saliency_sanity.settings import SettingsError as SettingsError
+    from pytest_saliency_sanity.trained_networks.networks import TrueAndPermuted as TrueAndPermuted
+    from pytest_saliency_sanity.variations import Variations as Variations
+    from pytest_saliency_sanity.variations import acceptable_variations as acceptable_variations
+    from pytest_saliency_sanity.verdict import Stage as Stage
+    from pytest_saliency_sanity.verdict import Verdict as Verdict
 
 _HOMES = {
     "Case": "case",

@@ -31,6 +31,7 @@ NO_TORCH = (
     "text",
     "settings",
     "signals",
+    "typing",
     "verdict",
 )
 HEAVY = {"captum", "numpy", "scipy", "skimage", "torch", "torchvision"}
@@ -161,3 +162,20 @@ def test_an_unknown_public_name_lists_the_choices() -> None:
 
 def test_dir_lists_the_public_names() -> None:
     assert dir(pytest_saliency_sanity) == sorted(pytest_saliency_sanity.__all__)
+
+
+def test_type_checkers_are_told_the_same_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = [
+        node for node in tree.body if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+    ]
+    told = {
+        alias.asname: node.module.removeprefix(NAME).lstrip(".") or alias.name
+        for node in block.body
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+    assert told == {
+        **pytest_saliency_sanity._HOMES,
+        **{name: name for name in pytest_saliency_sanity._MODULES},
+    }
