@@ -89,10 +89,11 @@ class Stage:
     @property
     def outcome(self) -> Outcome:
         """fail, pass or inconclusive, by the bounds alone."""
+        failing, passing = self.lines
         if self.more_is_better:
-            fails, passes = self.upper < self.fail_below, self.lower > self.pass_above
+            fails, passes = self.upper < failing, self.lower > passing
         else:
-            fails, passes = self.lower > self.fail_above, self.upper < self.pass_below
+            fails, passes = self.lower > failing, self.upper < passing
         if fails:
             return "fail"
         return "pass" if passes else "inconclusive"
@@ -103,11 +104,22 @@ class Stage:
         return self.pass_above is not None
 
     @property
+    def lines(self) -> tuple[float, float]:
+        """The line at which it fails, and the one at which it passes.
+
+        Raises:
+            ValueError: for a stage that was given neither pair.
+        """
+        for fails, passes in ((self.fail_below, self.pass_above), (self.fail_above, self.pass_below)):
+            if fails is not None and passes is not None:
+                return fails, passes
+        raise ValueError(f"stage {self.name!r} needs fail_above and pass_below, or fail_below and pass_above")
+
+    @property
     def threshold(self) -> float:
         """The line that the outcome was read from."""
-        if self.more_is_better:
-            return self.fail_below if self.outcome == "fail" else self.pass_above
-        return self.fail_above if self.outcome == "fail" else self.pass_below
+        fails, passes = self.lines
+        return fails if self.outcome == "fail" else passes
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
 from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, unused_notes
+from pytest_saliency_sanity.sensitivity.control_test import doubts
 from pytest_saliency_sanity.sensitivity.diagnosis import (
     hint_of_equality,
     hint_of_failure,
@@ -28,9 +29,9 @@ from pytest_saliency_sanity.sensitivity.diagnosis import (
 )
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
 from pytest_saliency_sanity.sensitivity.sequential_test import Audit, run
-from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
+from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
 from pytest_saliency_sanity.text import shown
-from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+from pytest_saliency_sanity.verdict import Claim, Verdict
 
 CLAIM = Claim(
     fails="ignores the model",
@@ -107,9 +108,10 @@ def check_model_sensitivity(
             control_meter=Meter(deadline),
             similarities=similarities,
         )
-        findings, stages = run(audit)
-        negation = head_negation(audit, found) if stages else None
-    return concluded(_verdict(audit, cascade, negation, findings, stages))
+        account = run(audit, doubts)
+        negated = account.begun if account.stages else None
+        negation = head_negation(account.subject, audit.meter, negated, found) if negated else None
+    return concluded(_verdict(account, audit.measures, cascade, negation))
 
 
 assert_model_sensitive = asserting(check_model_sensitivity, "assert_model_sensitive")
@@ -177,35 +179,31 @@ def _check_depths(depths: Any) -> None:
 
 
 def _verdict(
-    audit: Audit,
-    cascade: Cascade,
-    negation: float | None,
-    findings: tuple[Finding, ...],
-    stages: tuple[Stage, ...],
+    account: Account, measures: Sequence[Measure], cascade: Cascade, negation: float | None
 ) -> Verdict:
-    plain = verdict_of(audit, "model_sensitivity", CLAIM, findings, stages)
+    plain = verdict_of(account, "model_sensitivity", CLAIM)
     evidence = {
         **plain.evidence,
         "blocks": [block.name for block in cascade.blocks],
         "copies": cascade.copies,
         "head_negation": negation,
     }
-    return replace(plain, hint=_hint(audit, cascade, plain), evidence=evidence)
+    return replace(plain, hint=_hint(account, measures, cascade, plain), evidence=evidence)
 
 
-def _hint(audit: Audit, cascade: Cascade, verdict: Verdict) -> str:
+def _hint(account: Account, measures: Sequence[Measure], cascade: Cascade, verdict: Verdict) -> str:
     findings = verdict.findings
-    if audit.first is None:
-        return hint_of_saturation(audit.subject, findings)
-    if hint := hint_of_gate(audit.subject.model, findings) or hint_of_saturation(audit.subject, findings):
+    if account.first is None:
+        return hint_of_saturation(account.subject, findings)
+    if hint := hint_of_gate(account.subject.model, findings) or hint_of_saturation(account.subject, findings):
         return hint
     if verdict.outcome == "fail" and not verdict.findings:
         below = {
             measure.name: cascade.blocks[-measure.blocks - 1].name
-            for measure in audit.measures
+            for measure in measures
             if measure.blocks < len(cascade.blocks)
         }
-        return hint_of_failure(audit.subject, audit.first, verdict.judged, audit.gradient_maps, below)
-    if verdict.reason == "bound":
-        return hint_of_open_question(audit.subject, audit.begun.one_sided)
-    return hint_of_equality(audit.subject, audit.first, audit.gradient_maps)
+        return hint_of_failure(account.subject, account.first, verdict.judged, account.gradient_maps, below)
+    if verdict.reason == "bound" and account.begun is not None:
+        return hint_of_open_question(account.subject, account.begun.one_sided)
+    return hint_of_equality(account.subject, account.first, account.gradient_maps)

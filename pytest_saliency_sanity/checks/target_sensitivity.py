@@ -22,12 +22,13 @@ from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import preserved
+from pytest_saliency_sanity.sensitivity.control_test import doubts
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
 from pytest_saliency_sanity.sensitivity.sequential_test import Audit, run
 from pytest_saliency_sanity.sensitivity.survey import Sample
-from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
-from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
+from pytest_saliency_sanity.verdict import Claim, Verdict
 
 CLAIM = Claim(
     fails="ignores the target",
@@ -117,7 +118,7 @@ def check_target_sensitivity(
             control_meter=Meter(deadline),
             similarities=similarities,
         )
-        return concluded(_verdict(audit, *run(audit)))
+        return concluded(_verdict(run(audit, doubts)))
 
 
 assert_target_sensitive = asserting(check_target_sensitivity, "assert_target_sensitive")
@@ -169,11 +170,17 @@ def _averaged(sample: Sample) -> Sample:
     )
 
 
-def _verdict(audit: Audit, findings: tuple[Finding, ...], stages: tuple[Stage, ...]) -> Verdict:
-    plain = verdict_of(audit, "target_sensitivity", CLAIM, findings, stages)
-    if plain.reason == "bound":
-        return replace(plain, hint=hint_of_open_question(audit.subject, audit.begun.one_sided))
-    if plain.outcome != "fail" or findings:
-        of_gate = hint_of_gate(audit.subject.model, findings) if audit.first else ""
-        return replace(plain, hint=of_gate or hint_of_saturation(audit.subject, findings))
-    return replace(plain, hint=hint_of_class_blindness(audit.subject, audit.first, stages[0].statistic))
+def _verdict(account: Account) -> Verdict:
+    plain = verdict_of(account, "target_sensitivity", CLAIM)
+    return replace(plain, hint=_hint(account, plain))
+
+
+def _hint(account: Account, verdict: Verdict) -> str:
+    subject, first, findings = account.subject, account.first, verdict.findings
+    if verdict.reason == "bound" and account.begun is not None:
+        return hint_of_open_question(subject, account.begun.one_sided)
+    if first is None:
+        return hint_of_saturation(subject, findings)
+    if verdict.outcome != "fail" or findings:
+        return hint_of_gate(subject.model, findings) or hint_of_saturation(subject, findings)
+    return hint_of_class_blindness(subject, first, verdict.stages[0].statistic)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.explanation import explain, stream_of
-from pytest_saliency_sanity.examination.meter import OutOfBudget, Stopped
+from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
 from pytest_saliency_sanity.perturbations.weights.addresses import holders, tensor_at, unwrapped
+from pytest_saliency_sanity.sensitivity.growth import predicted, unusable
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
-from pytest_saliency_sanity.sensitivity.sequential_test import Audit, predicted, unusable
+from pytest_saliency_sanity.sensitivity.survey import Survey
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 
 _PIXELS = 2**18  # input values on which copies are compared with the trained network: 2 to 8 images
@@ -83,21 +84,20 @@ def _examined_copy(subject: Subject, step: Step, measure: Measure) -> dict[str, 
     return asdict(found)
 
 
-def head_negation(audit: Audit, blocks: Sequence[Block]) -> float | None:
+def head_negation(subject: Subject, meter: Meter, begun: Survey, blocks: Sequence[Block]) -> float | None:
     """Mean rank correlation of the maps of f and -f: -1 for an odd explanation of a logit. No draw, no seed."""
-    subject, original = audit.subject, audit.begun.originals[0]
-    index = audit.begun.chunks[0]
+    original, index = begun.originals[0], begun.chunks[0]
     try:
         with negated_head(subject.model, blocks, snapshot=subject.snapshot):
             few = _few(subject)
             trained, now = subject.scores[few], predicted(subject, few)
             if (trained + now).norm() > _NEGATED * trained.norm():
                 return None
-            maps = explain(subject, audit.meter, index, stream_of(subject.seed, "images", 0))
+            maps = explain(subject, meter, index, stream_of(subject.seed, "images", 0))
     except (ValueError, Stopped, OutOfBudget):
         return None
     similar = [
-        matched_similarity(a, rank(b, one_sided=audit.begun.one_sided))
+        matched_similarity(a, rank(b, one_sided=begun.one_sided))
         for a, b in zip(original.ranks, maps, strict=True)
     ]
     return float(torch.stack(similar).mean())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.caveats import caveats
 from pytest_saliency_sanity.examination.first_maps import Examination, described, notes_of, unless_blind
+from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.sensitivity.survey import Survey
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
@@ -15,25 +17,39 @@ from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 WEAK_AGREEMENT = 0.5  # free runs that agree less are worth a note
 
 
-class Course(Protocol):
-    """What reporting has to know of a check's run; see `Audit`."""
+@dataclass(frozen=True)
+class Account:
+    """What a sensitivity check has done, and how far it came.
+
+    Attributes:
+        subject: what was audited.
+        thresholds: (signed, one-sided).
+        began: `time.monotonic()` at which the check began.
+        meter: the explainer's calls.
+        control_meter: the control explainers'.
+        findings, stages: as in `Verdict`.
+        first: how the explainer behaved on the first images; None where it broke its contract there.
+        begun: its sample; None where nothing was compared.
+        gradient_maps: the plain gradient's maps of the first images; None where nobody needed them.
+        control_seconds: of everything done for the controls.
+        exception: what the explainer raised.
+    """
 
     subject: Subject
-    first: Examination | None
     thresholds: tuple[float, float]
     began: float
     meter: Meter
     control_meter: Meter
-    control_seconds: float
-    exception: BaseException | None
+    findings: tuple[Finding, ...]
+    stages: tuple[Stage, ...] = ()
+    first: Examination | None = None
+    begun: Survey | None = None
+    gradient_maps: Maps | None = None
+    control_seconds: float = 0.0
+    exception: BaseException | None = None
 
-    @property
-    def begun(self) -> Survey | None: ...
 
-
-def verdict_of(
-    audit: Course, check: str, claim: Claim, findings: tuple[Finding, ...], stages: tuple[Stage, ...]
-) -> Verdict:
+def verdict_of(audit: Account, check: str, claim: Claim) -> Verdict:
     """The verdict of an audit, with its notes and the evidence that every check has."""
     verdict = Verdict(
         check=check,
@@ -41,8 +57,8 @@ def verdict_of(
         model=audit.subject.model_name,
         claim=claim,
         seed=audit.subject.seed,
-        stages=stages,
-        findings=findings,
+        stages=audit.stages,
+        findings=audit.findings,
         notes=_notes(audit),
         caveats=caveats(audit.subject),
         evidence=_evidence(audit),
@@ -51,11 +67,11 @@ def verdict_of(
     return unless_blind(verdict, audit.first)
 
 
-def _notes(audit: Course) -> tuple[str, ...]:
+def _notes(audit: Account) -> tuple[str, ...]:
     return (*audit.subject.notes, *notes_of(audit.first), *_one_sided_note(audit), *_noise_note(audit))
 
 
-def _one_sided_note(audit: Course) -> tuple[str, ...]:
+def _one_sided_note(audit: Account) -> tuple[str, ...]:
     if audit.begun is None or not audit.begun.one_sided:
         return ()
     return (
@@ -64,14 +80,14 @@ def _one_sided_note(audit: Course) -> tuple[str, ...]:
     )
 
 
-def _noise_note(audit: Course) -> tuple[str, ...]:
+def _noise_note(audit: Account) -> tuple[str, ...]:
     if audit.first is None or audit.first.deterministic or float(audit.first.free.mean()) > WEAK_AGREEMENT:
         return ()
     agreement = float(audit.first.free.mean())
     return (f"two runs on different random streams agree only {agreement:.2f}; raise the number of samples",)
 
 
-def _evidence(audit: Course) -> dict[str, Any]:
+def _evidence(audit: Account) -> dict[str, Any]:
     return {
         "profile": audit.subject.amounts.name,
         "images": audit.subject.images,

@@ -23,7 +23,7 @@ from pytest_saliency_sanity import (
 from pytest_saliency_sanity.audited.subject import held, subject
 from pytest_saliency_sanity.checks import insertion_deletion
 from pytest_saliency_sanity.checks.insertion_deletion import _advantage, shared_levels
-from pytest_saliency_sanity.examination import explanation, single_analysis
+from pytest_saliency_sanity.examination import meter, single_analysis
 from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.explainers import CONTROLS, gradient, integrated_gradients, occlusion
@@ -412,7 +412,7 @@ def test_the_budget_ends_midway_through_the_curves(
     monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]
 ) -> None:
     clock, data = Clock(), planted_images(16, 3)
-    for module in (single_analysis, explanation, insertion_deletion):
+    for module in (single_analysis, meter, insertion_deletion):
         monkeypatch.setattr(module, "time", clock)
     model = Slow(planted_cnn().train(), clock)
 

@@ -1,0 +1,93 @@
+"""The control explainers have to do what they must, on this model and these images, before a look is believed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.examination.first_maps import examine
+from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
+from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.sensitivity import gates
+from pytest_saliency_sanity.sensitivity.control_surveys import ControlSurveys, fingerprint
+from pytest_saliency_sanity.sensitivity.growth import grow, samples
+from pytest_saliency_sanity.sensitivity.honest_controls import Control, asked, called
+from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Thresholds, judged
+from pytest_saliency_sanity.sensitivity.sequential_test import Audit, Sampled
+from pytest_saliency_sanity.sensitivity.survey import Survey, chunks_for, survey
+from pytest_saliency_sanity.sensitivity.suspicions import Suspicion
+from pytest_saliency_sanity.verdict import Finding
+
+_CONTROLS = ControlSurveys()
+
+
+def doubts(sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
+    """Why nothing can be shown: the plain gradient has to pass, and Sobel to fail, at this look.
+
+    Args:
+        suspected: what speaks against the explainer's maps must not speak against the plain gradient's.
+    """
+    start = time.monotonic()
+    try:
+        return _of_honest_ones(sampled, look, suspected) or gates.edge_findings(sampled.audit.subject)
+    finally:
+        sampled.control_seconds += time.monotonic() - start
+
+
+def _of_honest_ones(sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
+    found, notes = asked(lambda control: _of_one(sampled, look, suspected, control))
+    sampled.notes += [note for note in notes if note not in sampled.notes]
+    return found
+
+
+def _of_one(
+    sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...], control: Control
+) -> tuple[Finding, ...]:
+    """Its sample grows beyond the explainer's where it has to: it is made once for all explainers of a run."""
+    audit = sampled.audit
+    subject = replace(audit.subject.by(control, control.__name__), alone=False)
+    found: tuple[Finding, ...] = ()
+    begun = _surveyed(sampled, subject)
+    for larger in _from(audit, look):
+        grow(begun, subject, audit.control_meter, larger, audit.measures, audit.perturbation)
+        found, settled = _doubts(audit, begun, larger, called(control))
+        if settled:
+            break
+    if constant := gates.usable_findings(begun, chunks_for(begun, look.images)):
+        return (gates.no_control(f"of {called(control)}, {constant[0].sentence}"),)
+    if suspected and audit.suspicions(begun, look, ALPHA_FAIL):
+        sentence = f"the same speaks against {called(control)}: it {suspected[0].finding.sentence}"
+        return (gates.no_control(sentence),)
+    return found
+
+
+def _from(audit: Audit, look: Look) -> tuple[Look, ...]:
+    return tuple(one for one in audit.looks() if (one.images, one.draws) >= (look.images, look.draws))
+
+
+def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[Finding, ...], bool]:
+    """What speaks against a control, and whether a larger sample would say the same."""
+    found = samples(begun, audit.measures, chunks_for(begun, look.images), look.draws, audit.reduced)
+    limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
+    stages = judged(found, audit.judging, limits, ALPHA_FAIL, ALPHA_PASS)
+    outcomes = {stage.outcome for stage in stages}
+    if outcomes == {"pass"}:
+        return (), True
+    worst = max(stages, key=lambda stage: stage.upper, default=None)
+    what = (
+        f"retains {worst.statistic:.2f}, at most {worst.upper:.2f}, when {worst.sentence}"
+        if worst
+        else "is constant"
+    )
+    return (gates.no_control(f"even {name} {what}, and should pass"),), "fail" in outcomes
+
+
+def _surveyed(sampled: Sampled, subject: Subject) -> Survey:
+    audit = sampled.audit
+    key = (*fingerprint(subject), subject.name, audit.measures, len(sampled.begun.chunks[0]))
+    found = _CONTROLS.get(key)
+    if found is None:
+        found = _CONTROLS.keep(key, survey(subject, examine(subject, audit.control_meter)))
+    sampled.control = found if subject.explainer is gradient else None
+    return found
