@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import Any, Literal
 
 from pytest_saliency_sanity.frameless import without_frames
@@ -238,11 +237,11 @@ class Verdict:
     @property
     def summary(self) -> str:
         """The first line: who, what, by how much, with the bound and the threshold."""
-        return _report().summary(self)
+        return _as_summary(self)
 
     def render(self) -> str:
         """The whole message: summary, table, hint, notes, replay command."""
-        return _report().message(self)
+        return _as_message(self)
 
     def __str__(self) -> str:
         return self.render()
@@ -266,11 +265,17 @@ class Verdict:
         return {**self.__dict__, "exception": None}
 
 
-def _report() -> ModuleType:
-    """How verdicts are shown: the one way up from here, taken when it is needed."""
-    from pytest_saliency_sanity.report import message
+def _as_summary(verdict: Verdict) -> str:
+    """How a verdict is shown: the one way up from here, taken when it is needed."""
+    from pytest_saliency_sanity.report.message import summary
 
-    return message
+    return summary(verdict)
+
+
+def _as_message(verdict: Verdict) -> str:
+    from pytest_saliency_sanity.report.message import message
+
+    return message(verdict)
 
 
 def as_builtin(value: Any) -> Any:

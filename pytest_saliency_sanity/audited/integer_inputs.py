@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -44,8 +46,9 @@ def _embedding(model: nn.Module) -> str | None:
 
 def _of_tokens(model: nn.Module) -> object:
     """What transformers' models name their embedding; some raise NotImplementedError."""
+    method: Any = getattr(model, "get_input_embeddings", None)
     try:
-        return model.get_input_embeddings()
+        return method()
     except Exception as error:
         if is_interruption(error):
             raise

@@ -42,7 +42,9 @@ def check_classes(classes: Sequence[int] | int | None, count: int) -> tuple[int,
     readable = not isinstance(classes, Tensor) or not unreadable(classes)
     listed = classes.tolist() if hasattr(classes, "tolist") and readable else classes
     given = tuple(listed) if isinstance(listed, Iterable) else (listed,)
-    wrong = [k for k in given if not isinstance(k, Integral) or isinstance(k, bool) or not 0 <= k < count]
+    wrong = [
+        k for k in given if not isinstance(k, Integral) or isinstance(k, bool) or not 0 <= int(k) < count
+    ]
     if wrong or not given:
         found = shown(wrong[0]) if wrong else "an empty sequence"
         raise ValueError(
@@ -124,7 +126,7 @@ def figure_names(similarities: Sequence[str] | str) -> tuple[str, ...]:
         ValueError: for an unknown one, listing the choices.
     """
     several = isinstance(similarities, Iterable) and not isinstance(similarities, (str, bytes))
-    names = tuple(similarities) if several else (similarities,)
+    names: tuple[Any, ...] = tuple(similarities) if several else (similarities,)
     for name in names:
         if not isinstance(name, str) or name not in FIGURES:
             raise ValueError(f"unknown similarity {shown(name)}; choose from {', '.join(FIGURES)}")

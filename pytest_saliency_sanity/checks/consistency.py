@@ -36,6 +36,7 @@ CLAIM = Claim(
 MIN_AGREEMENT = 0.5  # a convention: below it two runs have less than a quarter of their variance in common
 TOP = 0.05  # share of the pixels that count as the top ones
 Similarity = Callable[[Ranks, Ranks], torch.Tensor]
+Run = tuple[tuple[Ranks, ...], ...]  # for each chunk of images, each input of the model
 
 
 @dataclass(frozen=True)
@@ -43,17 +44,18 @@ class Runs:
     """Several runs on the same images, each on random streams of its own.
 
     Attributes:
-        ranks: for each run, each chunk of images, each input of the model.
+        ranks: of each run.
     """
 
-    ranks: tuple[tuple[tuple[Ranks, ...], ...], ...]
+    ranks: tuple[Run, ...]
 
     def agreement(self, similarity: Similarity, runs: Sequence[int]) -> np.ndarray:
         """(n,) mean similarity of an image's maps over the pairs of some runs."""
         pairs = combinations(runs, 2)
-        return np.mean([self._of_pair(similarity, self.ranks[a], self.ranks[b]) for a, b in pairs], axis=0)
+        found = [self._of_pair(similarity, self.ranks[a], self.ranks[b]) for a, b in pairs]
+        return np.asarray(np.mean(found, axis=0))
 
-    def _of_pair(self, similarity: Similarity, left: Sequence, right: Sequence) -> np.ndarray:
+    def _of_pair(self, similarity: Similarity, left: Run, right: Run) -> np.ndarray:
         chunks = zip(left, right, strict=True)
         return np.concatenate([_of_chunk(similarity, a, b) for a, b in chunks])
 
@@ -118,14 +120,14 @@ def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
     return Runs(tuple(_ranked(kept, meter, run, one_sided) for run in runs))
 
 
-def _ranked(kept: Subject, meter: Meter, run: int, one_sided: bool) -> tuple[tuple[Ranks, ...], ...]:
+def _ranked(kept: Subject, meter: Meter, run: int, one_sided: bool) -> Run:
     chunks = explained(kept, meter, kept.amounts.images, ("free", run))
     return tuple(tuple(rank(part, one_sided=one_sided) for part in maps) for maps in chunks)
 
 
 def _of_chunk(similarity: Similarity, left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> np.ndarray:
     parts = [similarity(a, b).cpu().double().numpy() for a, b in zip(left, right, strict=True)]
-    return np.mean(parts, axis=0)
+    return np.asarray(np.mean(parts, axis=0))
 
 
 def _stages(runs: Runs, min_agreement: float) -> tuple[Stage, ...]:

@@ -61,7 +61,10 @@ def check_contract(
     audited = subject(explainer, model, inputs, targets, limit=FIRST, **conditions)
     began, meter = time.monotonic(), Meter()
     caveats = model_batches.caveat(audited.batch_effect)
-    findings, exception, evidence, notes = _kept(caveats), None, {}, ()
+    findings = _kept(caveats)
+    exception: BaseException | None = None
+    evidence: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
     try:
         with held(audited) as kept:
             examination = examine(kept, meter)

@@ -25,7 +25,7 @@ from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_data_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.memorization import distinct, memorization_findings
-from pytest_saliency_sanity.sensitivity.permuted_labels import Comparison, run
+from pytest_saliency_sanity.sensitivity.permuted_labels import Compared, Comparison, run
 from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.trained_networks import store
@@ -39,7 +39,7 @@ from pytest_saliency_sanity.trained_networks.networks import (
     network,
 )
 from pytest_saliency_sanity.trained_networks.training import Options
-from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
+from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
 CLAIM = Claim(
     fails="ignores the training data",
@@ -110,14 +110,12 @@ def check_data_sensitivity(
     given = settings.overridden(settings.current(), cache=cache, **said)
     _check_inputs(inputs)
     count = _count(twins, given.profile)
-    recipe = (
-        None
-        if models is not None
-        else _recipe(make_model, train, conditions.get("forward"), given, began, max_epochs)
-    )
-    data = None if models is not None else training_set(_present(train_set, "train_set"), key)
     try:
-        networks = _handed_over(models) if models is not None else _made(recipe, data, count, given.seed)
+        if models is not None:
+            networks = _handed_over(models)
+        else:
+            recipe = _recipe(make_model, train, conditions.get("forward"), given, began, max_epochs)
+            networks = _made(recipe, training_set(_present(train_set, "train_set"), key), count, given.seed)
     except (NotTrained, store.Busy) as error:
         return concluded(_unmade(explainer, make_model, conditions.get("name"), given, _excuse(error)))
     audited = subject(explainer, networks[0].model, inputs, targets, **conditions)
@@ -131,8 +129,7 @@ def check_data_sensitivity(
         control_meter=Meter(deadline),
         similarities=similarities,
     )
-    findings, stages = run(comparison)
-    return concluded(_verdict(comparison, findings, stages))
+    return concluded(_verdict(run(comparison), networks))
 
 
 assert_data_sensitive = asserting(check_data_sensitivity, "assert_data_sensitive")
@@ -244,45 +241,45 @@ def _unmade(
 # The verdict.
 
 
-def _verdict(comparison: Comparison, findings: tuple[Finding, ...], stages: tuple[Stage, ...]) -> Verdict:
-    plain = verdict_of(comparison, "data_sensitivity", CLAIM, findings, stages)
+def _verdict(account: Compared, networks: tuple[Network, ...]) -> Verdict:
+    plain = verdict_of(account, "data_sensitivity", CLAIM)
     return replace(
         plain,
-        hint=_hint(comparison, plain),
-        notes=(*plain.notes, *_notes(comparison)),
-        caveats=(*_scope(comparison), *plain.caveats),
-        evidence={**plain.evidence, **_evidence(comparison)},
+        hint=_hint(account, plain),
+        notes=(*plain.notes, *_notes(networks)),
+        caveats=(*_scope(account, networks), *plain.caveats),
+        evidence={**plain.evidence, **_evidence(account, networks)},
     )
 
 
-def _scope(comparison: Comparison) -> tuple[str, ...]:
-    if comparison.found is None or comparison.found.crossed:
+def _scope(account: Compared, networks: tuple[Network, ...]) -> tuple[str, ...]:
+    if account.found is None or account.found.crossed:
         return ()
-    return (f"for these {len(comparison.networks)} networks",)
+    return (f"for these {len(networks)} networks",)
 
 
-def _notes(comparison: Comparison) -> tuple[str, ...]:
-    if all(trained.accuracy is None for trained in comparison.networks):
+def _notes(networks: tuple[Network, ...]) -> tuple[str, ...]:
+    if all(trained.accuracy is None for trained in networks):
         return ("the networks were handed over: nobody checked that they have memorized permuted labels",)
     return ()
 
 
-def _hint(comparison: Comparison, verdict: Verdict) -> str:
-    if hint := hint_of_gate(comparison.subject.model, verdict.findings):
+def _hint(account: Compared, verdict: Verdict) -> str:
+    if hint := hint_of_gate(account.subject.model, verdict.findings):
         return hint
-    if verdict.reason == "bound" and comparison.begun is not None and comparison.begun.one_sided:
-        return hint_of_open_question(comparison.subject, one_sided=True)
-    if verdict.outcome != "fail" or verdict.findings:
+    if verdict.reason == "bound" and account.begun is not None and account.begun.one_sided:
+        return hint_of_open_question(account.subject, one_sided=True)
+    if verdict.outcome != "fail" or verdict.findings or account.first is None:
         return ""
-    return hint_of_data_blindness(comparison.subject, comparison.first, verdict.stages[0].statistic)
+    return hint_of_data_blindness(account.subject, account.first, verdict.stages[0].statistic)
 
 
-def _evidence(comparison: Comparison) -> dict[str, Any]:
-    networks = [
-        {**trained.facts(), "accuracy_on_inputs": reached}
-        for trained, reached in zip(comparison.networks, comparison.accuracies, strict=False)
+def _evidence(account: Compared, networks: tuple[Network, ...]) -> dict[str, Any]:
+    reached = [
+        {**trained.facts(), "accuracy_on_inputs": accuracy}
+        for trained, accuracy in zip(networks, account.accuracies, strict=False)
     ]
-    found = comparison.found
-    figures = {name: found.figure(name) for name in comparison.similarities} if found else {}
+    found = account.found
+    figures = {name: found.figure(name) for name in account.similarities} if found else {}
     table = {"similarities": {"signed_spearman": found.table(), **figures}} if found else {}
-    return {"networks": networks or [trained.facts() for trained in comparison.networks], **table}
+    return {"networks": reached or [trained.facts() for trained in networks], **table}

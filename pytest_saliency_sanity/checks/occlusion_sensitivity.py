@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -30,6 +31,7 @@ from pytest_saliency_sanity.relevance.hidden_regions import (
     RIVALS,
     WIDEST,
     Cut,
+    Hidden,
     Hiding,
     Sample,
     cut_at,
@@ -210,9 +212,8 @@ def _shown(sample: Sample, classes: Sequence[int]) -> tuple[Stage, ...]:
 
 
 def _sensitivity(sample: Sample, key: str | int, name: str) -> Stage:
-    own, elsewhere = (
-        sample.values(lambda one, which=which: PER_PIXELS * one.sensitivity[key][which]) for which in (0, 1)
-    )
+    own = sample.values(lambda one: PER_PIXELS * one.sensitivity[key][0])
+    elsewhere = sample.values(lambda one: PER_PIXELS * one.sensitivity[key][1])
     detail = f"per {PER_PIXELS} pixels; elsewhere {elsewhere.mean():.2f}"
     return mean_stage(name, detail, name, own, float(elsewhere.mean()), judged=False)
 
@@ -284,12 +285,16 @@ def _excused(sample: Sample, stages: Sequence[Stage]) -> tuple[str, ...]:
     )
 
 
+def _overlap(name: str, hidden: Hidden) -> float:
+    return hidden.overlap[name]
+
+
 def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
     """What the region seems to be; "" for an explainer that passes."""
     if not stages or {stage.outcome for stage in stages} == {"pass"}:
         return ""
     for name in RIVALS:
-        overlap = float(sample.values(lambda one, name=name: one.overlap[name]).mean())
+        overlap = float(sample.values(partial(_overlap, name)).mean())
         if overlap > _ALIKE:
             return f"its regions are those of {name}: their intersection over union is {overlap:.2f}"
     vacant = float(sample.values(lambda one: one.vacant).mean())

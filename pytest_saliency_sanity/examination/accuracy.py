@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from scipy.stats import binomtest
 from torch import Tensor
@@ -13,69 +15,89 @@ from pytest_saliency_sanity.verdict import Finding
 CHANCE_LEVEL = 0.05  # the model must beat chance at this level
 
 
-def hits(subject: Subject) -> Tensor:
-    """(N,) the share of its labels, from 0 to 1, that the model predicts for each image."""
-    if subject.labels.ndim == 1:
-        return (predicted_classes(subject.scores) == subject.labels).double()
-    return (predicted_labels(subject.scores) == subject.labels.bool()).double().mean(1)
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of images, and what is true.
 
-
-def constant_hits(subject: Subject) -> Tensor:
-    """(N,) the same of the best constant answer: for each of several labels what most images have."""
-    usual = subject.labels.double().mean(0) > 0.5
-    return (usual == subject.labels.bool()).double().mean(1)
-
-
-def chance(subject: Subject) -> float:
-    """The accuracy of the best constant answer; of one label an image at least 1 / classes."""
-    if subject.labels.ndim == 2:
-        return float(constant_hits(subject).mean())
-    share = subject.labels.bincount().max().item() / len(subject.labels)
-    return min(max(share, 1 / max(subject.classes, 2)), 0.9999)
-
-
-def p_value(subject: Subject) -> float:
-    """That of the model's accuracy against `chance`, one-sided.
-
-    One label an image: the binomial test. Several: the sign test over the images on which the model and the constant
-    answer differ in how many labels they get right, since the labels of one image go together.
+    Attributes:
+        scores: (N, K) logits.
+        labels: (N,) int64, or (N, K) of 0 and 1.
     """
-    if subject.labels.ndim == 1:
-        return binomtest(
-            int(hits(subject).sum()), subject.images, chance(subject), alternative="greater"
-        ).pvalue
-    gained = torch.sign((hits(subject) - constant_hits(subject)).round(decimals=9))
-    better, worse = int((gained > 0).sum()), int((gained < 0).sum())
-    return binomtest(better, better + worse, alternative="greater").pvalue if better + worse else 1.0
+
+    scores: Tensor
+    labels: Tensor
+
+    @property
+    def hits(self) -> Tensor:
+        """(N,) the share of its labels, from 0 to 1, that the model predicts for each image."""
+        if self.labels.ndim == 1:
+            return predicted_classes(self.scores).eq(self.labels).double()
+        return predicted_labels(self.scores).eq(self.labels.bool()).double().mean(1)
+
+    @property
+    def constant_hits(self) -> Tensor:
+        """(N,) the same of the best constant answer: for each of several labels what most images have."""
+        usual = self.labels.double().mean(0) > 0.5
+        return usual.eq(self.labels.bool()).double().mean(1)
+
+    @property
+    def chance(self) -> float:
+        """The accuracy of the best constant answer; of one label an image at least 1 / classes."""
+        if self.labels.ndim == 2:
+            return float(self.constant_hits.mean())
+        share = self.labels.bincount().max().item() / len(self.labels)
+        return min(max(share, 1 / max(self.scores.shape[1], 2)), 0.9999)
+
+    @property
+    def p_value(self) -> float:
+        """That of the model's accuracy against `chance`, one-sided.
+
+        One label an image: the binomial test. Several: the sign test over the images on which the model and the
+        constant answer differ in how many labels they get right, since the labels of one image go together.
+        """
+        if self.labels.ndim == 1:
+            right, images = int(self.hits.sum()), len(self.labels)
+            return float(binomtest(right, images, self.chance, alternative="greater").pvalue)
+        gained = torch.sign((self.hits - self.constant_hits).round(decimals=9))
+        better, worse = int((gained > 0).sum()), int((gained < 0).sum())
+        return (
+            float(binomtest(better, better + worse, alternative="greater").pvalue) if better + worse else 1.0
+        )
+
+    @property
+    def spread(self) -> float:
+        """The standard error of the accuracy of an answer that is no better than `chance`."""
+        if self.labels.ndim == 1:
+            return float((self.chance * (1 - self.chance) / len(self.labels)) ** 0.5)
+        return float((self.hits - self.constant_hits).std() / len(self.labels) ** 0.5)
+
+    @property
+    def are_the_same(self) -> bool:
+        """Whether all images have the same labels."""
+        return bool(self.labels.eq(self.labels[:1]).all())
 
 
-def spread(subject: Subject) -> float:
-    """The standard error of the accuracy of an answer that is no better than `chance`."""
-    if subject.labels.ndim == 1:
-        return (chance(subject) * (1 - chance(subject)) / subject.images) ** 0.5
-    return float((hits(subject) - constant_hits(subject)).std() / subject.images**0.5)
-
-
-def is_one_answer(subject: Subject) -> bool:
-    """Whether all images have the same labels."""
-    return bool((subject.labels == subject.labels[:1]).all())
+def answers(subject: Subject) -> Answers | None:
+    """Of a subject whose images have labels; None without them."""
+    return None if subject.labels is None else Answers(subject.scores, subject.labels)
 
 
 def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
-    """With labels: inconclusive unless the model predicts them better than chance, see `accuracy.p_value`."""
-    if subject.labels is None or p_value(subject) < CHANCE_LEVEL:
+    """With labels: inconclusive unless the model predicts them better than chance, see `Answers.p_value`."""
+    found = answers(subject)
+    if found is None or found.p_value < CHANCE_LEVEL:
         return ()
-    total = subject.labels.numel()
-    correct = round(float(hits(subject).mean()) * total)
-    if is_one_answer(subject):
+    total = found.labels.numel()
+    right = round(float(found.hits.mean()) * total)
+    if found.are_the_same:
         sentence = (
-            f"all {subject.images} labels are {subject.labels[0].tolist()}: whoever always answers so is as accurate "
-            f"as the model ({correct} of {total}); add images of other classes"
+            f"all {subject.images} labels are {found.labels[0].tolist()}: whoever always answers so is as accurate "
+            f"as the model ({right} of {total}); add images of other classes"
         )
         return (Finding("gate.accuracy", "inconclusive", sentence),)
     sentence = (
-        f"the model predicts {correct} of {total} labels correctly, no better than chance "
-        f"({chance(subject):.2f}, that of a constant answer); its maps cannot show whether they depend on "
+        f"the model predicts {right} of {total} labels correctly, no better than chance "
+        f"({found.chance:.2f}, that of a constant answer); its maps cannot show whether they depend on "
         f"what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)

@@ -25,8 +25,10 @@ def caveats(subject: Subject) -> tuple[str, ...]:
 
 def image_caveats(subject: Subject) -> tuple[str, ...]:
     """What the summary has to say of images that are not the user's, or fewer than they seem."""
+    return (*_images(subject), *model_batches.caveat(subject.batch_effect))
+
+
+def _images(subject: Subject) -> tuple[str, ...]:
     if subject.stand_ins:
-        found = (f"{subject.images} stand-in photographs",)
-    else:
-        found = (f"{subject.images} different images",) if subject.left_out else ()
-    return (*found, *model_batches.caveat(subject.batch_effect))
+        return (f"{subject.images} stand-in photographs",)
+    return (f"{subject.images} different images",) if subject.left_out else ()

@@ -94,11 +94,12 @@ def examine(audited: Subject, meter: Meter) -> Examination:
         _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
         again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
         deterministic = bool((distance(maps, again) <= rounding(audited)).all())
-        batch = Batch(audited, meter, stream, maps, None if deterministic else agreement(maps, again))
+        free = torch.ones(len(index)) if deterministic else agreement(maps, again)
+        batch = Batch(audited, meter, stream, maps, None if deterministic else free)
         if audited.batch_effect:
-            found = _examined_in_one_batch(batch, index, deterministic)
+            found = _examined_in_one_batch(batch, index, deterministic, free)
         else:
-            found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index)
+            found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index, free)
         _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
     return found
 
@@ -114,22 +115,21 @@ def _examined_twice(batch: Batch, index: Tensor) -> Examination:
     return _examination(replace(batch, maps=maps), index, True, stays, stays)
 
 
-def _examined_in_one_batch(batch: Batch, index: Tensor, deterministic: bool) -> Examination:
+def _examined_in_one_batch(batch: Batch, index: Tensor, deterministic: bool, free: Tensor) -> Examination:
     """Of a model whose logits depend on the batch: no explainer's maps could stay the same in another one."""
-    stays = torch.ones(len(index))
     if deterministic:
-        return _examination(batch, index, True, stays, stays)
+        return _examination(batch, index, True, free, free)
     repeated = agreement(batch.maps, explain(batch.audited, batch.meter, index, batch.stream))
-    return _examination(batch, index, False, repeated, batch.free)
+    return _examination(batch, index, False, repeated, free)
 
 
-def _examined_noise(batch: Batch, index: Tensor) -> Examination:
+def _examined_noise(batch: Batch, index: Tensor, free: Tensor) -> Examination:
     """Of an explainer that gives other maps on another stream."""
     if check_stochastic(batch):
         repeated = torch.ones(len(index))
     else:
         repeated = agreement(batch.maps, explain(batch.audited, batch.meter, index, batch.stream))
-    return _examination(batch, index, False, repeated, batch.free)
+    return _examination(batch, index, False, repeated, free)
 
 
 def _examination(
@@ -235,7 +235,8 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callab
 def _own_doing(snapshot: Snapshot, explain_again: Callable[[], Any]) -> OwnDoing:
     """What the model registers on itself while the explainer calls it, once more and from the beginning."""
     _go_back(snapshot)
-    with preserved(snapshot.model, snapshot), watched(snapshot.model) as own:
+    own = OwnDoing()
+    with preserved(snapshot.model, snapshot), watched(snapshot.model, own):
         explain_again()
     return own
 

@@ -96,7 +96,9 @@ def _correlations(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     """
     one_sided = is_one_sided(before)
     a, b = (rank(part.to(before.device), one_sided=one_sided) for part in (before, after))
-    within = ~(a.floor & b.floor) if one_sided else torch.ones_like(a.ranks, dtype=torch.bool)
+    within = torch.ones_like(a.ranks, dtype=torch.bool)
+    if a.floor is not None and b.floor is not None:
+        within = ~(a.floor & b.floor)
     alike = torch.maximum(matched_similarity(a, b).abs(), _by_values(a.linear, b.linear, within).abs())
     return (a.constant | b.constant).cpu(), alike.double().cpu()
 

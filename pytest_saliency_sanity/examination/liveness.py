@@ -193,5 +193,5 @@ def _running(module: nn.Module) -> tuple[Tensor, Tensor] | None:
 
 
 def _is_uncalibrated(module: nn.Module) -> bool:
-    mean, variance = _running(module)
-    return not bool(mean.any()) and bool((variance == 1).all())
+    running = _running(module)
+    return running is not None and not bool(running[0].any()) and bool(running[1].eq(1).all())

@@ -36,9 +36,9 @@ class OwnDoing:
 
 
 @loan
-def watched(model: nn.Module) -> Iterator[OwnDoing]:
-    """Within this context, what the model's forward passes register is noted."""
-    found, running, passes = OwnDoing(), list[Any](), list[int]()
+def watched(model: nn.Module, found: OwnDoing) -> Iterator[OwnDoing]:
+    """Within this context, what the model's forward passes register is noted in `found`."""
+    running, passes = list[Any](), list[int]()
     start, before = _entries(model), list[set[Entry]]()
     modules = {id(module) for module in model.modules()}
 

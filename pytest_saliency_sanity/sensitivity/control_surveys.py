@@ -21,15 +21,15 @@ class ControlSurveys:
     """Surveys of the control explainers, made once per model, images and seed and shared by all explainers."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple, Survey] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Survey] = OrderedDict()
 
-    def get(self, key: tuple) -> Survey | None:
+    def get(self, key: tuple[Any, ...]) -> Survey | None:
         """The survey kept under `key`."""
         if key in self._kept:
             self._kept.move_to_end(key)
         return self._kept.get(key)
 
-    def keep(self, key: tuple, begun: Survey) -> Survey:
+    def keep(self, key: tuple[Any, ...], begun: Survey) -> Survey:
         """Keep `begun`, dropping the oldest."""
         self._kept[key] = begun
         while len(self._kept) > _KEPT:
@@ -37,7 +37,7 @@ class ControlSurveys:
         return begun
 
 
-def fingerprint(subject: Subject) -> tuple:
+def fingerprint(subject: Subject) -> tuple[Any, ...]:
     """What the maps of a control depend on: the layers, the weights, the images, the targets, the seed."""
     state = (*subject.model.parameters(), *subject.model.buffers())
     weights = tuple(_digest(tensor) for tensor in state)
@@ -61,4 +61,4 @@ def _weakly(function: Any) -> Any:
 def _digest(tensor: Tensor) -> int:
     """A checksum of the bytes; it tells states apart and protects against nothing."""
     copied = tensor.detach().to("cpu", copy=True)  # the storage of what numpy has seen can be resized no more
-    return zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy())
+    return zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy().data)

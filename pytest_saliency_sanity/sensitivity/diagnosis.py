@@ -12,6 +12,7 @@ from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.explainers import controls
 from pytest_saliency_sanity.layout import axis_of, using_channel_axis
+from pytest_saliency_sanity.outputs import Inputs
 from pytest_saliency_sanity.settings import PROFILES
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 from pytest_saliency_sanity.verdict import Stage
@@ -27,7 +28,7 @@ THE_SAME, NEARLY_THE_SAME = 0.9999, 0.999  # from which maps are said to be thos
 NOISY = 0.2  # free runs that agree less than this are noise
 CLAIMS_REWRITING = ("guided", "deconv")
 
-_EDGES: dict[str, Callable[..., Tensor]] = {
+_EDGES: dict[str, Callable[..., Inputs]] = {
     "the Sobel gradient magnitude": controls.sobel,
     "the Laplacian": controls.laplacian,
     "the local deviation": controls.local_deviation,
@@ -130,7 +131,7 @@ def _copy(subject: Subject, first: Examination) -> tuple[float, str]:
         what: abs(_similarity(first.maps[0], values))
         for what, values in (("the input", image), ("the absolute input", image.abs()))
     }
-    what = max(found, key=found.get)
+    what = max(found, key=lambda what: found[what])
     if found[what] < EQUALS:
         return 0.0, ""
     return found[what], f"a copy of the input: its rank correlation with {what} is {found[what]:.2f}"
@@ -144,7 +145,7 @@ def _edges(subject: Subject, first: Examination) -> tuple[float, str]:
         name: abs(_similarity(first.maps[0], _map_of(filtered, subject, images)))
         for name, filtered in _EDGES.items()
     }
-    name = max(found, key=found.get)
+    name = max(found, key=lambda what: found[what])
     if found[name] < RESEMBLES:
         return 0.0, ""
     return (

@@ -11,7 +11,7 @@ from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS, se
 from pytest_saliency_sanity.sensitivity.survey import Sample
 from pytest_saliency_sanity.settings import Profile
 from pytest_saliency_sanity.statistics import holm_levels, retained_fraction
-from pytest_saliency_sanity.statistics.contrast import settled_by
+from pytest_saliency_sanity.statistics.contrast import Contrast, settled_by
 from pytest_saliency_sanity.verdict import Stage
 
 EARLY = (8, 3)  # images and draws of the early look
@@ -102,7 +102,7 @@ def judged(
     )
 
 
-def _contrast(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float):
+def _contrast(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float) -> Contrast:
     return retained_fraction(
         sample.matched, sample.mismatched, sample.repeated,
         threshold=limits.fail_above, alpha_fail=alpha_fail, alpha_pass=alpha_pass,

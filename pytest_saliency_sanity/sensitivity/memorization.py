@@ -8,8 +8,7 @@ from dataclasses import replace
 import torch
 
 from pytest_saliency_sanity.audited.subject import Subject, scored
-from pytest_saliency_sanity.examination import accuracy
-from pytest_saliency_sanity.examination.accuracy import accuracy_findings
+from pytest_saliency_sanity.examination.accuracy import accuracy_findings, answers
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.trained_networks.networks import Network
 from pytest_saliency_sanity.verdict import Finding
@@ -52,9 +51,8 @@ def read_by(subject: Subject, networks: Sequence[Network]) -> tuple[Subject, ...
 
 def accuracy_on_inputs(audited: Subject) -> float | None:
     """The network's accuracy on the explained images; None without their labels."""
-    if audited.labels is None:
-        return None
-    return float(accuracy.hits(audited).mean())
+    found = answers(audited)
+    return None if found is None else float(found.hits.mean())
 
 
 def generalization_findings(subjects: Sequence[Subject], networks: Sequence[Network]) -> tuple[Finding, ...]:
@@ -67,11 +65,11 @@ def generalization_findings(subjects: Sequence[Subject], networks: Sequence[Netw
 
 
 def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
-    reached = accuracy_on_inputs(audited)
-    if reached is None:
+    found = answers(audited)
+    if found is None:
         return ()
-    chance = accuracy.chance(audited)
-    most = chance + DEVIATIONS * accuracy.spread(audited)
+    reached, chance = float(found.hits.mean()), found.chance
+    most = chance + DEVIATIONS * found.spread
     if reached <= most:
         return ()
     sentence = (

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import torch
 
 from pytest_saliency_sanity.audited.subject import Subject, held
 from pytest_saliency_sanity.examination.first_maps import Examination
@@ -57,7 +58,8 @@ class Agreement:
     @property
     def usable(self) -> np.ndarray:
         """(n,) whether no network of the true labels has a constant map of the image."""
-        return ~np.any([_constant(found) for found in self.surveys[: self.true]], axis=0)
+        constant = np.any([_constant(found) for found in self.surveys[: self.true]], axis=0)
+        return np.asarray(np.logical_not(constant))
 
     @property
     def constant_share(self) -> float:
@@ -120,7 +122,7 @@ class Agreement:
 def agreement(
     subject: Subject,
     meter: Meter,
-    networks: Sequence[object],
+    networks: Sequence[torch.nn.Module],
     true: int,
     first: Examination,
     similarities: tuple[str, ...] = (),
@@ -157,7 +159,9 @@ def _compared(left: Survey, right: Survey) -> Similarities:
     return {kind: _joined([(there[kind], back[kind]) for there, back in chunks]) for kind in chunks[0][0]}
 
 
-def _joined(chunks: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
+def _joined(
+    chunks: Sequence[tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]],
+) -> tuple[np.ndarray, np.ndarray]:
     matched = np.concatenate([there[0] for there, _ in chunks])
     return matched, np.concatenate([(there[1] + back[1]) / 2 for there, back in chunks])
 

@@ -1,9 +1,10 @@
-"""The course of a data sensitivity check: gates on the networks, then on the maps, then one look at the agreement."""
+"""Data sensitivity, step by step: gates on the networks, then on the maps, then one look at the agreement."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pytest_saliency_sanity.audited.subject import Subject, held
 from pytest_saliency_sanity.examination.first_maps import Examination, blind_findings, examine
@@ -23,6 +24,7 @@ from pytest_saliency_sanity.sensitivity.memorization import (
 from pytest_saliency_sanity.sensitivity.network_agreement import Agreement, agreement
 from pytest_saliency_sanity.sensitivity.survey import LINEAR, SIZE, Survey, retained
 from pytest_saliency_sanity.sensitivity.suspicions import Suspect, Suspicion, suspicions
+from pytest_saliency_sanity.sensitivity.verdicts import Account
 from pytest_saliency_sanity.trained_networks.networks import Network
 from pytest_saliency_sanity.verdict import Finding, Stage
 
@@ -30,9 +32,9 @@ AGREES = 0.05  # S_true - X at or below this: networks of the same data do not a
 _STAGE = "permuted labels"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparison:
-    """One run of the check; it fills as the run goes on.
+    """What the check asks of an explainer.
 
     Attributes:
         subject: what is audited; its model is the first network of the true labels.
@@ -41,11 +43,7 @@ class Comparison:
         began: `time.monotonic()` at which the check began.
         meter: the explainer's calls.
         control_meter: the control's, the plain gradient for most.
-        control_seconds: of everything done for it.
         similarities: names of the paper's figures to report.
-        first: how the explainer behaved on the first images.
-        found: its agreement over the networks.
-        exception: what the explainer raised.
     """
 
     subject: Subject
@@ -55,51 +53,104 @@ class Comparison:
     meter: Meter
     control_meter: Meter
     similarities: tuple[str, ...] = ()
-    control_seconds: float = 0.0
-    first: Examination | None = None
-    found: Agreement | None = None
-    exception: BaseException | None = None
-    accuracies: list[float | None] = field(default_factory=list)
-
-    @property
-    def begun(self) -> Survey | None:
-        """The explainer's maps of the first network."""
-        return self.found.surveys[0] if self.found else None
 
     def limits_of(self, begun: Survey) -> Thresholds:
         """The lines that hold for maps of this kind."""
         signed, one_sided = self.thresholds
         return Thresholds(max(one_sided, signed) if begun.one_sided else signed, signed)
 
+    def account(
+        self, findings: tuple[Finding, ...], stages: tuple[Stage, ...] = (), **known: Any
+    ) -> Compared:
+        """What its verdict is made of."""
+        return Compared(
+            self.subject, self.thresholds, self.began, self.meter, self.control_meter, findings, stages,
+            similarities=self.similarities, **known,
+        )  # fmt: skip
 
-def run(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
+
+@dataclass(frozen=True)
+class Compared(Account):
+    """What the check has done.
+
+    Attributes:
+        accuracies: of each network on the explained images; empty where a network had not memorized its labels.
+        found: the agreement of the maps over the networks; None where none were compared.
+        similarities: names of the paper's figures to report.
+    """
+
+    accuracies: tuple[float | None, ...] = ()
+    found: Agreement | None = None
+    similarities: tuple[str, ...] = ()
+
+
+@dataclass
+class _Matched:
+    """A comparison whose maps are there. Mutable: what the controls cost, and have to tell, is added."""
+
+    comparison: Comparison
+    first: Examination
+    found: Agreement
+    accuracies: tuple[float | None, ...]
+    control_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+
+    def account(
+        self, findings: tuple[Finding, ...], stages: tuple[Stage, ...] = (), **known: Any
+    ) -> Compared:
+        subject = self.comparison.subject
+        noted = replace(self.comparison, subject=replace(subject, notes=(*subject.notes, *self.notes)))
+        return noted.account(
+            findings,
+            stages,
+            first=self.first,
+            begun=self.found.surveys[0],
+            control_seconds=self.control_seconds,
+            accuracies=self.accuracies,
+            found=self.found,
+            **known,
+        )
+
+
+def run(comparison: Comparison) -> Compared:
+    """What precedes the comparison, and its numbers."""
     audited = comparison.subject
     if duplicates := duplicate_findings(audited):
-        return duplicates, ()
+        return comparison.account(duplicates)
     for trained in comparison.networks:
-        if found := memorization_findings(trained, audited.amounts.max_seconds):
-            return found, ()
+        if unlearned := memorization_findings(trained, audited.amounts.max_seconds):
+            return comparison.account(unlearned)
     subjects = read_by(audited, comparison.networks)
-    comparison.accuracies = [accuracy_on_inputs(one) for one in subjects]
+    accuracies = tuple(accuracy_on_inputs(one) for one in subjects)
+    first: Examination | None = None
     try:
         with held(audited) as kept:
-            comparison.first = examine(kept, comparison.meter)
-        comparison.subject = audited = comparison.first.applied(audited)
+            first = examine(kept, comparison.meter)
+        comparison = replace(comparison, subject=first.applied(audited))
         early = (
-            alike_findings(audited)
-            or flat_findings(audited)
+            alike_findings(comparison.subject)
+            or flat_findings(comparison.subject)
             or generalization_findings(subjects, comparison.networks)
-            or blind_findings(comparison.first)
+            or blind_findings(first)
         )
         if early:
-            return early, ()
-        comparison.found = _agreement(comparison, audited, comparison.meter, comparison.first)
-        return _judged(comparison)
+            return comparison.account(early, first=first, accuracies=accuracies)
+        found = _agreement(comparison, comparison.subject, comparison.meter, first)
     except Stopped as stopped:
-        comparison.exception = stopped.cause
-        return (stopped.finding,), ()
+        return comparison.account(
+            (stopped.finding,), first=first, accuracies=accuracies, exception=stopped.cause
+        )
     except OutOfBudget:
-        return (_budget_finding(comparison),), ()
+        return comparison.account((_budget_finding(comparison),), first=first, accuracies=accuracies)
+    return _run(_Matched(comparison, first, found, accuracies))
+
+
+def _run(matched: _Matched) -> Compared:
+    try:
+        findings, stages = _judged(matched)
+    except OutOfBudget:
+        return matched.account((_budget_finding(matched.comparison),))
+    return matched.account(findings, stages)
 
 
 def _agreement(comparison: Comparison, audited: Subject, meter: Meter, first: Examination) -> Agreement:
@@ -108,8 +159,8 @@ def _agreement(comparison: Comparison, audited: Subject, meter: Meter, first: Ex
     return agreement(audited, meter, models, true, first, comparison.similarities)
 
 
-def _judged(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
-    found = comparison.found
+def _judged(matched: _Matched) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
+    comparison, found = matched.comparison, matched.found
     blind = _usable_findings(found) or _scale_findings(found)
     if blind:
         with held(comparison.subject) as kept:
@@ -120,7 +171,7 @@ def _judged(comparison: Comparison) -> tuple[tuple[Finding, ...], tuple[Stage, .
     suspected = () if stages[0].outcome == "fail" else _suspected(comparison, found)
     fails = stages[0].outcome == "fail" or suspected
     doubts = gates.edge_findings(comparison.subject) or (
-        _control_findings(comparison, suspected) if fails else ()
+        _control_findings(matched, suspected) if fails else ()
     )
     if doubts or not suspected:
         return doubts, stages
@@ -197,14 +248,13 @@ def _suspected(comparison: Comparison, found: Agreement) -> tuple[Suspicion, ...
     return suspicions(suspect)
 
 
-def _control_findings(comparison: Comparison, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
+def _control_findings(matched: _Matched, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
     """Where an explainer fails, a control must not: else these networks, not it, are the reason."""
     start = time.monotonic()
     try:
-        found, notes = asked(lambda control: _honest_findings(comparison, suspected, control))
+        found, matched.notes = asked(lambda control: _honest_findings(matched.comparison, suspected, control))
     finally:
-        comparison.control_seconds += time.monotonic() - start
-    comparison.subject = replace(comparison.subject, notes=(*comparison.subject.notes, *notes))
+        matched.control_seconds += time.monotonic() - start
     return found
 
 

@@ -188,7 +188,7 @@ def fill(
 def chunks_for(begun: Survey, images: int) -> int:
     """How many chunks hold the first `images` images."""
     sizes = np.cumsum([len(chunk) for chunk in begun.chunks])
-    return int(min(np.searchsorted(sizes, images) + 1, len(sizes)))
+    return min(int(np.searchsorted(sizes, images)) + 1, len(sizes))
 
 
 def retained(sample: Sample) -> float:
@@ -245,7 +245,7 @@ def of_kind(similarities: Similarities, kind: str) -> tuple[np.ndarray, np.ndarr
 def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
     """(n,) T and (n,) X, each the mean over the inputs of the model."""
     matched, mismatched = zip(*parts, strict=True)
-    return tuple(_mean(values).cpu().double().numpy() for values in (matched, mismatched))
+    return _mean(matched).cpu().double().numpy(), _mean(mismatched).cpu().double().numpy()
 
 
 def paper_figure(name: str, left: Maps, right: Maps) -> float:
@@ -259,5 +259,5 @@ def _mean_number(values: Iterable[float]) -> float:
     return float(np.mean(numbers)) if numbers else math.nan
 
 
-def _mean(parts: object) -> Tensor:
+def _mean(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(parts)).mean(0)
