@@ -96,12 +96,15 @@ def examine(audited: Subject, meter: Meter) -> Examination:
         deterministic = bool((distance(maps, again) <= rounding(audited)).all())
         free = torch.ones(len(index)) if deterministic else agreement(maps, again)
         batch = Batch(audited, meter, stream, maps, None if deterministic else free)
-        if audited.batch_effect:
-            found = _examined_in_one_batch(batch, index, deterministic, free)
-        else:
-            found = _examined_twice(batch, index) if deterministic else _examined_noise(batch, index, free)
-        _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
+        found = _examined(batch, index, deterministic, free)
+        _check_unchanged(snapshot, audited, lambda: _examined(batch, index, deterministic, free))
     return found
+
+
+def _examined(batch: Batch, index: Tensor, deterministic: bool, free: Tensor) -> Examination:
+    if batch.audited.batch_effect:
+        return _examined_in_one_batch(batch, index, deterministic, free)
+    return _examined_twice(batch, index) if deterministic else _examined_noise(batch, index, free)
 
 
 def _examined_twice(batch: Batch, index: Tensor) -> Examination:
@@ -217,13 +220,14 @@ def described(examination: Examination) -> dict[str, Any]:
 def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callable[[], Any]) -> None:
     """Breach when the explainer changed weights, modes or hooks; leaving `preserved` undoes it."""
     found = changes(snapshot)
-    if "buffers" in found:
-        moved = _moved_by_the_model(audited, snapshot)
-        found["buffers"] = tuple(name for name in found["buffers"] if name not in moved)
-    if "hooks" in found or "modules" in found:
-        own = _own_doing(snapshot, explain_again)
-        found |= {
-            aspect: tuple(n for n in names if n not in own.of(aspect)) for aspect, names in found.items()
+    if not found.keys().isdisjoint(("buffers", "hooks", "modules")):
+        own = _own_doing(snapshot, explain_again, "buffers" in found)
+        excused = {aspect: own.of(aspect) for aspect in found}
+        if "buffers" in found:
+            excused["buffers"] |= _moved_by_the_model(audited, snapshot)
+        found = {
+            aspect: tuple(name for name in names if name not in excused[aspect])
+            for aspect, names in found.items()
         }
     for aspect in _FORBIDDEN:
         if found.get(aspect):
@@ -232,11 +236,11 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callab
             )
 
 
-def _own_doing(snapshot: Snapshot, explain_again: Callable[[], Any]) -> OwnDoing:
-    """What the model registers on itself while the explainer calls it, once more and from the beginning."""
+def _own_doing(snapshot: Snapshot, explain_again: Callable[[], Any], buffers: bool) -> OwnDoing:
+    """What the model leaves behind while the explainer calls it, once more and from the beginning."""
     _go_back(snapshot)
     own = OwnDoing()
-    with preserved(snapshot.model, snapshot), watched(snapshot.model, own):
+    with preserved(snapshot.model, snapshot), watched(snapshot.model, own, buffers):
         explain_again()
     return own
 
@@ -246,10 +250,10 @@ def _go_back(snapshot: Snapshot) -> None:
         pass  # its end undoes what was done since the snapshot
 
 
-def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> frozenset[str]:
-    """The buffers that the model's own forward pass changes, as it stood before the explainer was called.
+def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> set[str]:
+    """The buffers that a forward pass changes of the model as it stood before, by whatever hooks it has.
 
-    A counter of calls, or an observer of the range of values: no explainer can help that.
+    The end of a pass is seen before the model's own hooks run, and scripted modules are not seen at all.
     """
     _go_back(snapshot)  # what an observer has seen already moves it no further
     with (
@@ -259,7 +263,7 @@ def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> frozenset[str]:
         replayed(audited.seed),
     ):
         logits(audited.model, audited.chosen(torch.arange(2)), audited.forward)
-        return frozenset(changes(snapshot).get("buffers", ()))
+        return set(changes(snapshot).get("buffers", ()))
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:

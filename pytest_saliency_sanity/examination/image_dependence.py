@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.explanation import explain_for
-from pytest_saliency_sanity.examination.maps import Maps
+from pytest_saliency_sanity.examination.maps import CANCELLED, Maps
 from pytest_saliency_sanity.examination.meter import Meter, Stopped
 from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.layout import axis_of, current_channel_axis
+from pytest_saliency_sanity.outputs import Inputs
 from pytest_saliency_sanity.statistics import is_one_sided, matched_similarity, rank
 from pytest_saliency_sanity.verdict import Finding
 
@@ -82,11 +86,39 @@ def linear_note(shared: float | None, gradients: float | None) -> tuple[str, ...
 
 
 def gradients_share(audited: Subject, deadline: float, index: Tensor, stream: int) -> float | None:
-    """`shared_by_images` of the plain gradient; None where it cannot be taken."""
-    try:
-        return shared_by_images(audited.by(gradient, "gradient"), Meter(deadline), index, stream)
-    except Stopped:
-        return None
+    """`shared_by_images` of the plain gradient; None where it cannot be taken.
+
+    Before a LayerNorm its channels add up to nothing but rounding, which says nothing of the model; then each channel
+    is given a sign of its own before they are added.
+    """
+    meter = Meter(deadline)
+    for control in (gradient, signed_gradient):
+        plain = audited.by(control, "gradient")
+        try:
+            rows = plain.targets[index.to(plain.targets.device)]
+            maps = explain_for(plain, meter, index, rows, stream, watch_inputs=True)
+            return shared_by_images(plain, meter, index, stream, maps)
+        except Stopped as stopped:
+            if stopped.finding.reason != CANCELLED:
+                return None
+    return None
+
+
+def signed_gradient(model: Any, inputs: Inputs, targets: Tensor) -> Inputs:
+    """The plain gradient, the values of every channel multiplied by 1 or -1, at random but always the same."""
+    maps = gradient(model, inputs, targets)
+    if not isinstance(maps, Tensor):
+        return tuple(_with_signs(part) for part in maps)
+    return _with_signs(maps)
+
+
+def _with_signs(part: Tensor) -> Tensor:
+    axis = axis_of(part, current_channel_axis())
+    channels = part.shape[axis]
+    signs = torch.randint(2, (channels,), generator=torch.Generator().manual_seed(channels)) * 2 - 1
+    shape = [1] * part.ndim
+    shape[axis] = channels
+    return part * signs.to(part).view(shape)
 
 
 def _correlations(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:

@@ -272,10 +272,10 @@ def test_profiles() -> None:
     smoke, ci, release = (checked(gradient, "mlp", profile=profile) for profile in ("smoke", "ci", "release"))
     assert [stage.name for stage in smoke.judged] == ["upper"]
     passing = [
-        {(8, 3), (16, 6)},
-        {(16, 5), (32, 10)},
-        {(32, 10), (32, 20)},
-    ]  # of each profile's first two looks
+        {(8, 3), (16, 6), (16, 12)},
+        {(16, 5), (32, 10), (32, 20)},
+        {(32, 10), (32, 20), (32, 40)},
+    ]  # of each profile's looks at the 32 images that there are; all but the early one may pass
     for verdict, sizes in zip((smoke, ci, release), passing, strict=True):
         assert verdict.outcome == "pass" and (verdict.judged[0].images, verdict.judged[0].draws) in sizes
     assert [v.evidence["profile"] for v in (smoke, ci, release)] == ["smoke", "ci", "release"]

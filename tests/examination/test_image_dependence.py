@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from pytest_saliency_sanity.audited.subject import held, subject
 from pytest_saliency_sanity.examination.image_dependence import (
     GRADIENTS,
     SAME,
+    gradients_share,
     linear_note,
     same_findings,
     shared_by_images,
@@ -295,3 +297,42 @@ def test_noise_in_place_of_the_images_depends_on_the_model_and_on_no_image() -> 
 def test_tables() -> None:
     rows = torch.randn(16, 24, generator=torch.Generator().manual_seed(0))
     assert check_contract(lambda m, x, t: m[0].weight.mean(0).expand_as(x), tabular(), rows).outcome == "fail"
+
+
+class OfNoise(torch.autograd.Function):
+    """The identity, whose gradient has rounding errors of its own for each image."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        noise = (1e5 * x).sin() * torch.finfo(x.dtype).eps * gradient.abs().max()
+        return gradient - gradient.mean(-1, keepdim=True) + noise
+
+
+class Cancelling(nn.Module):
+    """A head of embeddings (N, L, D) in whose gradient the channels add up to rounding alone."""
+
+    def __init__(self, bent: bool) -> None:
+        super().__init__()
+        self.head, self.bent = nn.Linear(9 * 16, 3), bent
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = OfNoise.apply(x).flatten(1)
+        return self.head((4 * x).sin() if self.bent else x)
+
+
+@pytest.mark.parametrize("bent", [False, True], ids=["linear", "bent"])
+def test_gradients_that_add_up_to_rounding_say_nothing_of_the_model(bent: bool) -> None:
+    """Each channel is given a sign of its own instead."""
+    inputs = torch.randn(8, 9, 16, generator=torch.Generator().manual_seed(0))
+    audited = subject(
+        input_x_gradient, seeded(lambda: Cancelling(bent)).eval(), inputs, None, channel_axis=-1
+    )
+    with held(audited) as kept_one:
+        shared = gradients_share(kept_one, float("inf"), torch.arange(8), 0)
+    assert (shared > 0.999) != bent and (shared < 0.7) == bent

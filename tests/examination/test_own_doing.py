@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity import check_contract, check_model_sensitivity
-from pytest_saliency_sanity.explainers import gradient, sobel
-from tests.checks.models import cnn, images, seeded
+from pytest_saliency_sanity.explainers import gradient, integrated_gradients, occlusion, sobel
+from tests.checks.models import cnn, images, norm_cnn, seeded
 from tests.perturbations.state import state_of
 
 
@@ -296,3 +297,64 @@ def test_a_replaced_part_beside_one_that_the_model_builds_is_the_explainers(chan
     verdict = check_contract(explainer, seeded(BuildingInside).eval(), images(8))
     assert (verdict.outcome, verdict.reason) == ("error", "contract.modules"), verdict
     assert check_contract(asking, seeded(BuildingInside).eval(), images(8)).reason == "contract"
+
+
+class Ranging(nn.Module):
+    """Notes the range of all that it sees, as an observer before quantization does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = cnn()
+        self.register_buffer("least", torch.tensor(float("inf")))
+        self.register_buffer("most", torch.tensor(-float("inf")))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.least.copy_(torch.minimum(self.least, x.detach().min()))
+        self.most.copy_(torch.maximum(self.most, x.detach().max()))
+        return self.layers(x)
+
+
+def shifting(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """Shows the model what lies further out the fewer images there are, and forgets it."""
+    model(inputs - 10 / len(inputs))
+    return gradient(model, inputs, targets)
+
+
+@pytest.mark.parametrize(
+    "explainer", [gradient, occlusion, partial(integrated_gradients, baseline=-5.0, steps=4), shifting]
+)
+def test_buffers_that_forward_passes_move_are_the_models(explainer: Any) -> None:
+    """Also where the explainer shows it what the images themselves do not hold."""
+    model = seeded(Ranging).eval()
+    model(images(8))
+    before = state_of(model)
+    verdict = check_contract(explainer, model, images(8))
+    assert (verdict.outcome, verdict.reason) == ("pass", "contract"), verdict
+    assert state_of(model) == before
+
+
+def writing(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    maps = gradient(model, inputs - 10, targets)
+    model.least -= 1
+    return maps
+
+
+def in_training_mode(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    for module in model.modules():
+        module.training = True
+    maps = gradient(model, inputs, targets)
+    for module in model.modules():
+        module.training = False
+    return maps
+
+
+@pytest.mark.parametrize(
+    "explainer, make", [(writing, Ranging), (in_training_mode, norm_cnn)], ids=["writing", "training"]
+)
+def test_buffers_that_an_explainer_moves_are_its_own(explainer: Any, make: Any) -> None:
+    model = seeded(make).eval()
+    model(images(8))
+    before = state_of(model)
+    verdict = check_contract(explainer, model, images(8))
+    assert (verdict.outcome, verdict.reason) == ("error", "contract.buffers"), verdict
+    assert state_of(model) == before
