@@ -38,7 +38,7 @@ def step(descent: Descent, loss: Tensor) -> None:
             "the model cannot be trained: no gradient reaches its parameters, which it detaches, or which are used "
             "under torch.no_grad()"
         )
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
     _copy_gradients(descent)
     descent.adam.step()
     _copy_values(descent)
