@@ -147,10 +147,10 @@ def _ssim(left: Tensor, right: Tensor) -> Tensor:
         window = min(7, smallest - 1 + smallest % 2)
         if window < 3:
             return float("nan")
-        similarity = structural_similarity(  # type: ignore[no-untyped-call]  # skimage has no types
+        similarity: float = structural_similarity(  # type: ignore[no-untyped-call]  # skimage has no types
             a, b, data_range=2.0, win_size=window
         )
-        return float(similarity)
+        return similarity
 
     return _pairwise(one, left, right)
 
