@@ -80,7 +80,7 @@ _HOMES = {
     **{name: check.home for name, check in ASSERTED.items()},
 }
 _MODULES = ("explainers", "perturbations", "settings", "statistics")
-__all__ = sorted([*_HOMES, *_MODULES])
+__all__ = sorted([*_HOMES, *_MODULES])  # pyright: ignore  # from the registry
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -109,7 +109,7 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, (*_PLAIN, Shown))
 
 
-def _text(show: Any, value: Any) -> str:
+def _text(show: Callable[[Any], str], value: Any) -> str:
     try:
         return show(value)
     except Exception as error:  # a __str__ of the user's

@@ -61,17 +61,17 @@ def check_channel_axis(axis: Any, parts: Sequence[Tensor]) -> int | None:
         return None
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise TypeError(f"channel_axis must be a whole number, such as 1 or -1, not {shown(axis)}")
-    axis = axis.__index__()
+    number: int = axis.__index__()
     deep = [part for part in parts if part.ndim > 2]
     if not deep:
         shapes = ", ".join(str(tuple(part.shape)) for part in parts)
         raise ValueError(
-            f"channel_axis={axis} is for inputs of three or more dimensions, not of shape {shapes}"
+            f"channel_axis={number} is for inputs of three or more dimensions, not of shape {shapes}"
         )
     for part in deep:
-        if not -part.ndim < axis < part.ndim or axis == 0:
+        if not -part.ndim < number < part.ndim or number == 0:
             raise ValueError(
-                f"channel_axis={axis} is no axis of channels in inputs of shape {tuple(part.shape)}; it is 1 for "
+                f"channel_axis={number} is no axis of channels in inputs of shape {tuple(part.shape)}; it is 1 for "
                 f"(N, C, *S), or -1 for (N, *S, C)"
             )
-    return axis
+    return number

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, ParamSpec, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from pytest_saliency_sanity.signals import deferred, interrupting, raise_first
 
@@ -85,15 +85,21 @@ class Loan(contextlib.ContextDecorator, Generic[T]):
         generator = _driven(make())
         self._enter, self._exit = generator.__next__, functools.partial(max, False, key=generator.send)
 
-    # An ExitStack looks them up in the class and calls them with the object.
-    __enter__ = _Passed("_enter", lambda self: self._enter())
-    __exit__ = _Passed("_exit", lambda self, *exception: self._exit(*exception))
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> T: ...
+
+        def __exit__(self, *exception: object) -> Literal[False]: ...
+    else:
+        # An ExitStack looks them up in the class and calls them with the object.
+        __enter__ = _Passed("_enter", lambda self: self._enter())
+        __exit__ = _Passed("_exit", lambda self, *exception: self._exit(*exception))
 
     def _recreate_cm(self) -> Loan[T]:
         return Loan(self._make)
 
 
-def _driven(generator: Any) -> Iterator[Any]:
+def _driven(generator: Any) -> Generator[Any, Any, None]:
     try:
         yield next(generator)
         next(generator, None)

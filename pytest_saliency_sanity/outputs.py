@@ -118,10 +118,10 @@ def class_scores(model: Any, inputs: Inputs, targets: Any, forward: Forward | No
     the weighted sum of the logits. Raises what `logits` and `check_targets` raise.
     """
     scores = logits(model, inputs, forward)
-    targets = check_targets(targets, *scores.shape).to(scores.device)
-    if targets.dim() == 1:
-        return scores.gather(1, targets[:, None]).squeeze(1)
-    return (scores * targets.to(scores.dtype)).sum(1)
+    checked = check_targets(targets, *scores.shape).to(scores.device)
+    if checked.dim() == 1:
+        return scores.gather(1, checked[:, None]).squeeze(1)
+    return (scores * checked.to(scores.dtype)).sum(1)
 
 
 def predicted_targets(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor:
@@ -150,8 +150,8 @@ def check_targets(targets: Any, n: int, k: int) -> Tensor:
 
     Raises ValueError that shows the value, for a wrong shape, length, dtype or an index out of range.
     """
-    targets = as_targets(targets, n)
-    return _check_weights(targets, n, k) if targets.dim() == 2 else _check_range(targets, k)
+    found = as_targets(targets, n)
+    return _check_weights(found, n, k) if found.dim() == 2 else _check_range(found, k)
 
 
 def as_targets(targets: Any, n: int) -> Tensor:
@@ -159,20 +159,20 @@ def as_targets(targets: Any, n: int) -> Tensor:
 
     Raises ValueError that shows the value, for a wrong number of dimensions, length or dtype.
     """
-    targets = _as_tensor(targets)
-    if targets.dim() not in (1, 2):
+    found = _as_tensor(targets)
+    if found.dim() not in (1, 2):
         raise ValueError(
-            f"targets must be ({n},) class indices or ({n}, K) weights, got shape {tuple(targets.shape)}."
+            f"targets must be ({n},) class indices or ({n}, K) weights, got shape {tuple(found.shape)}."
         )
-    if len(targets) != n:
-        raise ValueError(f"There are {n} inputs but {len(targets)} targets.")
-    if targets.is_complex():
-        raise ValueError(f"targets must be class indices or weights, real numbers, got {targets.dtype}.")
-    if targets.dim() == 2:
-        return targets if targets.is_floating_point() else targets.to(torch.get_default_dtype())
-    if targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool:
-        raise ValueError(f"targets of shape ({n},) must be class indices (int64), got {targets.dtype}.")
-    return targets.long()
+    if len(found) != n:
+        raise ValueError(f"There are {n} inputs but {len(found)} targets.")
+    if found.is_complex():
+        raise ValueError(f"targets must be class indices or weights, real numbers, got {found.dtype}.")
+    if found.dim() == 2:
+        return found if found.is_floating_point() else found.to(torch.get_default_dtype())
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise ValueError(f"targets of shape ({n},) must be class indices (int64), got {found.dtype}.")
+    return found.long()
 
 
 def batch_size(inputs: Inputs) -> int:
@@ -204,9 +204,13 @@ _needing_gradients: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDic
 
 
 def _call(model: Any, inputs: Inputs, forward: Forward | None) -> Any:
-    several = isinstance(inputs, (tuple, list))
-    copies = type(inputs)(part.clone() for part in inputs) if several else inputs.clone()
-    return raw_outputs(model, copies, forward)
+    return raw_outputs(model, _copied(inputs), forward)
+
+
+def _copied(inputs: Inputs) -> Inputs:
+    if isinstance(inputs, (tuple, list)):
+        return type(inputs)(part.clone() for part in inputs)
+    return inputs.clone()
 
 
 def _call_with_gradients(model: Any, inputs: Inputs, forward: Forward | None) -> Any:
@@ -216,8 +220,12 @@ def _call_with_gradients(model: Any, inputs: Inputs, forward: Forward | None) ->
 
 def _requiring_gradients(inputs: Inputs) -> Inputs:
     if isinstance(inputs, (tuple, list)):
-        return tuple(map(_requiring_gradients, inputs))
-    return inputs.detach().requires_grad_() if inputs.is_floating_point() else inputs
+        return tuple(map(_requiring_gradient, inputs))
+    return _requiring_gradient(inputs)
+
+
+def _requiring_gradient(values: Tensor) -> Tensor:
+    return values.detach().requires_grad_() if values.is_floating_point() else values
 
 
 def _tensor(returned: Any, n: int) -> Tensor:
@@ -237,16 +245,21 @@ def _described(returned: Any, n: int) -> str:
     name = type(returned).__name__
     if isinstance(returned, Mapping):
         return f"a {name} with the keys {sorted(map(str, returned))}"
-    fields = getattr(returned, "_fields", None)
-    if fields is None and dataclasses.is_dataclass(returned):
-        fields = [field.name for field in dataclasses.fields(returned)]
-    if fields is not None:
-        return f"a {name} with the fields {list(fields)}"
+    if (fields := _field_names(returned)) is not None:
+        return f"a {name} with the fields {fields}"
     if _one_an_input(returned, n):
         return f"a {name} of {n}, one for each input: {_described(returned[0], n)}"
     if isinstance(returned, (tuple, list)):
         return f"a {name} of {len(returned)}"
     return f"a {name}"
+
+
+def _field_names(returned: Any) -> list[str] | None:
+    """The names in a named tuple or a dataclass; None for what is neither."""
+    fields = getattr(returned, "_fields", None)
+    if fields is None and dataclasses.is_dataclass(returned):
+        return [field.name for field in dataclasses.fields(returned)]
+    return None if fields is None else list(fields)
 
 
 def _suggested(returned: Any, n: int) -> str:

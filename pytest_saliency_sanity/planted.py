@@ -12,13 +12,16 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.text import shown
 
+Offsets: TypeAlias = npt.NDArray[np.int64]
+Mask: TypeAlias = npt.NDArray[np.bool_]
 # (rows, columns, radius, stroke) → bool: rows and columns count from the middle, radius is the largest of them
-Shape: TypeAlias = Callable[[np.ndarray, np.ndarray, int, float], np.ndarray]
+Shape: TypeAlias = Callable[[Offsets, Offsets, int, float], Mask]
 
 SHAPES = ("cross", "ring", "frame", "saltire")
 SMALLEST_SIZE = 16  # below, a ring is a square
@@ -75,10 +78,10 @@ def planted_images(
     _check(count, size, shapes, position, contrast)
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(shapes))
-    scenes = [_scene(random, _DRAWINGS[shapes[label]], size, position, contrast) for label in labels]
-    images, masks = (np.stack(parts) for parts in zip(*scenes, strict=True))
-    masks = torch.from_numpy(masks)
-    return PlantedImages(torch.from_numpy(images)[:, None], torch.from_numpy(labels), masks, _boxes(masks))
+    drawings = [_DRAWINGS[shape] for shape in shapes]
+    scenes = [_scene(random, drawings[label], size, position, contrast) for label in labels]
+    images, masks = (torch.from_numpy(np.stack(parts)) for parts in zip(*scenes, strict=True))
+    return PlantedImages(images[:, None], torch.from_numpy(labels), masks, _boxes(masks))
 
 
 def _check(count: int, size: int, shapes: Sequence[str], position: str, contrast: float) -> None:
@@ -103,7 +106,7 @@ def _check(count: int, size: int, shapes: Sequence[str], position: str, contrast
 
 def _scene(
     random: np.random.Generator, shape: Shape, size: int, position: str, contrast: float
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[npt.NDArray[np.float32], Mask]:
     """An image (S, S) float32 and the mask (S, S) of its object."""
     mask = _placed(random, _drawn(random, shape, size), size, position)
     image = np.full((size, size), _BACKGROUND) + random.uniform(*_OBJECT) * mask
@@ -113,7 +116,7 @@ def _scene(
     return image.clip(0, 1).astype(np.float32), mask
 
 
-def _drawn(random: np.random.Generator, shape: Shape, size: int) -> np.ndarray:
+def _drawn(random: np.random.Generator, shape: Shape, size: int) -> Mask:
     """The shape's pixels, in a square of an odd number of pixels, about a third of the image's side."""
     radius = int(random.integers(round(size / 8), round(size / 6), endpoint=True))
     stroke = max(1.0, size / 24)
@@ -121,7 +124,7 @@ def _drawn(random: np.random.Generator, shape: Shape, size: int) -> np.ndarray:
     return shape(y, x, radius, stroke)
 
 
-def _placed(random: np.random.Generator, drawn: np.ndarray, size: int, position: str) -> np.ndarray:
+def _placed(random: np.random.Generator, drawn: Mask, size: int, position: str) -> Mask:
     """The mask (S, S) of a shape at that position."""
     room = size - len(drawn)
     top, left = _POSITIONS[position](random, room)
@@ -130,7 +133,9 @@ def _placed(random: np.random.Generator, drawn: np.ndarray, size: int, position:
     return mask
 
 
-def _add_bar(random: np.random.Generator, image: np.ndarray, mask: np.ndarray, brightness: float) -> None:
+def _add_bar(
+    random: np.random.Generator, image: npt.NDArray[np.floating], mask: Mask, brightness: float
+) -> None:
     """Draws a bar into `image`, beside the object; bars may cross each other."""
     size = len(image)
     length = int(random.integers(size // 3, size // 2, endpoint=True))
@@ -142,7 +147,7 @@ def _add_bar(random: np.random.Generator, image: np.ndarray, mask: np.ndarray, b
         image[top : top + height, left : left + width] = brightness
 
 
-def _free_places(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+def _free_places(mask: Mask, height: int, width: int) -> npt.NDArray[np.int64]:
     """(k, 2) rows and columns where a rectangle may begin and stay clear of the object's box."""
     (top, bottom), (left, right) = (
         (edge[0], edge[-1]) for edge in (np.flatnonzero(mask.any(a)) for a in (1, 0))
@@ -168,20 +173,21 @@ def _extent(lines: Tensor) -> Tensor:
     return lines.shape[1] - lines.flip(1).int().argmax(1) - lines.int().argmax(1)
 
 
-def _cross(y: np.ndarray, x: np.ndarray, radius: int, stroke: float) -> np.ndarray:
+def _cross(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
     return np.minimum(abs(y), abs(x)) <= stroke
 
 
-def _ring(y: np.ndarray, x: np.ndarray, radius: int, stroke: float) -> np.ndarray:
+def _ring(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
     return abs(np.hypot(y, x) - (radius - stroke / 2)) <= stroke / 2 + 0.5
 
 
-def _frame(y: np.ndarray, x: np.ndarray, radius: int, stroke: float) -> np.ndarray:
+def _frame(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
     return np.maximum(abs(y), abs(x)) > radius - stroke - 0.5
 
 
-def _saltire(y: np.ndarray, x: np.ndarray, radius: int, stroke: float) -> np.ndarray:
-    return np.minimum(abs(y - x), abs(y + x)) <= stroke
+def _saltire(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
+    inside: Mask = np.minimum(abs(y - x), abs(y + x)) <= stroke
+    return inside
 
 
 _DRAWINGS: Mapping[str, Shape] = MappingProxyType(

@@ -89,7 +89,9 @@ def returns_probabilities(model: Any, inputs: Inputs, forward: Forward | None, o
 
 
 def _asking(inputs: Inputs) -> Inputs:
-    if isinstance(inputs, (tuple, list)):
-        return tuple(map(_asking, inputs))
-    copied = inputs.detach().clone()
+    return tuple(map(_asking_one, inputs)) if isinstance(inputs, (tuple, list)) else _asking_one(inputs)
+
+
+def _asking_one(values: Tensor) -> Tensor:
+    copied = values.detach().clone()
     return copied.requires_grad_() if copied.is_floating_point() else copied

@@ -182,9 +182,12 @@ def _check_inconclusive(name: str, value: Any) -> None:
 
 
 def _check_max_seconds(name: str, value: Any) -> None:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if value is not None and not (number and math.isfinite(value) and value > 0):
+    if value is not None and not (_is_real(value) and math.isfinite(value) and value > 0):
         raise SettingsError(f"{name} must be a number of seconds above 0, not {shown(value)}")
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _check_cache(name: str, value: Any) -> None:

@@ -48,9 +48,10 @@ def deferred(action: Callable[[], T]) -> T:
 
 def raise_first(errors: Iterable[BaseException]) -> None:
     """Raise the first of several exceptions, the others chained to it as its context; nothing if there are none."""
-    first, *others = list(dict.fromkeys(errors)) or [None]
-    if first is None:
+    distinct = list(dict.fromkeys(errors))
+    if not distinct:
         return
+    first, *others = distinct
     for error in others:
         if all(known is not error for known in chain(first)):
             list(chain(first))[-1].__context__ = error

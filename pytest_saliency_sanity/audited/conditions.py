@@ -104,7 +104,7 @@ def takes(conditions: type) -> Callable[[Callable[P, Verdict]], Callable[P, Verd
                 raise TypeError(f"{check.__name__}: {error}; it takes {names}") from None
             return check(*args, **options)
 
-        checked.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it
+        checked.__signature__ = signature  # type: ignore[attr-defined]  # pyright: ignore  # inspect reads it
         checked.__doc__ = _PLACE.sub(functools.partial(_described, conditions), check.__doc__ or "")
         return checked
 

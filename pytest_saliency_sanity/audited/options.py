@@ -31,8 +31,8 @@ def check_flags(**flags: bool) -> None:
             raise TypeError(f"{label} must be True or False, not {shown(value)}")
 
 
-def check_classes(classes: Sequence[int] | int | None, count: int) -> tuple[int, ...]:
-    """The classes that were asked for, one or several, as a tuple; () for None.
+def check_classes(classes: Any, count: int) -> tuple[int, ...]:
+    """The classes that were asked for, one or several (a number, a sequence, a tensor), as a tuple; () for None.
 
     Raises:
         ValueError: for none, for one that the model's `count` logits do not have, and for one that is given twice.

@@ -110,11 +110,11 @@ def _watching(model: Any, layer: str | nn.Module | None) -> Loan[list[Any]]:
             handles.append(found.register_forward_hook(keep))
         return outputs
 
-    return lent(watch, lambda: [handle.remove() for handle in handles])
+    return lent(watch, lambda: list(map(RemovableHandle.remove, handles)))
 
 
 def _module(model: Any, layer: str | nn.Module) -> nn.Module:
-    modules = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
+    modules: dict[str, nn.Module] = dict(model.named_modules()) if isinstance(model, nn.Module) else {}
     if isinstance(layer, nn.Module):
         if any(module is layer for module in modules.values()):
             return layer

@@ -149,10 +149,15 @@ _STATELESS = (
     gradient_sobel_mixture,
 )
 
+
+def _always(control: Explainer) -> Callable[[], Explainer]:
+    return lambda: control
+
+
 # Name -> a function without arguments that gives a fresh instance: two of them remember what they have met.
 CONTROLS: Mapping[str, Callable[[], Explainer]] = MappingProxyType(
     {
-        **{control.__name__: lambda control=control: control for control in _STATELESS},
+        **{control.__name__: _always(control) for control in _STATELESS},
         "stale_model": stale_model,
         "cached_maps": cached_maps,
     }
@@ -194,7 +199,8 @@ def _laplacian(part: Tensor) -> Tensor:
 def _local_deviation(part: Tensor) -> Tensor:
     count = 3 ** len(_axes(part))
     mean = sum(neighbor / count for neighbor in _neighborhood(part))
-    return sum((neighbor - mean) ** 2 / count for neighbor in _neighborhood(part)).sqrt()
+    squares = ((neighbor - mean) ** 2 / count for neighbor in _neighborhood(part))
+    return sum(squares, torch.zeros_like(part)).sqrt()
 
 
 def _neighborhood(part: Tensor) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from torch import Tensor, nn
 
@@ -56,19 +56,19 @@ def checked_cache(cache: Any) -> Path | None:
 
 def of_the_classes(targets: Any, count: int, classes: tuple[int, int]) -> Tensor:
     """`targets` (N,) int64, or a ValueError that shows the one that is not of the two classes."""
-    targets = as_targets(targets, count)
+    found = as_targets(targets, count)
     first, second = classes
-    if targets.dim() != 1:
+    if found.dim() != 1:
         raise ValueError(
             f"gad moves the classes {first} and {second} apart: targets must be ({count},) of them, got weights of "
-            f"shape {tuple(targets.shape)}."
+            f"shape {tuple(found.shape)}."
         )
-    others = targets[(targets != first) & (targets != second)]
+    others = found[(found != first) & (found != second)]
     if len(others):
         raise ValueError(
             f"gad moves the classes {first} and {second} apart: targets must be of them, got {int(others[0])}."
         )
-    return targets
+    return found
 
 
 def checked_classes(classes: Any) -> tuple[int, int]:
@@ -108,7 +108,7 @@ def checked_agreement(value: Any) -> float:
     return float(value)
 
 
-def is_positive(value: Any) -> bool:
+def is_positive(value: Any) -> TypeGuard[float]:
     """Whether this is a finite number above 0."""
     return isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) < math.inf
 

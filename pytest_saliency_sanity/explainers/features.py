@@ -256,8 +256,8 @@ def _is_matrix(value: Any) -> bool:
 
 
 def _permute_order(rank: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[int]:
-    dims = args or (kwargs["dims"],)
-    dims = dims[0] if isinstance(dims[0], (tuple, list, torch.Size)) else dims
+    given = args or (kwargs["dims"],)
+    dims = given[0] if isinstance(given[0], (tuple, list, torch.Size)) else given
     return [dim % rank for dim in dims]
 
 

@@ -198,7 +198,7 @@ def _gradients_at(
     for call in in_calls(points, points_per_call(inputs, limit)):
         batch = as_given(inputs, joined(call))
         gradients = input_gradients(model, batch, repeated(targets, len(call)))
-        yield from zip(*(g.split(count) for g in gradients), strict=True)
+        yield from zip(*(torch.split(g, count) for g in gradients), strict=True)
 
 
 def _detached(inputs: Inputs) -> Parts:

@@ -57,7 +57,7 @@ def watching_calls(model: Any, maps: FeatureMaps) -> Loan[list[Call]]:
             handles.append(module.register_forward_hook(end))
         return calls
 
-    return lent(watch, lambda: [handle.remove() for handle in handles])
+    return lent(watch, lambda: list(map(RemovableHandle.remove, handles)))
 
 
 def before_head(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from pytest_saliency_sanity.outputs import Inputs, batch_size
 from pytest_saliency_sanity.text import shown
 
+T = TypeVar("T")
 Parts: TypeAlias = "tuple[Tensor, ...]"
 
 # About 28 images of 3x224x224, or a whole small data set of digits, in one call: more makes no call faster.
@@ -28,7 +29,7 @@ def tensors(inputs: Inputs) -> Parts:
     return parts
 
 
-def as_given(inputs: Inputs, parts: Iterable[Tensor]) -> Inputs:
+def as_given(inputs: Inputs, parts: Iterable[T]) -> T | tuple[T, ...]:
     """`parts` in the form of `inputs`: a tuple if it was one, else the one tensor."""
     parts = tuple(parts)
     return parts if isinstance(inputs, (tuple, list)) else parts[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def refuse_opaque(explainer: str, model: Any) -> None:
 
 def inside_checkpoint() -> bool:
     """Whether the code that runs is run by gradient checkpointing, and will be run again, unwatched, backward."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
             return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import product
 from math import ceil
+from types import EllipsisType
 from typing import Any, TypeAlias
 
 import torch
@@ -30,7 +31,7 @@ from pytest_saliency_sanity.predictions import are_shares
 from pytest_saliency_sanity.predictions import probabilities as read_as_probabilities
 from pytest_saliency_sanity.text import shown
 
-Window: TypeAlias = "tuple[slice, ...]"
+Window: TypeAlias = "tuple[EllipsisType | slice, ...]"  # of the last dimensions
 Scorer: TypeAlias = "Callable[[list[Parts]], Tensor]"
 
 
@@ -84,7 +85,8 @@ def scorer(model: Any, inputs: Inputs, targets: Any, output: str = "logit") -> S
 
     def score(points: list[Parts]) -> Tensor:
         batch, rows = as_given(inputs, joined(points)), repeated(targets, len(points))
-        return wide(class_scores(model, batch, rows, READINGS[output])).unflatten(0, (len(points), -1))
+        found = wide(class_scores(model, batch, rows, READINGS[output]))
+        return torch.unflatten(found, 0, (len(points), -1))
 
     return score
 
@@ -108,7 +110,7 @@ def _windows(part: Tensor, window: Any, stride: Any) -> Iterator[Window]:
             raise ValueError(f"A stride of {step} leaves gaps between windows of {width}.")
     starts = [_starts(*dimension) for dimension in zip(sides, windows, strides, strict=True)]
     for corner in product(*starts):
-        yield tuple(slice(start, start + width) for start, width in zip(corner, windows, strict=True))
+        yield (..., *(slice(start, start + width) for start, width in zip(corner, windows, strict=True)))
 
 
 def _starts(side: int, width: int, step: int) -> range:
@@ -138,7 +140,7 @@ def per_dimension(name: str, value: Any, default: list[int]) -> list[int]:
 
 def _replaced(parts: Parts, index: int, window: Window, baseline: float | Tensor) -> Parts:
     part = parts[index].clone()
-    part[(..., *window)] = baseline_like(part, baseline)[(..., *window)]
+    part[window] = baseline_like(part, baseline)[window]
     return (*parts[:index], part, *parts[index + 1 :])
 
 
@@ -147,6 +149,6 @@ def _averaged(part: Tensor, windows: list[Window], drops: Tensor) -> Tensor:
     covering = torch.zeros_like(total[:1])
     singles = (-1, *[1] * (part.dim() - 1))
     for window, drop in zip(windows, drops, strict=True):
-        total[(..., *window)] += drop.view(singles)
-        covering[(..., *window)] += 1
+        total[window] += drop.view(singles)
+        covering[window] += 1
     return (total / covering).to(part.dtype)

@@ -94,7 +94,7 @@ def _rise_masks(
     count = whole_number("samples", samples)
     grids = draw_grids(count, cells, check_probability(probability), wide(part[:0]), generator)
     shifts = draw_shifts(count, cells, sides, part, generator)
-    for some, at in zip(grids.split(per_call), shifts.split(per_call), strict=True):
+    for some, at in zip(torch.split(grids, per_call), torch.split(shifts, per_call), strict=True):
         yield enlarged(some, at, sides)
 
 

@@ -27,7 +27,8 @@ def spatial(explainer: Explainer) -> Explainer:
     def of_any_layout(model: Any, inputs: Inputs, targets: Any, **options: Any) -> Inputs:
         axis = current_channel_axis()
         if axis in (None, 1):
-            return explainer(model, inputs, targets, **options)
+            given: Inputs = explainer(model, inputs, targets, **options)
+            return given
         forward = current_forward()
 
         def moved_back(model: Any, first: Inputs) -> Any:
@@ -38,7 +39,7 @@ def spatial(explainer: Explainer) -> Explainer:
             maps = explainer(model, _each(channels_first, inputs, axis), targets, **options)
         return _each(channels_back, maps, axis)
 
-    return of_any_layout
+    return of_any_layout  # type: ignore[return-value]  # pyright: ignore  # it takes what the explainer takes
 
 
 def _each(move: Callable[[Tensor, int], Tensor], inputs: Inputs, axis: int) -> Inputs:

@@ -82,10 +82,12 @@ def inpainted(images: Tensor, ring: Tensor, starts: Tensor, descent: Descent) ->
     count, n = starts.shape[:2]
     with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
         images, ring = images.detach().clone(), ring.detach().clone()
-        jobs = torch.arange(count * n, device=images.device).split(descent.per_call)
+        jobs = torch.split(torch.arange(count * n, device=images.device), descent.per_call)
         flat = starts.detach().clone().flatten(0, 1)
         results = [_descended(flat[job], images[job % n], ring[job % n], descent) for job in jobs]
-    return Inpainting(*(torch.cat(parts).unflatten(0, (count, n)) for parts in zip(*results, strict=True)))
+    return Inpainting(
+        *(torch.unflatten(torch.cat(parts), 0, (count, n)) for parts in zip(*results, strict=True))
+    )
 
 
 def soft_ring(masks: Tensor, box: int = BOX, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -127,7 +129,7 @@ def published_weight(side: int) -> float:
     """λ for images of so many pixels a side: .1 up to 64, .005 from 224, between them on a straight line of logs."""
     (small, high), (large, low) = PUBLISHED_WEIGHTS
     share = math.log(min(max(side, small), large) / small) / math.log(large / small)
-    return high * (low / high) ** share
+    return float(high * (low / high) ** share)
 
 
 def variants_per_call(images: Tensor, batch_size: int | None) -> int:

@@ -132,7 +132,7 @@ def perturbation_curves(
     study = Study(images, rankings, fillings(images, chosen_infills(infill, chosen), seed))
     readout = _Readout(model, as_targets(targets, len(inputs)).to(inputs.device), score, forward)
     with entered(torch.no_grad()):
-        calls = plan(study, counts).split(per_call)
+        calls = torch.split(plan(study, counts), per_call)
         scores = torch.cat(list(_scores(readout, study, calls, before_call)))
     return Curves(assembled(study, scores, len(counts)), _fractions(counts, scores))
 

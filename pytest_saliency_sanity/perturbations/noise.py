@@ -20,7 +20,8 @@ def smooth_random_maps(maps: Tensor, seed: int) -> Tensor:
     noise = white_noise(widened, seed, "smooth random maps")
     phases = torch.fft.rfftn(noise, dim=space).angle()
     spectrum = torch.polar(torch.fft.rfftn(widened, dim=space).abs(), phases)
-    return torch.fft.irfftn(spectrum, s=maps.shape[1:], dim=space)
+    randomized: Tensor = torch.fft.irfftn(spectrum, s=maps.shape[1:], dim=space)
+    return randomized
 
 
 def white_noise(like: Tensor, seed: int, purpose: str) -> Tensor:

@@ -57,7 +57,8 @@ def occluded_logits(
     """
     found = []
     with entered(torch.no_grad()):
-        for which, hidden in zip(owners.split(batch_size), masks.split(batch_size), strict=True):
+        calls = zip(torch.split(owners, batch_size), torch.split(masks, batch_size), strict=True)
+        for which, hidden in calls:
             before()
             which, hidden = which.to(images.device), hidden.to(images.device)
             shown = torch.where(hidden[:, None], fill[which], images[which])

@@ -131,4 +131,4 @@ def _definitions(node: pytest.Item, name: str) -> Sequence[Any]:
     try:
         return manager.getfixturedefs(name, node) or ()
     except (AttributeError, TypeError):  # pytest before 8.1
-        return manager.getfixturedefs(name, node.nodeid) or ()
+        return manager.getfixturedefs(name, node.nodeid) or ()  # type: ignore[arg-type]  # pyright: ignore  # an id, there

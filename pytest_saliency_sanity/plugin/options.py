@@ -60,7 +60,8 @@ def add(parser: pytest.Parser) -> None:
 def _add_key(parser: pytest.Parser, name: str) -> None:
     given = (f"saliency_{name}", f"as {flag(name)}")
     try:
-        parser.addini(*given, type=str | int | float, default=None)  # pytest.toml has numbers
+        # pytest.toml has numbers, which the types of pytest leave out.
+        parser.addini(*given, type=str | int | float, default=None)
     except (AssertionError, KeyError, TypeError, ValueError):  # an earlier pytest
         parser.addini(*given, type="string", default=None)
 
@@ -95,7 +96,7 @@ def _within_pytest_cache(config: pytest.Config) -> Path | None:
     """Beside what pytest's own `cache.mkdir` makes, so that --cache-clear removes it too."""
     if not config.pluginmanager.hasplugin("cacheprovider"):
         return None
-    place = os.path.expanduser(os.path.expandvars(config.getini("cache_dir")))
+    place: str = os.path.expanduser(os.path.expandvars(config.getini("cache_dir")))
     return config.rootpath / place / "d" / "saliency"
 
 

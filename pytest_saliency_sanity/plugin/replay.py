@@ -90,7 +90,7 @@ def _sets(word: str, flag: str) -> bool:
     """Whether a word of the command line is the flag, alone, with its value, or behind others (`-qm`)."""
     short = re.match(r"-[a-zA-Z]+", word)
     return (
-        bool(short)
+        short is not None
         and not word.startswith(("--", "-r", "-o", "-p", "-W", "-c", "-n"))
         and flag[1] in short[0]
     )
@@ -103,7 +103,8 @@ def _own_options(config: pytest.Config) -> tuple[list[str], list[str]]:
     a flag and the word a directory, or an option and the word its value.
     """
     words = _typed(config)
-    known, unknown = [], []
+    known: list[str] = []
+    unknown: list[str] = []
     for place, word in enumerate(words, 1):
         following = words[place] if place < len(words) else "-"
         name = word.partition("=")[0]

@@ -75,7 +75,8 @@ class Reporter:
         if attempt[1] is not None and attempt != self._attempts.get(place):
             self._attempts[place] = attempt  # the test runs, or runs again: the last attempt counts
             self._entries.pop(place, None)
-        if report.outcome == "rerun":  # pytest-rerunfailures
+        outcome: str = report.outcome
+        if outcome == "rerun":  # pytest-rerunfailures
             self._repeated.add((place, attempt))
         if (place, attempt) in self._repeated:  # JUnit prints each attempt
             report.user_properties = without_verdicts(report.user_properties)

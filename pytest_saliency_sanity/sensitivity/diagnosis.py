@@ -11,6 +11,7 @@ from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.explainers.inputs import tensors
 from pytest_saliency_sanity.layout import axis_of, using_channel_axis
 from pytest_saliency_sanity.outputs import Inputs
 from pytest_saliency_sanity.settings import PROFILES
@@ -214,9 +215,10 @@ def _summed(subject: Subject, first: Examination) -> Tensor:
     return images.sum(axis_of(images, subject.channel_axis)) if images.ndim > 2 else images
 
 
-def _map_of(filtered: Callable[..., Tensor], subject: Subject, images: Tensor) -> Tensor:
+def _map_of(filtered: Callable[..., Inputs], subject: Subject, images: Tensor) -> Tensor:
     with using_channel_axis(subject.channel_axis):
-        made = filtered(subject.model, images, subject.targets[: len(images)]).detach()
+        (made,) = tensors(filtered(subject.model, images, subject.targets[: len(images)]))
+    made = made.detach()
     return made.sum(axis_of(made, subject.channel_axis)) if made.ndim == images.ndim else made
 
 

@@ -7,6 +7,7 @@ import torch
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.liveness import USABLE
 from pytest_saliency_sanity.explainers import controls
+from pytest_saliency_sanity.explainers.inputs import tensors
 from pytest_saliency_sanity.layout import using_channel_axis
 from pytest_saliency_sanity.sensitivity.survey import Sample, Survey
 from pytest_saliency_sanity.statistics import mismatched_similarity, rank
@@ -72,7 +73,8 @@ def edge_findings(subject: Subject) -> tuple[Finding, ...]:
     images = subject.inputs[0][index.to(subject.inputs[0].device)]
     targets = subject.targets[index.to(subject.targets.device)]
     with using_channel_axis(subject.channel_axis):
-        edges = rank(controls.sobel(subject.model, images, targets).flatten(1))
+        (filtered,) = tensors(controls.sobel(subject.model, images, targets))
+        edges = rank(filtered.flatten(1))
     shared = float(mismatched_similarity(edges, edges).mean())
     if edges.constant.all() or 1 - shared <= SAME_FOR_ALL:
         return (no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)

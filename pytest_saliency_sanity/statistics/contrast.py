@@ -214,7 +214,7 @@ def _crossing(survived: np.ndarray, scale: np.ndarray, alpha: float, side: int) 
 
     def bound(theta: float) -> float:
         mean, variance, freedom = two_way_mean(survived - theta * scale)
-        return mean + side * stdtrit(freedom, 1 - alpha) * math.sqrt(variance)
+        return float(mean + side * stdtrit(freedom, 1 - alpha) * math.sqrt(variance))
 
     rho = _ratio(survived, scale)
     return side * math.inf if math.isnan(rho) else _beside(bound, rho, side)
@@ -234,7 +234,7 @@ def _beside(bound: Callable[[float], float], center: float, side: int) -> float:
         return side * math.inf
     if side * bound(center) <= 0:  # no spread at all: the interval is rho itself
         return center
-    return brentq(bound, center, end, xtol=1e-12)
+    return float(brentq(bound, center, end, xtol=1e-12))
 
 
 def _tail(mean: float, variance: float, freedom: float) -> float:

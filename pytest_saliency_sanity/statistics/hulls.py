@@ -199,13 +199,17 @@ def _large_components(mask: np.ndarray, smallest: float) -> np.ndarray:
     components, _ = label(mask, structure=np.ones((3, 3)))
     sizes = np.bincount(components.ravel())
     sizes[0] = 0  # the background
-    return mask & (sizes >= smallest * sizes.max())[components]
+    kept: np.ndarray = mask & (sizes >= smallest * sizes.max())[components]
+    return kept
 
 
 def _hull(mask: np.ndarray) -> np.ndarray:
     from skimage.morphology import convex_hull_image
 
-    return convex_hull_image(mask) if mask.any() else mask
+    if not mask.any():
+        return mask
+    hull: np.ndarray = convex_hull_image(mask)
+    return hull
 
 
 def _cropped(mask: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:

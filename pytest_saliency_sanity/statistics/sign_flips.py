@@ -43,7 +43,7 @@ def _lower(values: np.ndarray, alpha: float, seed: int) -> float:
     def excess(theta: float) -> float:
         return sign_flip_p(values - theta, seed) - alpha
 
-    return brentq(excess, low, high, xtol=1e-6 * reach) if excess(low) < 0 else -np.inf
+    return float(brentq(excess, low, high, xtol=1e-6 * reach)) if excess(low) < 0 else -np.inf
 
 
 def _signs(n: int, seed: int) -> np.ndarray:

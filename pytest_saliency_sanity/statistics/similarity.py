@@ -66,8 +66,11 @@ def matched_similarity(left: Ranks, right: Ranks) -> Tensor:
     Identical maps have similarity 1 by definition, also where a correlation is undefined (binary maps over
     their own support, constant maps); any other pair with an undefined correlation has 0.
     """
-    similarity = _over_union(left, right) if left.floor is not None else (left.unit * right.unit).sum(1)
-    return torch.where(_identical(left, right), 1, similarity)
+    if left.floor is None:
+        similarity = (left.unit * right.unit).sum(1)
+    else:
+        similarity = _over_union(_supported(left), _supported(right))
+    return torch.where(_identical(left.ranks, right.ranks), 1, similarity)
 
 
 def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
@@ -76,7 +79,8 @@ def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
     if left.floor is None:
         return pearson(left.unit, right.unit)[1]
     # A union of supports is another one for every pair: a few partners an image are enough for a mean.
-    shifts = [_over_union(left, _rolled(right, shift)) for shift in range(1, min(n, _PARTNERS + 1))]
+    mine, others = _supported(left), _supported(right)
+    shifts = [_over_union(mine, _rolled(others, shift)) for shift in range(1, min(n, _PARTNERS + 1))]
     return torch.stack(shifts).mean(0)
 
 
@@ -141,7 +145,9 @@ def _ssim(left: Tensor, right: Tensor) -> Tensor:
     def one(a: np.ndarray, b: np.ndarray) -> float:
         smallest = min(a.shape)
         window = min(7, smallest - 1 + smallest % 2)
-        return structural_similarity(a, b, data_range=2.0, win_size=window) if window >= 3 else float("nan")
+        if window < 3:
+            return float("nan")
+        return float(structural_similarity(a, b, data_range=2.0, win_size=window))  # pyright: ignore  # untyped
 
     return _pairwise(one, left, right)
 
@@ -233,17 +239,30 @@ def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
 
 def _unit(values: Tensor) -> Tensor:
     centered = values - values.mean(1, keepdim=True)
-    return centered / centered.norm(dim=1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+    unit: Tensor = centered / centered.norm(dim=1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
+    return unit
 
 
-def _rolled(ranks: Ranks, shift: int) -> Ranks:
-    floor = None if ranks.floor is None else ranks.floor.roll(shift, 0)
-    return Ranks(
-        ranks.ranks.roll(shift, 0), floor, ranks.constant.roll(shift, 0), ranks.unit, ranks.linear, ranks.size
-    )
+@dataclass(frozen=True)
+class _Supported:
+    """Of the `Ranks` of one-sided maps, what a comparison over supports goes by."""
+
+    ranks: Tensor
+    floor: Tensor
+    constant: Tensor
 
 
-def _over_union(left: Ranks, right: Ranks) -> Tensor:
+def _supported(ranks: Ranks) -> _Supported:
+    if ranks.floor is None:
+        raise TypeError("signed maps have no floor, and so no support")
+    return _Supported(ranks.ranks, ranks.floor, ranks.constant)
+
+
+def _rolled(maps: _Supported, shift: int) -> _Supported:
+    return _Supported(maps.ranks.roll(shift, 0), maps.floor.roll(shift, 0), maps.constant.roll(shift, 0))
+
+
+def _over_union(left: _Supported, right: _Supported) -> Tensor:
     """(n,) Spearman over the pixels where either map leaves its floor, without sorting again.
 
     Inside the union the values above a map's floor keep their order and lose as many places as there are
@@ -251,20 +270,21 @@ def _over_union(left: Ranks, right: Ranks) -> Tensor:
     """
     union = ~(left.floor & right.floor)
     outside = (~union).sum(1, keepdim=True)
-    a, b = (_within(ranks, outside) * union for ranks in (left, right))
+    a, b = (_within(maps, outside) * union for maps in (left, right))
     count = union.sum(1, keepdim=True).clamp_min(1)
     a, b = ((part - part.sum(1, keepdim=True) / count) * union for part in (a, b))
     norm = a.norm(dim=1) * b.norm(dim=1)
     defined = norm > 1e-6 * count.squeeze(1)
     similarity = torch.where(defined, (a * b).sum(1) / norm.clamp_min(torch.finfo(a.dtype).tiny), 0)
-    return torch.where(_identical(left, right) & ~left.constant, 1, similarity)
+    return torch.where(_identical(left.ranks, right.ranks) & ~left.constant, 1, similarity)
 
 
-def _identical(left: Ranks, right: Ranks) -> Tensor:
-    same = (left.ranks[:, :8] == right.ranks[:, :8]).all(1)  # of maps that differ, nearly all differ there
-    return same & (left.ranks == right.ranks).all(1) if same.any() else same
+def _identical(left: Tensor, right: Tensor) -> Tensor:
+    """(n,) whether maps have the same ranks (n, P)."""
+    same = (left[:, :8] == right[:, :8]).all(1)  # of maps that differ, nearly all differ there
+    return same & (left == right).all(1) if same.any() else same
 
 
-def _within(ranks: Ranks, outside: Tensor) -> Tensor:
-    floor_inside = ranks.floor.sum(1, keepdim=True) - outside
-    return torch.where(ranks.floor, (floor_inside + 1) / 2, ranks.ranks - outside)
+def _within(maps: _Supported, outside: Tensor) -> Tensor:
+    floor_inside = maps.floor.sum(1, keepdim=True) - outside
+    return torch.where(maps.floor, (floor_inside + 1) / 2, maps.ranks - outside)

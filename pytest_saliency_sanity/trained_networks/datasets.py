@@ -49,7 +49,7 @@ class TrainingSet:
         """The same inputs with other labels."""
         return replace(self, labels=labels, relabeled=True)
 
-    def dataset(self) -> Dataset:
+    def dataset(self) -> Dataset[Any]:
         """The samples as a torch Dataset of (input, label), for a trainer of the user's own.
 
         Tensors are copies: a model that is trained on all of them at once may write into them.
@@ -67,7 +67,7 @@ class TrainingSet:
         return combined(*samples, tensor_fingerprint(self.labels))
 
 
-class Relabeled(Dataset):
+class Relabeled(Dataset[tuple[Any, int]]):
     """A map-style dataset with other labels.
 
     Attributes:
@@ -178,7 +178,7 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
     shapes = {tuple(part.shape) for part in parts}
     if len(shapes) > 1:
         raise ValueError(f"the training set's inputs have several shapes: {sorted(shapes)[:3]}")
-    return torch.stack(parts)
+    return torch.stack(tuple(parts))
 
 
 def _floating(part: Any) -> Tensor:
@@ -244,7 +244,7 @@ def _check_labels(labels: Tensor, samples: int) -> None:
 
 def _check_permutable(labels: Tensor) -> None:
     samples = len(labels)
-    present = len(labels.unique())
+    present = len(torch.unique(labels))
     if present < 2:
         what = f"one class ({int(labels[0])})" if present else "no samples"
         raise ValueError(f"the training set has {what}; labels of at least 2 classes can be permuted")

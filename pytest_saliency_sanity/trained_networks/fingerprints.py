@@ -36,6 +36,7 @@ from torch.nn.parameter import is_lazy
 from pytest_saliency_sanity.signals import is_interruption
 
 _PLAIN = (type(None), type(...), type(NotImplemented), bool, int, float, complex, str, bytes, range)
+_EXTENDED: tuple[Any, ...] = (int, float, complex, str, bytes)
 _TORCH_VALUES = (torch.dtype, torch.device, torch.layout, torch.memory_format)
 
 # What Python itself writes into a class (from 3.13 on also its place in the file) and into a module.
@@ -143,7 +144,7 @@ def _bytes(tensor: Tensor) -> memoryview:
         tensor = tensor.dequantize()
     tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
     flat = tensor.cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy())  # numpy has no bfloat16
+    return flat.view(torch.uint8).numpy().data  # numpy has no bfloat16
 
 
 def _array(array: np.ndarray | np.generic) -> tuple[Any, ...]:
@@ -313,8 +314,7 @@ def _payload(thing: Any) -> Any:
         return _items(thing)
     if isinstance(thing, bytearray):
         return bytes(thing)
-    plain = next((kind for kind in (int, float, complex, str, bytes) if isinstance(thing, kind)), None)
-    return plain and plain.__repr__(thing)
+    return next((kind.__repr__(thing) for kind in _EXTENDED if isinstance(thing, kind)), None)
 
 
 def _items(mapping: Mapping[Any, Any]) -> tuple[tuple[Any, Any], ...]:

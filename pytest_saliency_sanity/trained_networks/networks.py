@@ -31,7 +31,7 @@ from pytest_saliency_sanity.trained_networks.fingerprints import (
 from pytest_saliency_sanity.trained_networks.safekeeping import Making, kept, turn
 from pytest_saliency_sanity.trained_networks.training import Options, accuracy, fit
 
-Train = Callable[[nn.Module, Dataset, int], nn.Module]
+Train = Callable[[nn.Module, Dataset[Any], int], nn.Module]
 _KEPT = (
     10  # networks that are kept in memory for the next explainer of the same run, the oldest dropped first
 )

@@ -74,7 +74,7 @@ def _ours(logits: Tensor, images: Pair) -> Tensor:
     if images.labels is not None:
         return images.labels
     ranked = torch.where(logits[:, first] >= logits[:, second], first, second)
-    if len(ranked.unique()) < 2:
+    if len(torch.unique(ranked)) < 2:
         raise ValueError(
             f"the model ranks class {int(ranked[0])} higher on all {len(ranked)} images of the data, which leaves none "
             f"of the other of {_words(images.classes)}; pass data=(images, labels)"
@@ -92,7 +92,7 @@ def _read(given: Any, classes: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         )
     missing = [number for number in classes if not (read.labels == number).any()]
     if missing:
-        present = ", ".join(map(str, read.labels.unique().tolist()[:12]))
+        present = ", ".join(map(str, torch.unique(read.labels).tolist()[:12]))
         raise ValueError(f"the data has no image of the class {missing[0]}; its labels are {present}")
     chosen = torch.isin(read.labels, torch.tensor(classes))
     return read.inputs[0][chosen], read.labels[chosen]

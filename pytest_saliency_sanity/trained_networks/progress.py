@@ -12,7 +12,7 @@ REFRESH_SECONDS = 1.0
 _BAR = "{desc}: {bar:20} epoch {n_fmt} of at most {total_fmt}, {elapsed}{postfix}"
 
 
-class Bar(tqdm):
+class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
     """Without tqdm's watching thread, which whoever forks is warned of; it looks at the clock every epoch instead."""
 
     monitor_interval = 0

@@ -114,7 +114,7 @@ def turn(device: torch.device, deadline: float = math.inf) -> Iterator[None]:
 
 
 def _as_cached(found: T) -> T:
-    return replace(found, cached=True)  # type: ignore[type-var]  # no protocol says "a dataclass"
+    return replace(found, cached=True)  # type: ignore[type-var]  # pyright: ignore  # no protocol says "a dataclass"
 
 
 def _remember(making: Making[T], found: T, memory: OrderedDict[str, T], most: int) -> None:

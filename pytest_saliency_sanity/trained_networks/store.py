@@ -444,7 +444,7 @@ def _unlock(lock: filelock.BaseFileLock) -> None:
 
 
 @functools.cache
-def _hard() -> dict[str, bool]:
+def _hard() -> dict[str, Any]:
     """What tells filelock to be the operating system's lock or none; versions before 3.32 have no such option."""
     known = inspect.signature(filelock.FileLock.__init__).parameters
     return {"fallback_to_soft": False} if "fallback_to_soft" in known else {}

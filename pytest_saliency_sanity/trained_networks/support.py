@@ -264,7 +264,8 @@ def _descend(task: _Task, regression: Regression, seed: int, bar: Bar, clock: _C
     with _thawed(task.model) as parameters:
         steps = descent.descent(parameters, regression.learning_rate)
         for epoch in range(regression.epochs):
-            for batch in torch.randperm(len(task.inputs), generator=order).split(regression.batch_size):
+            samples = torch.randperm(len(task.inputs), generator=order)
+            for batch in torch.split(samples, regression.batch_size):
                 clock.check(f"in epoch {epoch + 1} of {regression.epochs}")
                 out = _logits(task.model, task.inputs[batch])
                 descent.step(steps, F.mse_loss(out, task.targets[batch.to(out.device)]))
@@ -288,7 +289,7 @@ def _thawed(model: nn.Module) -> Iterator[list[nn.Parameter]]:
 def _all_logits(model: nn.Module, inputs: Tensor, clock: _Clock, progress: str) -> Tensor:
     found = []
     with entered(torch.no_grad()):
-        for batch in inputs.split(_EVALUATED):
+        for batch in torch.split(inputs, _EVALUATED):
             clock.check(progress)
             found.append(_logits(model, batch))
     return torch.cat(found)

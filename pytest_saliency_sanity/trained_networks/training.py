@@ -220,7 +220,8 @@ def _descent(task: _Task, options: Options, rate: float) -> _Descent:
 
 def _epoch(task: _Task, schedule: _Descent, batches: Sequence[Tensor], deadline: float) -> _Epoch | None:
     """Every sample once; None when the deadline has passed. Reads from the device only at the end."""
-    loss, seen = 0.0, []
+    loss: float | Tensor = 0.0
+    seen: list[Tensor] = []
     _train_what_needs_it(task.model)
     for batch in batches:
         if time.monotonic() >= deadline:
@@ -251,7 +252,7 @@ def _steps(task: _Task, options: Options) -> int:
 
 def _accuracy(task: _Task) -> float:
     with evaluating(task.model), entered(torch.no_grad()):
-        batches = torch.arange(len(task.labels)).split(_EVALUATED)
+        batches = torch.split(torch.arange(len(task.labels)), _EVALUATED)
         scores = torch.cat([_scores(task, batch) for batch in batches])
     hits = predicted_classes(scores) == task.labels.to(scores.device)
     return int(hits.sum()) / len(task.labels)
@@ -280,7 +281,7 @@ def _loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 def _entropy(labels: Tensor) -> float:
     """The loss of who knows only how often each label occurs."""
-    shares = labels.unique(return_counts=True)[1] / len(labels)
+    shares = torch.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(shares * shares.log()).sum())
 
 

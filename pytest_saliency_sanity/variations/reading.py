@@ -21,8 +21,10 @@ def scores(model: Any, images: Tensor, forward: Forward | None, per_call: int) -
     """
     flat = images.flatten(0, -4)
     with entered(torch.no_grad()):
-        found = torch.cat([_read(model, some, forward) for some in flat.split(per_call)]).to(images.device)
-    found = found.to(torch.promote_types(found.dtype, torch.float32)).unflatten(0, images.shape[:-3])
+        calls = torch.split(flat, per_call)
+        found = torch.cat([_read(model, some, forward) for some in calls]).to(images.device)
+    found = found.to(torch.promote_types(found.dtype, torch.float32))
+    found = torch.unflatten(found, 0, images.shape[:-3])
     _check_finite(found)
     return found
 
@@ -56,7 +58,7 @@ def classes(scores: Tensor, ready: bool = False) -> Tensor:
         ready: whether the outputs are probabilities already.
     """
     flat = scores.flatten(0, -2)
-    return predicted_classes(flat, 0.5 if ready else 0.0).unflatten(0, scores.shape[:-1])
+    return torch.unflatten(predicted_classes(flat, 0.5 if ready else 0.0), 0, scores.shape[:-1])
 
 
 def probabilities(scores: Tensor, kept: Tensor, ready: bool = False) -> Tensor:

@@ -100,8 +100,9 @@ def check_generated(
 
 def _generated_range(descent: Descent, starts: Tensor, inputs: Tensor) -> tuple[float, float]:
     ranges = []
+    variants = torch.arange(starts.shape[:2].numel(), device=inputs.device)
     with entered(torch.no_grad()):
-        for job in torch.arange(starts.shape[:2].numel(), device=inputs.device).split(descent.per_call):
+        for job in torch.split(variants, descent.per_call):
             latents = starts.flatten(0, 1)[job]
             ranges.append(_finite_range(descent.generator, latents, inputs[job % len(inputs)]))
     return min(low for low, _ in ranges), max(high for _, high in ranges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.nn.utils import parametrize
 
 from pytest_saliency_sanity.loans import Loan, lent
@@ -13,5 +14,5 @@ def uncached() -> Loan[None]:
     return lent(lambda: _set(0, {}), lambda: _set(*before))
 
 
-def _set(enabled: int, kept: dict) -> None:
+def _set(enabled: int, kept: dict[tuple[int, str], Tensor | None]) -> None:
     parametrize._cache_enabled, parametrize._cache = enabled, kept

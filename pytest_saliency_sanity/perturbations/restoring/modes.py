@@ -22,7 +22,7 @@ def evaluating(model: nn.Module) -> Loan[None]:
     Ranges of values that quantization-aware training has observed stay: one that moves with each batch is no model.
     """
     modes = _modes(model)
-    observers = [(module.observer_enabled, module.observer_enabled.clone()) for module in _observing(model)]
+    observers = [(enabled, enabled.clone()) for enabled in _observing(model)]
 
     def take() -> None:
         _set_modes([(module, False) for module, _ in modes])
@@ -80,14 +80,12 @@ def _set_modes(modes: list[tuple[nn.Module, bool]]) -> None:
         module.training = training
 
 
-def _observing(model: nn.Module) -> list[nn.Module]:
-    """The modules that quantize as if (torch.ao.quantization.FakeQuantize), by a range that was observed."""
-    found = [
-        module for module in model.modules() if isinstance(getattr(module, "observer_enabled", None), Tensor)
-    ]
-    ranges = [getattr(getattr(module, "activation_post_process", None), "min_val", None) for module in found]
-    return [
-        module
-        for module, least in zip(found, ranges, strict=True)
-        if isinstance(least, Tensor) and least.numel() and bool(least.isfinite().all())
-    ]
+def _observing(model: nn.Module) -> list[Tensor]:
+    """The switches of modules that quantize as if (torch.ao.quantization.FakeQuantize), by a range they observed."""
+    switches = [(module, getattr(module, "observer_enabled", None)) for module in model.modules()]
+    return [switch for module, switch in switches if isinstance(switch, Tensor) and _has_observed(module)]
+
+
+def _has_observed(module: nn.Module) -> bool:
+    least = getattr(getattr(module, "activation_post_process", None), "min_val", None)
+    return isinstance(least, Tensor) and least.numel() > 0 and bool(least.isfinite().all())

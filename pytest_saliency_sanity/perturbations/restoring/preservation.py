@@ -97,7 +97,8 @@ def _restore_module(state: ModuleState) -> None:
     attributes.update(state.attributes)
     for key, content in state.contents.items():
         _refill(attributes[key], content)
-    if mode_of(state.module) != state.training:  # a scripted module keeps its mode elsewhere
+    # A scripted module keeps its mode elsewhere.
+    if state.training is not None and mode_of(state.module) != state.training:
         state.module.training = state.training
 
 

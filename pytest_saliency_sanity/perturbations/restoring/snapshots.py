@@ -104,5 +104,6 @@ def _copied_storages(
     for state in tensors:
         if state.storage not in copies:
             storage = state.alias.untyped_storage()
-            copies[state.storage] = (storage, storage.clone())
+            copy = storage.clone()
+            copies[state.storage] = (storage, copy)
     return copies

@@ -34,7 +34,7 @@ class RandomState:
 
 def random_state() -> RandomState:
     """The present state of all global generators. CUDA is left asleep where nobody has used it."""
-    cuda = tuple(torch.cuda.get_rng_state_all()) if torch.cuda.is_initialized() else ()
+    cuda = tuple(torch.cuda.get_rng_state_all()) if _cuda_is_awake() else ()
     return RandomState(torch.get_rng_state(), cuda, np.random.get_state(legacy=False), random.getstate())
 
 
@@ -67,10 +67,14 @@ def _restore(before: list[RandomState]) -> None:
 def _seed_everything(seed: int) -> None:
     # Not torch.manual_seed: where CUDA is asleep it queues a seed that would outlive the context.
     torch.default_generator.manual_seed(seed % 2**63)
-    if torch.cuda.is_initialized():
+    if _cuda_is_awake():
         torch.cuda.manual_seed_all(seed % 2**63)
     np.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+def _cuda_is_awake() -> bool:
+    return bool(torch.cuda.is_initialized())
 
 
 def stream(*key: int | str) -> torch.Generator:

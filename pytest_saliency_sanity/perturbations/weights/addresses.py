@@ -31,7 +31,8 @@ def owner(network: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 def tensor_at(network: nn.Module, name: str) -> Tensor:
     """The parameter or buffer `name`."""
-    return getattr(*owner(network, name))
+    tensor: Tensor = getattr(*owner(network, name))
+    return tensor
 
 
 def holders(name: str) -> list[str]:

@@ -116,7 +116,8 @@ def _uses(network: nn.Module, execution: Execution, grouping: Callable[[str], st
 
 def _used_parameters(network: nn.Module, execution: Execution) -> list[tuple[float, list[str]]]:
     """(last use, names) of each used parameter; those that share one memory under all their names."""
-    names, positions = defaultdict(list), {}
+    names: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    positions: dict[tuple[object, ...], float] = {}
     for name, parameter in network.named_parameters(remove_duplicate=False):
         key = _memory(parameter)
         names[key].append(name)
@@ -138,8 +139,7 @@ def _home(
     names: list[str],
 ) -> tuple[str, str | None]:
     """The name and unit under which a parameter was last used."""
-    units = [(name, grouping(name)) for name in names]
-    units = [(name, unit) for name, unit in units if unit is not None]
+    units = [(name, unit) for name in names if (unit := grouping(name)) is not None]
     running = [pair for pair in units if _runs(network, execution, pair, position)]
     silent = [pair for pair in units if _is_silent(network, execution, pair)]
     # Used while its module was not running: a tied weight taken by another layer, a unit of its own.

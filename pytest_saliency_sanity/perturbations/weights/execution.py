@@ -165,7 +165,7 @@ def _registered(enter: Callable[..., None], leave: Callable[..., None], always: 
         handles.append(register_module_forward_pre_hook(enter))
         handles.append(register_module_forward_hook(leave, always_call=always))
 
-    return lent(register, lambda: [handle.remove() for handle in handles])
+    return lent(register, lambda: list(map(RemovableHandle.remove, handles)))
 
 
 def _eager() -> contextlib.AbstractContextManager[Any]:

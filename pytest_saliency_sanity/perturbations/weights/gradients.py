@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -65,7 +65,7 @@ class _Through(TorchFunctionMode):
             return function(*args, **(kwargs or {}))
 
 
-def _with_gradient(parameters: list[Tensor], scores: Tensor) -> tuple[set[int], set[int]]:
+def _with_gradient(parameters: Sequence[Tensor], scores: Tensor) -> tuple[set[int], set[int]]:
     if not scores.requires_grad:
         return set(), set()
     # Not their sum: that of probabilities is 1 whatever the weights are.
@@ -75,7 +75,7 @@ def _with_gradient(parameters: list[Tensor], scores: Tensor) -> tuple[set[int], 
     return {key for key, gradient in connected.items() if bool(gradient.any())}, set(connected)
 
 
-def _requiring_grad(parameters: Iterable[Tensor], these: list[Tensor]) -> Loan[None]:
+def _requiring_grad(parameters: Iterable[Tensor], these: Sequence[Tensor]) -> Loan[None]:
     before, wanted = [(p, p.requires_grad) for p in parameters], set(map(id, these))
     return lent(
         lambda: _require_grad([(p, id(p) in wanted) for p, _ in before]), lambda: _require_grad(before)

@@ -66,7 +66,8 @@ def initialize(
     `trained(tensor)` gives the trained values of a tensor, whatever it holds now. Values are written below
     autograd: neither `requires_grad` nor version counters change. Dtype, device and strides are kept.
     """
-    layers, names = {}, list(names)
+    layers: dict[str, nn.Module] = {}
+    names = list(names)
     for name in names:
         path, _, local = name.rpartition(".")
         layer = layers.setdefault(path, submodule(network, path))
@@ -121,7 +122,8 @@ def refresh_spectral_norm(layer: nn.Module, path: str = "") -> None:
                 _power_iteration(matrix, part._u, part._v, path)
     for hook in _old_spectral_norms(layer):
         matrix = hook.reshape_weight_to_matrix(getattr(layer, f"{hook.name}_orig"))
-        _power_iteration(matrix, *(getattr(layer, f"{hook.name}_{side}") for side in "uv"), path)
+        u, v = (getattr(layer, f"{hook.name}_{side}") for side in "uv")
+        _power_iteration(matrix, u, v, path)
 
 
 def _is_weight(name: str) -> bool:

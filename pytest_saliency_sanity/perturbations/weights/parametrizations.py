@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ def keeps_state(layer: nn.Module) -> bool:
 
 def raw_tensors(parts: ParametrizationList) -> dict[str, Tensor]:
     """What the first parametrization takes, by local name: original, or original0, original1, ..."""
-    return {**parts._parameters, **parts._buffers}
+    held = {**parts._parameters, **parts._buffers}
+    return {name: tensor for name, tensor in held.items() if tensor is not None}
 
 
 def made_of(parts: ParametrizationList, place: int | None = None, raw: Sequence[Tensor] = ()) -> Tensor:
@@ -80,8 +82,12 @@ class _Weight:
     def inverted(self, value: Tensor) -> list[Tensor]:
         """Raw tensors that give `value`, or what the parametrization makes of it."""
         for part in reversed(self.parts):
-            value = part.right_inverse(value)
+            value = _right_inverse(part, value)
         return [value] if isinstance(value, Tensor) else list(value)
+
+
+def _right_inverse(part: Any, value: Any) -> Any:
+    return part.right_inverse(value)
 
 
 def _assigned(weight: _Weight, trained: Callable[[Tensor], Tensor], draw: Draw, key: tuple[int, int]) -> bool:
@@ -114,9 +120,11 @@ def _inverted(weight: _Weight, drawn: Tensor) -> list[Tensor]:
 
 
 @loan
-def _own_buffers(parts: nn.Module) -> Iterator[Callable[[], None]]:
+def _own_buffers(parts: ParametrizationList) -> Iterator[Callable[[], None]]:
     """A context after which every buffer is the object that it was, with its new values where they are accepted."""
-    slots = [(module._buffers, dict(module._buffers)) for part in parts for module in part.modules()]
+    slots: list[tuple[dict[str, Any], dict[str, Tensor | None]]] = [
+        (module._buffers, dict(module._buffers)) for part in parts for module in part.modules()
+    ]
     accepted: list[bool] = []
 
     def give_back() -> None:

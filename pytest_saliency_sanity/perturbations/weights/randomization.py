@@ -6,9 +6,10 @@ sees the randomized weights; and everything happens within `preservation.preserv
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -25,6 +26,9 @@ from pytest_saliency_sanity.perturbations.weights.initialization import (
 )
 from pytest_saliency_sanity.predictions import decision, predicted_classes
 from pytest_saliency_sanity.text import shown
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 STILL = 1e-6  # a logit that varies less over the images, relative to the largest one, is dead
 
@@ -185,11 +189,15 @@ def coverage(step: Step, trained_logits: Tensor, logits: Tensor) -> Coverage:
 
 
 def _blocks(model: nn.Module, given: Sequence[Block] | Inputs, forward: Forward | None) -> tuple[Block, ...]:
-    if isinstance(given, (tuple, list)) and all(isinstance(block, Block) for block in given):
-        if not given:
-            raise ValueError("There are no blocks to re-initialize.")
-        return tuple(given)
-    return find_blocks(model, given, forward=forward)
+    if not _are_blocks(given):
+        return find_blocks(model, given, forward=forward)
+    if not given:
+        raise ValueError("There are no blocks to re-initialize.")
+    return tuple(given)
+
+
+def _are_blocks(given: Sequence[Block] | Inputs) -> TypeIs[Sequence[Block]]:
+    return isinstance(given, (tuple, list)) and all(isinstance(block, Block) for block in given)
 
 
 @loan
@@ -225,7 +233,7 @@ def _stops(depths: Sequence[int] | None, total: int) -> list[int]:
 
 def _cumulative(
     start: Step, order: tuple[Block, ...], stops: list[int], seed: int, draw: int
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     done = 0
     names = tuple(block.name for block in order)
     for stop in stops:
@@ -236,7 +244,7 @@ def _cumulative(
 
 def _one_at_a_time(
     start: Step, order: tuple[Block, ...], stops: list[int], seed: int, draw: int
-) -> Iterator[Step]:
+) -> Generator[Step, None, None]:
     for stop in stops:
         block = order[stop - 1]
         _initialize(start, [block], seed, draw)
