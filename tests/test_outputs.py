@@ -68,7 +68,7 @@ def test_dense_predictions_are_averaged_over_space(sides):
     torch.testing.assert_close(logits(returning(dense), INPUTS), dense.flatten(2).mean(2))
 
 
-@pytest.mark.parametrize(("value", "error", "message"), [
+@pytest.mark.parametrize("value, error, message", [
     ((SCORES, SCORES), TypeError, r"a tuple of 2, .*forward=lambda model, inputs: model\(inputs\)\[0\]"),
     ([SCORES], TypeError, r"a list of 1, .*forward="),
     (Unnamed(SCORES, SCORES), TypeError, r"a Unnamed with the fields \['first', 'second'\].*\[0\]"),
@@ -146,7 +146,7 @@ def test_targets_are_given_back_as_indices_or_weights():
     assert check_targets([1], 1, 3).tolist() == [1]
 
 
-@pytest.mark.parametrize(("targets", "message"), [
+@pytest.mark.parametrize("targets, message", [
     ([0, 1, 2], "There are 2 inputs but 3 targets"),
     ([0, 3], r"Target 3 is out of range: the model has the classes 0\.\.2"),
     ([-1, 0], r"Target -1 is out of range"),
@@ -163,7 +163,7 @@ def test_bad_targets_are_shown(targets, message):
         check_targets(targets, 2, 3)
 
 
-@pytest.mark.parametrize(("inputs", "error", "message"), [
+@pytest.mark.parametrize("inputs, error, message", [
     (np.zeros((2, 3)), TypeError, "got ndarray"),
     ((), TypeError, "got an empty tuple"),
     ((INPUTS, None), TypeError, "got NoneType"),
@@ -190,7 +190,7 @@ def example(told):
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
-@pytest.mark.parametrize(("found", "score"), DETECTED.values(), ids=DETECTED)
+@pytest.mark.parametrize("found, score", DETECTED.values(), ids=DETECTED)
 def test_a_detector_is_told_of_forward_with_an_example_that_is_right_for_a_batch(found, score, n):
     inputs = torch.zeros(n, 1, 4, 4)
     other = {"scores": FOUND * 0} if isinstance(found, dict) else None
@@ -231,7 +231,7 @@ DETECTORS = {
 }
 
 
-@pytest.mark.parametrize(("make", "options"), DETECTORS.values(), ids=DETECTORS)
+@pytest.mark.parametrize("make, options", DETECTORS.values(), ids=DETECTORS)
 def test_torchvision_s_detectors_have_a_verdict_by_the_example(make, options):
     with torch.random.fork_rng():
         torch.manual_seed(0)

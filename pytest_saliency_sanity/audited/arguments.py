@@ -25,12 +25,14 @@ def name_of(explainer: Any) -> str:
 
 
 def checked_name(name: Any) -> str | None:
+    """The name, if it is one."""
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, what messages call the explainer, not {shown(name)}")
     return name
 
 
 def check_explainer(explainer: Any) -> None:
+    """Raise TypeError, in one sentence, unless it can be called as an explainer is."""
     if isinstance(explainer, type):
         raise TypeError(
             f"the explainer is the class {explainer.__name__} itself; pass a function "
@@ -43,6 +45,7 @@ def check_explainer(explainer: Any) -> None:
 
 
 def check_model(model: Any) -> None:
+    """Raise TypeError unless it is a module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"the model must be a torch.nn.Module, not {type(model).__name__}: {shown(model)}")
 
@@ -50,6 +53,11 @@ def check_model(model: Any) -> None:
 def read_images(
     model: nn.Module, inputs: Any, input_shape: tuple[int, ...] | None, channel_axis: Any
 ) -> tuple[bool, tuple[Tensor, ...], tuple[str, ...]]:
+    """Whether they are packed in a tuple, the images by input, and what a reader has to know of them.
+
+    Raises:
+        TypeError, ValueError: in one sentence, which shows what was given.
+    """
     if inputs is None:
         if channel_axis not in (None, 1):
             raise ValueError(
@@ -127,6 +135,7 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
 
 
 def like_model(part: Tensor, model: nn.Module) -> Tensor:
+    """Images on the model's device, in its dtype."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             return part.to(tensor.device, tensor.dtype)
@@ -134,6 +143,7 @@ def like_model(part: Tensor, model: nn.Module) -> Tensor:
 
 
 def read_rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> Tensor:
+    """Targets of the images in their `order`, checked."""
     rows = as_tensor(values, f"{what} must be class indices or weights")
     if rows.ndim == 0:
         rows = rows.expand(images)
@@ -143,6 +153,7 @@ def read_rows(values: Any, images: int, classes: int, order: Tensor, what: str) 
 
 
 def as_tensor(values: Any, rule: str) -> Tensor:
+    """Numbers of any kind as a tensor on the CPU; ValueError, beginning with `rule`, for what is none."""
     _check_unmasked(values, rule.partition(" ")[0])
     try:
         found = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach()

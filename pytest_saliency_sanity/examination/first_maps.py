@@ -179,6 +179,7 @@ def unless_blind(verdict: Verdict, examination: Examination | None) -> Verdict:
 
 
 def same_for_every_image(examination: Examination) -> tuple[Finding, ...]:
+    """A fail when the maps of all images are one map, unless the images or the model make them so."""
     found = same_findings(examination.shared, examination.gradients)
     return examination.dead or found if found else ()
 

@@ -20,6 +20,7 @@ Maps = tuple[Tensor, ...]  # for each input of the model (n, *S): summed over th
 
 
 def parts_of(returned: Any, count: int) -> tuple[Any, ...]:
+    """What was returned, for each of `count` inputs of the model."""
     if isinstance(returned, (tuple, list)):
         if len(returned) == count:
             return tuple(returned)
@@ -35,6 +36,7 @@ def parts_of(returned: Any, count: int) -> tuple[Any, ...]:
 
 
 def without_channels(returned: Any, image: Tensor, channel_axis: int | None, watch: bool) -> Tensor:
+    """The maps of the images, summed over their channels; `watch` whether these cancel."""
     part = _as_maps(returned)
     if part.ndim == 0 or len(part) != len(image):
         raise Breach(

@@ -37,9 +37,16 @@ def spatial(explainer: Explainer) -> Explainer:
 
         with using_channel_axis(1), using_forward(moved_back):
             maps = explainer(model, _each(channels_first, inputs, axis), targets, **options)
-        return _each(channels_back, maps, axis)
+        return _back(maps, axis)
 
     return of_any_layout  # type: ignore[return-value]  # pyright: ignore  # it takes what the explainer takes
+
+
+def _back(made: Any, axis: int | None) -> Any:
+    """Maps with their channels where those of the inputs are; what else an explainer returns stays."""
+    if isinstance(made, (tuple, list)):
+        return tuple(_back(part, axis) for part in made)
+    return channels_back(made, axis) if isinstance(made, Tensor) else made
 
 
 def _each(move: Callable[[Tensor, int], Tensor], inputs: Inputs, axis: int) -> Inputs:

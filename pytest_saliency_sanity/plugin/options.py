@@ -1,5 +1,7 @@
-"""What the user sets: flags, then `[tool.saliency_sanity]` of the rootdir's pyproject.toml, then `saliency_*` keys
-of pytest's own file of options, then defaults."""
+"""What the user sets: flags, then `[tool.saliency_sanity]`, then `saliency_*` keys of pytest, then defaults.
+
+The table is that of the rootdir's pyproject.toml, the keys those of pytest's own file of options.
+"""
 
 from __future__ import annotations
 

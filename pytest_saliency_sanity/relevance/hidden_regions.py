@@ -187,9 +187,11 @@ def _hidden(
 ) -> Hidden:
     """From masks (M, H, W), the explainer's, the rivals', the same elsewhere, and the logits (M, K) without them."""
     before = kept.scores[image].double()
-    weights: dict[str | int, Tensor] = {"target": _weights(kept.targets[image].cpu(), kept.classes)}
-    for k, one_hot in _one_hot(classes, kept.classes).items():
-        weights[k] = one_hot
+    one_hot = _one_hot(classes, kept.classes)
+    weights: dict[str | int, Tensor] = {
+        "target": _weights(kept.targets[image].cpu(), kept.classes),
+        **one_hot,
+    }
     drops = ((before - after) @ weights["target"]).numpy()
     own, rivals, others = drops[0], drops[1 : 1 + len(RIVALS)], drops[1 + len(RIVALS) :]
     overlap = intersection_over_union(masks[:1].expand(len(RIVALS), -1, -1), masks[1 : 1 + len(RIVALS)])

@@ -33,10 +33,14 @@ class Trained(Protocol):
     """A frozen dataclass of a network in evaluation mode, and of what is known about it."""
 
     @property
-    def model(self) -> nn.Module: ...
+    def model(self) -> nn.Module:
+        """The network."""
+        ...
 
     @property
-    def cached(self) -> bool: ...
+    def cached(self) -> bool:
+        """Whether it was taken from the cache."""
+        ...
 
     def facts(self) -> dict[str, Any]:
         """Everything but the model, `cached` included, as JSON has it."""

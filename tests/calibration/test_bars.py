@@ -14,7 +14,7 @@ pytestmark = pytest.mark.extended
 
 
 @pytest.mark.parametrize(
-    ("check", "faulty"),
+    "check, faulty",
     [
         (check_model_sensitivity, trials.FAULTY),
         (check_target_sensitivity, tuple(name for name in trials.FAULTY if name not in DEPEND)),

@@ -165,7 +165,7 @@ def pattern_times_score(model: nn.Module, inputs: Tensor, targets: Tensor) -> Te
     return pattern * scores[..., None, None]
 
 
-@pytest.mark.parametrize("network", ("functional_cnn", *NETWORKS))
+@pytest.mark.parametrize("network", ["functional_cnn", *NETWORKS])
 def test_a_pattern_times_a_score_fails(network: str) -> None:
     verdict = checked(pattern_times_score, network)
     assert (verdict.outcome, verdict.reason) == ("fail", "input_independent")
@@ -195,7 +195,7 @@ def nearly_a_pattern_times_a_score(model: nn.Module, inputs: Tensor, targets: Te
     return scores.sign()[..., None, None] * (pattern + own)
 
 
-@pytest.mark.parametrize("network", ("functional_cnn", *NETWORKS))
+@pytest.mark.parametrize("network", ["functional_cnn", *NETWORKS])
 def test_nearly_a_map_for_all_images_fails(network: str) -> None:
     verdict = checked(nearly_a_pattern, network)
     assert (verdict.outcome, verdict.reason) == ("fail", "input_independent")

@@ -144,7 +144,7 @@ def test_data_parallel_is_looked_into(cnn, images, targets):
 
 
 @pytest.mark.parametrize("explain", BOTH)
-@pytest.mark.parametrize(("activation", "named"), [
+@pytest.mark.parametrize("activation, named", [
     (nn.GELU(), "GELU"), (nn.SiLU(inplace=True), "SiLU"), (nn.Hardswish(), "Hardswish"), (nn.ELU(), "ELU"),
     (nn.LeakyReLU(), "LeakyReLU"), (torch.tanh, "Tanh"), (torch.Tensor.sigmoid_, "Sigmoid"),
     (nn.Hardtanh(), "Hardtanh"), (nn.Softplus(), "Softplus"), (nn.PReLU(), "PReLU"), (nn.Mish(), "Mish"),
@@ -206,7 +206,7 @@ def test_inception_v3_with_its_functional_relus():
 
 
 @pytest.mark.parametrize(
-    ("name", "activations"), [("convnext_tiny", "GELU"), ("efficientnet_b0", "SiLU, Sigmoid")]
+    "name, activations", [("convnext_tiny", "GELU"), ("efficientnet_b0", "SiLU, Sigmoid")]
 )
 def test_networks_of_torchvision_without_relu(name, activations):
     models = pytest.importorskip("torchvision.models")

@@ -219,7 +219,7 @@ def same_map(name, size, layer):
 
 
 @pytest.mark.parametrize(
-    ("name", "layer"),
+    "name, layer",
     [
         ("resnet18", "layer4"),
         ("swin_t", "permute"),
@@ -232,7 +232,7 @@ def test_networks_of_torchvision(name, layer):
 
 @pytest.mark.extended
 @pytest.mark.parametrize(
-    ("name", "size", "layer"),
+    "name, size, layer",
     [
         ("vit_b_16", 224, "encoder.layers.encoder_layer_11.ln_1"),
         ("vgg11_bn", 64, "avgpool"),

@@ -38,7 +38,7 @@ def test_tokens_are_folded_to_the_grid_of_their_patches(grid, prefix, patch):
 
 
 @pytest.mark.parametrize(
-    ("tokens", "size", "grid", "prefix"),
+    "tokens, size, grid, prefix",
     [
         (196, (224, 224), (14, 14), 0),
         (197, (224, 224), (14, 14), 1),

@@ -208,7 +208,7 @@ def test_a_model_may_change_its_input_in_place(cnn, images, targets):
 
 
 @pytest.mark.parametrize(
-    ("call", "message"),
+    "call, message",
     [
         (
             lambda m, x: smoothgrad(m, x, [0] * 4, samples=0),

@@ -102,7 +102,7 @@ def test_a_mask_that_never_changes_leaves_a_map_of_zeros():
     assert torch.equal(mask_estimation(model, x, [0, 1], grid=1, steps=20), torch.zeros(2, 1, 9))
 
 
-@pytest.mark.parametrize(("eta", "everywhere"), [(0.0, False), (0.02, True)])
+@pytest.mark.parametrize("eta, everywhere", [(0.0, False), (0.02, True)])
 def test_eta_keeps_a_mask_from_lasting_forever(eta, everywhere):
     """A model that is always certain keeps its first mask, and never sees the cells that it has off."""
     shown = []
@@ -193,7 +193,7 @@ def test_the_track_of_a_digit_network_rises(digits):
     assert deletion[-5:].mean() < deletion[:2].mean() - 0.02
 
 
-@pytest.mark.parametrize(("options", "message"), [
+@pytest.mark.parametrize("options, message", [
     ({"steps": 0}, "steps must be a whole number of at least 1, got 0"),
     ({"chains": 1.5}, r"chains must be a whole number of at least 1, got 1\.5"),
     ({"grid": 13}, "A grid of 13 cells does not fit in a side of 12"),

@@ -30,7 +30,7 @@ def occlusion_by_hand(model, x, target, window, stride, baseline):
 
 
 @pytest.mark.parametrize(
-    ("window", "stride", "baseline"),
+    "window, stride, baseline",
     [((3, 3), (1, 1), 0.0), ((4, 3), (3, 2), 0.5), ((5, 5), (5, 5), -1.0), ((12, 12), (12, 12), 0.0)],
 )
 def test_by_hand(cnn, images, targets, window, stride, baseline):
@@ -66,7 +66,7 @@ def test_a_window_of_one_pixel_gives_the_terms_of_a_linear_model():
     close(occlusion(model, x, [0, 2], window=1, stride=1, baseline=base), expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("side", "window", "stride"), [(224, 32, 16), (28, 4, 2), (12, 2, 1), (8, 2, 1)])
+@pytest.mark.parametrize("side, window, stride", [(224, 32, 16), (28, 4, 2), (12, 2, 1), (8, 2, 1)])
 def test_defaults(side, window, stride):
     model, x = nn.Sequential(nn.Flatten(), nn.Linear(side, 2)), torch.randn(1, 1, side)
     close(occlusion(model, x, [0]), occlusion(model, x, [0], window=window, stride=stride))
@@ -87,7 +87,7 @@ def test_tuples_are_occluded_in_turn(two_branches):
     assert of_signal.shape == (1, 1, 9)
 
 
-@pytest.mark.parametrize(("options", "message"), [
+@pytest.mark.parametrize("options, message", [
     ({"window": 13}, "A window of 13 does not fit in a side of 12"),
     ({"window": 0}, "window must be a whole number of at least 1, got 0"),
     ({"window": 2.5}, "window must be a whole number .* got 2.5"),

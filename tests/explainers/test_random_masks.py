@@ -70,7 +70,7 @@ def test_tuples_are_masked_in_turn(explainer, two_branches):
 
 
 @pytest.mark.parametrize(
-    ("explainer", "option", "few", "many", "least"),
+    "explainer, option, few, many, least",
     [(rise, "samples", 80, 800, 0.5), (mask_estimation, "steps", 60, 500, 0.3)],
     ids=["rise", "estimated"],
 )

@@ -47,7 +47,7 @@ def drawn(samples, cells, sides, probability=0.5):
 
 
 @pytest.mark.parametrize(
-    ("cells", "sides"), [((7,), (30,)), ((3, 5), (12, 13)), ((4, 4), (28, 28)), ((1, 2, 3), (4, 5, 6))]
+    "cells, sides", [((7,), (30,)), ((3, 5), (12, 13)), ((4, 4), (28, 28)), ((1, 2, 3), (4, 5, 6))]
 )
 def test_masks_are_enlarged_bilinearly_and_cut_out(cells, sides):
     grids, shifts = drawn(9, list(cells), sides)
@@ -129,7 +129,7 @@ def test_a_model_that_looks_at_one_spot_is_explained_by_it():
 
 
 @pytest.mark.parametrize(
-    ("side", "cells"), [(224, 7), (64, 7), (42, 7), (28, 5), (24, 4), (12, 2), (5, 2), (1, 1)]
+    "side, cells", [(224, 7), (64, 7), (42, 7), (28, 5), (24, 4), (12, 2), (5, 2), (1, 1)]
 )
 def test_the_default_grid(side, cells):
     model, x = nn.Sequential(nn.Flatten(), nn.Linear(side, 2)), torch.randn(1, 1, side)
@@ -138,7 +138,7 @@ def test_the_default_grid(side, cells):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "close_to"), [(torch.half, 2e-3), (torch.bfloat16, 2e-2), (torch.double, 1e-6)]
+    "dtype, close_to", [(torch.half, 2e-3), (torch.bfloat16, 2e-2), (torch.double, 1e-6)]
 )
 def test_other_precisions_see_the_same_masks(signal_cnn, dtype, close_to):
     x, targets = torch.randn(3, 2, 24), [0, 1, 2]
@@ -172,7 +172,7 @@ def test_weighted_targets_are_sums_of_maps(cnn, images):
     close(explain(weights), expected)
 
 
-@pytest.mark.parametrize(("options", "message"), [
+@pytest.mark.parametrize("options, message", [
     ({"samples": 0}, "samples must be a whole number of at least 1, got 0"),
     ({"grid": 13}, "A grid of 13 cells does not fit in a side of 12"),
     ({"grid": (3, 3, 3)}, r"grid needs one number or 2, .* got \(3, 3, 3\)"),

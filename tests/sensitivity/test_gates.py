@@ -229,7 +229,7 @@ WAY_OUT = (
 )
 
 
-@pytest.mark.parametrize(("make", "reason", "text"), UNCALIBRATED.values(), ids=UNCALIBRATED)
+@pytest.mark.parametrize("make, reason, text", UNCALIBRATED.values(), ids=UNCALIBRATED)
 def test_batch_norm_that_was_never_calibrated_is_named(
     make: Callable[[], nn.Module], reason: str, text: str
 ) -> None:

@@ -219,7 +219,7 @@ def test_the_training_mode_and_addresses_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "names"),
+    "old, new, names",
     [
         pytest.param("def inner():\n    return 1", "def inner():\n    return 2",
                      {"train", "partial", "decorated", "cached"}, id="the body of a helper"),
@@ -249,7 +249,7 @@ def test_a_change_of_the_trainer_shows(load: Load, old: str, new: str, names: se
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "names"),
+    "old, new, names",
     [
         ("x * RATE", "x / RATE", {"train", "partial", "by_attribute", "Trainer", "method"}),
         ("RATE = 0.1", "RATE = 0.2", {"train", "partial", "by_attribute", "Trainer", "method"}),

@@ -126,7 +126,7 @@ def test_there_is_no_entry_without_json(saved: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "sentence"),
+    "name, value, sentence",
     [
         ("x", {"n": 1}, "the state's entry 'x' cannot be stored: it is dict, not a tensor"),
         ("x", None, "the state's entry 'x' cannot be stored: it is NoneType, not a tensor"),
@@ -191,7 +191,7 @@ def _edited(suffix: str, edit: Callable[[bytes], bytes]) -> Callable[[Path], Non
 
 
 @pytest.mark.parametrize(
-    ("damage", "sentence"),
+    "damage, sentence",
     [
         pytest.param(_edited("safetensors", lambda b: b[:-1]), r"safetensors is not the file that was written: its "
                      r"SHA-256 is another one", id="truncated weights"),
@@ -258,7 +258,7 @@ def test_any_altered_byte_is_damage_or_changes_nothing(data: st.DataObject) -> N
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
-@pytest.mark.parametrize(("function", "call"), [("replace", 1), ("replace", 2), ("fsync", 1), ("fsync", 2)])
+@pytest.mark.parametrize("function, call", [("replace", 1), ("replace", 2), ("fsync", 1), ("fsync", 2)])
 @pytest.mark.parametrize("again", [False, True])
 def test_an_interrupted_save_leaves_nothing(
     cache: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, function: str, call: int, again: bool

@@ -274,7 +274,7 @@ def test_a_loss_that_is_never_finite_gives_the_initial_weights_back():
     assert equal(state(model), before)
 
 
-@pytest.mark.parametrize(("bound", "rates"), [(0.05, 1), (0.0, 4)])
+@pytest.mark.parametrize("bound, rates", [(0.05, 1), (0.0, 4)])
 def test_a_third_of_the_learning_rate_is_tried_three_times(bound, rates, monkeypatch):
     tried = []
     descent = training._descent

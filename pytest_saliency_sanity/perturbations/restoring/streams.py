@@ -25,6 +25,7 @@ class RandomState:
     python: tuple[Any, ...] = field(repr=False)
 
     def restore(self) -> None:
+        """Set the generators to what they were."""
         torch.set_rng_state(self.torch_cpu)
         if self.cuda:
             torch.cuda.set_rng_state_all(list(self.cuda))

@@ -19,7 +19,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def submodule(network: nn.Module, path: str) -> nn.Module:
-    """The module at `path`, "" for the network itself. (`get_submodule` refuses scripted modules.)"""
+    """The module at `path`, "" for the network itself; `get_submodule` refuses scripted modules."""
     return reduce(getattr, path.split("."), network) if path else network
 
 

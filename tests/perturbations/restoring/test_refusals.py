@@ -61,7 +61,7 @@ REFUSED = {
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("make, message", REFUSED.values(), ids=REFUSED)
 def test_models_that_cannot_be_randomized_are_refused_in_one_sentence(make, message):
     with pytest.raises(ValueError, match=re.escape(message)) as error:
         check_randomizable(make())

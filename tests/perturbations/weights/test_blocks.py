@@ -295,7 +295,7 @@ BAD_NAMES = {
 }
 
 
-@pytest.mark.parametrize(("names", "message"), BAD_NAMES.values(), ids=BAD_NAMES)
+@pytest.mark.parametrize("names, message", BAD_NAMES.values(), ids=BAD_NAMES)
 def test_bad_names_are_refused_with_the_choices(names, message):
     with pytest.raises(ValueError, match=message):
         find_blocks(build("resnet"), images(), names=names)

@@ -43,7 +43,7 @@ def _draw(layer: nn.Module, name: str, seed: int = 0) -> torch.Tensor:
     return redrawn(layer, name, getattr(layer, name).detach(), stream(seed, name))
 
 
-@pytest.mark.parametrize(("layer", "name", "fan"), FANS.values(), ids=FANS)
+@pytest.mark.parametrize("layer, name, fan", FANS.values(), ids=FANS)
 def test_weights_with_a_fan_are_he_normal(layer, name, fan):
     assert fan_in(layer, name, getattr(layer, name)) == fan
     drawn = torch.cat([_draw(layer, name, seed).flatten() for seed in range(4)])
@@ -51,7 +51,7 @@ def test_weights_with_a_fan_are_he_normal(layer, name, fan):
     assert abs(drawn.mean().item()) < 5 * math.sqrt(2 / fan / len(drawn))
 
 
-@pytest.mark.parametrize(("layer", "name"), NO_FANS.values(), ids=NO_FANS)
+@pytest.mark.parametrize("layer, name", NO_FANS.values(), ids=NO_FANS)
 def test_other_tensors_have_no_fan(layer, name):
     assert fan_in(layer, name, getattr(layer, name)) is None
 
@@ -96,7 +96,7 @@ def test_everything_else_keeps_the_scale_it_works_at():
     assert (drawn.mean().item(), drawn.std().item()) == pytest.approx((3, 0.5), rel=0.05)
 
 
-@pytest.mark.parametrize(("constant", "spread"), [(1e-6, 1e-7), (1.0, 0.1), (-4.0, 0.4), (0.0, 0.02)])
+@pytest.mark.parametrize("constant, spread", [(1e-6, 1e-7), (1.0, 0.1), (-4.0, 0.4), (0.0, 0.02)])
 def test_constants_change_by_a_tenth_and_zeros_by_a_little(constant, spread):
     value = torch.full((3000,), constant)
     drawn = redrawn(nn.Module(), "scale", value, stream(0))
@@ -206,7 +206,7 @@ LAYER_WEIGHTS = {
 }
 
 
-@pytest.mark.parametrize(("layer", "tensor", "expected"), LAYER_WEIGHTS.values(), ids=LAYER_WEIGHTS)
+@pytest.mark.parametrize("layer, tensor, expected", LAYER_WEIGHTS.values(), ids=LAYER_WEIGHTS)
 def test_what_makes_a_layer_of_its_own(layer, tensor, expected):
     name = tensor if isinstance(tensor, str) else "raw"
     value = getattr(layer, tensor) if isinstance(tensor, str) else tensor

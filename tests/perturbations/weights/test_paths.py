@@ -276,7 +276,7 @@ NOTES = {
 }
 
 
-@pytest.mark.parametrize(("make", "text"), NOTES.values(), ids=NOTES)
+@pytest.mark.parametrize("make, text", NOTES.values(), ids=NOTES)
 def test_notes(make: type[nn.Module], text: str | None) -> None:
     verdict = check_model_sensitivity(explainers.sobel, make().eval(), images(8) + 3, profile="smoke")
     notes = [note for note in verdict.notes if "weights (" in note]
