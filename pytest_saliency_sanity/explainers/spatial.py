@@ -36,8 +36,10 @@ def spatial(explainer: Explainer) -> Explainer:
                 return raw_outputs(model, _each(channels_back, first, axis))
 
         with using_channel_axis(1), using_forward(moved_back):
-            maps = explainer(model, _each(channels_first, inputs, axis), targets, **options)
-        return _back(maps, axis)
+            maps: Inputs = _back(
+                explainer(model, _each(channels_first, inputs, axis), targets, **options), axis
+            )
+        return maps
 
     return of_any_layout  # type: ignore[return-value]  # pyright: ignore  # it takes what the explainer takes
 

@@ -225,7 +225,7 @@ def _weights(target: Tensor, count: int) -> Tensor:
     return target.double() if target.dim() else _one_hot((int(target),), count)[int(target)]
 
 
-def _one_hot(classes: tuple[int, ...], count: int) -> dict[int, Tensor]:
+def _one_hot(classes: tuple[int, ...], count: int) -> dict[str | int, Tensor]:
     return {k: torch.eye(count, dtype=torch.double)[k] for k in classes}
 
 

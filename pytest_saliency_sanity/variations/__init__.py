@@ -1,7 +1,7 @@
 """What else could stand where a map points, and does the model still see the same class?
 
-The second problem of Thakur and Fischmeister: the region that a mask holds relevant is filled anew by a generator that has to fit what is
-around it. Some variations keep the class and its confidence, others lose it.
+The second problem of Thakur and Fischmeister: the region that a mask holds relevant is filled anew by a generator
+that has to fit what is around it. Some variations keep the class and its confidence, others lose it.
 
 What it shows, and what not: a variant is as realistic as the generator, and no more; a generator that cannot make a
 2 will not show how a 7 becomes one, and a variant with a visible seam may be misread for its seam. The variants are

@@ -134,7 +134,8 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(2)
     if given.peak:
-        return peak(given.peak)
+        peak(given.peak)
+        return
     ours(given.repeat)
     memory()
     if not given.without_quantus:

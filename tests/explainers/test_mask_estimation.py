@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pytest_saliency_sanity.explainers import Track, mask_estimation
+from pytest_saliency_sanity.layout import using_channel_axis
 from pytest_saliency_sanity.perturbations import replayed
 from tests.digits import held_out_digits
 from tests.networks import train
@@ -211,3 +212,13 @@ def test_bad_options(cnn, images, targets, options, message):
 def test_there_must_be_space():
     with pytest.raises(ValueError, match=r"mask_estimation needs inputs .* dimension, got \(2, 7\)"):
         mask_estimation(nn.Linear(7, 2), torch.randn(2, 7), [0, 1])
+
+
+def test_a_track_beside_maps_with_their_channels_last():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9 * 9 * 3, 4))
+    images = torch.randn(2, 9, 9, 3, generator=torch.Generator().manual_seed(0))
+    explain = partial(mask_estimation, steps=20, seed=0, track=True)
+    with using_channel_axis(-1):
+        maps, track = explain(model, images, [1, 2])
+    assert maps.shape[:3] == (2, 9, 9)
+    assert len(track.insertion) == len(track.steps)
