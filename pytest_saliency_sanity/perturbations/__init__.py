@@ -1,4 +1,4 @@
-"""What is done to the model, and taken back: its weights re-initialized, block by block."""
+"""What is done to the model, the labels or the image, and taken back."""
 
 from __future__ import annotations
 
