@@ -15,7 +15,6 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited.arguments import name_of
-from pytest_saliency_sanity.audited.class_pairs import of_two_classes
 from pytest_saliency_sanity.audited.conditions import WithLabels, takes
 from pytest_saliency_sanity.audited.options import of_chosen
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -32,6 +31,7 @@ from pytest_saliency_sanity.explainers import ArtificialDistancing, gad
 from pytest_saliency_sanity.explainers.gad import ALPHAS, MIN_AGREEMENT, advice
 from pytest_saliency_sanity.outputs import using_forward
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
+from pytest_saliency_sanity.relevance.class_pairs import of_two_classes
 from pytest_saliency_sanity.relevance.distanced_hulls import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.relevance.hidden_regions import Cut, Hiding, cut_at, hidden_regions
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
