@@ -17,17 +17,38 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 
 
+CI = (ROOT / ".ci" / "run").read_text()
+
+
+def stage(name: str) -> str:
+    """What a stage of .ci/run does, in one line."""
+    return re.search(rf"^{name}\(\) \{{ (.*?); \}}", CI, re.M).group(1)
+
+
 def test_ci_runs_the_readmes_test_command():
     commands = re.search(r"```console\n(.*?)```", README, re.S).group(1).splitlines()
     assert len(commands) == 2
-    lines = (ROOT / ".ci" / "run").read_text().splitlines()
-    assert lines[-1] == commands[1]
-    assert lines[1:-1][-4:] == [
-        "set -euo pipefail",
-        'cd "$(dirname "$0")/.."',
-        f"export {machine.VARIABLE}=$(( 10#$(date +%j) % 10 ))",
-        "rm -rf .venv",
-    ]
+    assert f"{stage('install')} && {stage('tests')}" == f"rm -rf .venv; {commands[1]}"
+    assert 'for stage in "${@:-install}" $([ $# -gt 0 ] || echo lint types wheel tests); do' in CI
+    assert 'set -euo pipefail\ncd "$(dirname "$0")/.."\n' in CI
+
+
+@pytest.mark.parametrize(
+    "arguments, ran", [((), "install lint types wheel tests"), (("lint", "types"), "lint types")]
+)
+def test_the_stages_of_ci(arguments, ran, tmp_path):
+    """Of a copy whose stages do nothing; the first one that fails ends it."""
+    there = tmp_path / ".ci"
+    there.mkdir()
+    script = re.sub(r"^(install|lint|types|tests)\(\) \{ .*; \}", r"\1() { true; }", CI, flags=re.M)
+    script = re.sub(r"^wheel\(\) \{.*?^\}", "wheel() { true; }", script, flags=re.M | re.S)
+    (there / "run").write_text(script)
+    done = subprocess.run(["bash", there / "run", *arguments], capture_output=True, text=True, check=True)
+    assert re.findall(r"^== (\w+)$", done.stdout, re.M) == ran.split()
+    assert re.search(rf"^== took: {', '.join(f'{one} [0-9]+ s' for one in ran.split())}$", done.stdout, re.M)
+    (there / "run").write_text(script.replace("types() { true; }", "types() { false; }"))
+    stopped = subprocess.run(["bash", there / "run", *arguments], capture_output=True, text=True)
+    assert stopped.returncode != 0 and "== tests" not in stopped.stdout
 
 
 @pytest.mark.parametrize("day, number", [("001", 1), ("008", 8), ("010", 0), ("099", 9), ("366", 6)])
