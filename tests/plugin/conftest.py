@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 # Before any inner run, which forgets the modules that it is the first to import: numpy cannot be loaded twice
 # in a process, and there would be a second Verdict class.
 import numpy  # noqa: F401
@@ -52,3 +54,10 @@ def mixed(project: pytest.Pytester) -> pytest.Pytester:
     """A project whose tests have one verdict of each kind, and a known failure."""
     project.makepyfile(test_mixed=MIXED)
     return project
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """An inner run in this process has filters of its own, which begin where these end."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.filterwarnings("default"))
