@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.explainers.backprop import guided_backprop
-from pytest_saliency_sanity.explainers.features import FeatureMap, FeatureMaps, depends_on
+from pytest_saliency_sanity.explainers.features import FeatureMap, FeatureMaps
 from pytest_saliency_sanity.explainers.gradients import gradient_leaves, gradients_at, scores_of
 from pytest_saliency_sanity.explainers.heads import Call, before_head, watching_calls
 from pytest_saliency_sanity.explainers.inputs import Parts, as_given, tensors, wide
@@ -21,6 +21,7 @@ from pytest_saliency_sanity.explainers.interception import refuse_opaque
 from pytest_saliency_sanity.explainers.spatial import spatial
 from pytest_saliency_sanity.loans import Loan, entered, lent
 from pytest_saliency_sanity.outputs import Inputs, logits
+from pytest_saliency_sanity.perturbations.weights.gradients import depends_on
 
 UPSAMPLING = {1: "linear", 2: "bilinear", 3: "trilinear"}
 

@@ -206,20 +206,6 @@ def _fits(grid: tuple[int, ...], spatial: tuple[int, ...]) -> bool:
     return all(small <= large for small, large in zip(grid, spatial, strict=True))
 
 
-def depends_on(tensor: Tensor, leaf: Tensor) -> bool:
-    """Whether autograd knows a way from `leaf` to `tensor`: a map of parameters alone explains no image."""
-    waiting, seen = [tensor.grad_fn], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if getattr(node, "variable", None) is leaf:
-            return True
-        seen.add(node)
-        waiting.extend(below for below, _ in node.next_functions)
-    return False
-
-
 def _expected_axis(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
     """Where a function expects the channels of its input, if it tells."""
     if name.startswith(_CHANNELS_FIRST):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.perturbations.noise import wide
+from pytest_saliency_sanity.perturbations.weights.gradients import depends_on
 from pytest_saliency_sanity.signals import is_interruption
 
 Generator: TypeAlias = Callable[[Tensor], Tensor]
@@ -256,28 +257,13 @@ def _check_finite(contextual: Tensor, realism: Tensor, descent: Descent, step: i
 
 
 def _check_reached(latents: Tensor, contextual: Tensor, realism: Tensor, descent: Descent) -> None:
-    if not _depends(contextual, latents):
+    if not depends_on(contextual, latents):
         raise ValueError(
             "No gradient reaches the latents: the generator detaches them, runs under torch.no_grad() or leaves torch."
         )
-    if descent.realism_weight and not _depends(realism, latents):
+    if descent.realism_weight and not depends_on(realism, latents):
         raise ValueError(
             "No gradient passes the critic, which detaches the images, runs under torch.no_grad() or leaves torch, so "
             f"that a realism_weight of {descent.realism_weight!r} would do nothing: mend it, or pass realism_weight=0 "
             "to have it measured only."
         )
-
-
-def _depends(values: Tensor, leaf: Tensor) -> bool:
-    """Whether the graph of `values` leads to a leaf: `requires_grad` may be due to a network's parameters."""
-    seen: set[Any] = set()
-    ahead: list[Any] = [values.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        if getattr(node, "variable", None) is leaf:
-            return True
-        seen.add(node)
-        ahead += [source for source, _ in node.next_functions]
-    return False

@@ -10,17 +10,7 @@ import pytest
 
 from pytest_saliency_sanity.plugin import arrivals, fixtures, lookup, options, recording
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
-from pytest_saliency_sanity.plugin.fixtures import (  # noqa: F401 - pytest finds fixtures by name in this module
-    saliency_case,
-    saliency_channel_axis,
-    saliency_inputs,
-    saliency_labels,
-    saliency_make_model,
-    saliency_model,
-    saliency_regions,
-    saliency_targets,
-    saliency_train_set,
-)
+from pytest_saliency_sanity.plugin.fixtures import saliency_case  # noqa: F401 - pytest finds it in this module
 from pytest_saliency_sanity.plugin.reporter import Reporter
 from pytest_saliency_sanity.settings import Settings
 
@@ -31,7 +21,7 @@ _TRAINING_MARKER = (
 )
 _SETTINGS = pytest.StashKey[Settings]()
 
-globals().update(fixtures.ASSERTIONS)  # pytest finds fixtures by name in this module
+globals().update(fixtures.ASSERTIONS | fixtures.FIELDS)  # pytest finds fixtures by name in this module
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -29,52 +29,33 @@ _MANY = (list, tuple, set, frozenset)
 _OF_THE_INPUTS = ("targets", "labels", "regions", "channel_axis")
 
 
-@pytest.fixture(scope="session")
-def saliency_model() -> Any:
-    """The model whose explanations are audited; None until a conftest.py overrides it."""
-    return None
+# What a project says in its conftest.py, by the fields of a case.
+_FIELDS = {
+    "model": "The model whose explanations are audited; None until a conftest.py overrides it.",
+    "inputs": "Inputs to explain, (N, C, *S) or a tuple of such; None, the default, means stand-in photographs.",
+    "targets": "Targets of `saliency_inputs`, (N,) int64 or (N, K); None, the default, means the model's prediction.",
+    "labels": "True labels of `saliency_inputs`, (N,) int64 or (N, K) of 0 and 1; with them the model's accuracy is "
+    "checked.",
+    "train_set": "A pair of tensors or a map-style dataset, for checks that train.",
+    "make_model": "A function that builds an untrained model, for checks that train.",
+    "regions": "What explanations of `saliency_inputs` should point at: boxes or boolean masks.",
+    "channel_axis": "Where the channels of `saliency_inputs` are: None, the default, for (N, C, *S); -1 for embeddings "
+    "(N, L, D).",
+}
 
 
-@pytest.fixture(scope="session")
-def saliency_inputs() -> Any:
-    """Inputs to explain, (N, C, *S) or a tuple of such; None, the default, means stand-in photographs."""
-    return None
+def _field(name: str, words: str) -> Any:
+    """The fixture of a field, which a project overrides."""
+
+    def absent() -> Any:
+        return None
+
+    absent.__name__ = absent.__qualname__ = f"saliency_{name}"
+    absent.__doc__ = words
+    return pytest.fixture(scope="session")(absent)
 
 
-@pytest.fixture(scope="session")
-def saliency_targets() -> Any:
-    """Targets of `saliency_inputs`, (N,) int64 or (N, K); None, the default, means the model's prediction."""
-    return None
-
-
-@pytest.fixture(scope="session")
-def saliency_labels() -> Any:
-    """True labels of `saliency_inputs`, (N,) int64 or (N, K) of 0 and 1; with them the model's accuracy is checked."""
-    return None
-
-
-@pytest.fixture(scope="session")
-def saliency_train_set() -> Any:
-    """A pair of tensors or a map-style dataset, for checks that train."""
-    return None
-
-
-@pytest.fixture(scope="session")
-def saliency_make_model() -> Any:
-    """A function that builds an untrained model, for checks that train."""
-    return None
-
-
-@pytest.fixture(scope="session")
-def saliency_regions() -> Any:
-    """What explanations of `saliency_inputs` should point at: boxes or boolean masks."""
-    return None
-
-
-@pytest.fixture(scope="session")
-def saliency_channel_axis() -> Any:
-    """Where the channels of `saliency_inputs` are: None, the default, for (N, C, *S); -1 for embeddings (N, L, D)."""
-    return None
+FIELDS = {f"saliency_{name}": _field(name, words) for name, words in _FIELDS.items()}
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 
-from pytest_saliency_sanity.explainers.features import FeatureMaps, Layout, depends_on, layout_of
+from pytest_saliency_sanity.explainers.features import FeatureMaps, Layout, layout_of
+from pytest_saliency_sanity.perturbations.weights.gradients import depends_on
 
 sides = st.integers(2, 12)
 

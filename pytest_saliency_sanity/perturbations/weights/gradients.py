@@ -85,3 +85,18 @@ def _requiring_grad(parameters: Iterable[Tensor], these: Sequence[Tensor]) -> Lo
 def _require_grad(parameters: list[tuple[Tensor, bool]]) -> None:
     for parameter, required in parameters:
         parameter.requires_grad_(required)
+
+
+def depends_on(tensor: Tensor, leaf: Tensor) -> bool:
+    """Whether autograd knows a way from `leaf` to `tensor`: `requires_grad` may be due to parameters alone."""
+    seen: set[Any] = set()
+    waiting: list[Any] = [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if getattr(node, "variable", None) is leaf:
+            return True
+        seen.add(node)
+        waiting += [below for below, _ in node.next_functions]
+    return False

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from pytest_saliency_sanity.loans import lent, loan
+from pytest_saliency_sanity.loans import Loan, lent, loan
 from pytest_saliency_sanity.outputs import Forward, Inputs
 from pytest_saliency_sanity.perturbations.restoring.preservation import Snapshot, preserved
 from pytest_saliency_sanity.perturbations.restoring.refusals import check_randomizable
@@ -100,36 +101,44 @@ def cascading(
         yield steps
 
 
+class Walk(TypedDict, total=False):
+    """Which weights are drawn, and where to stop: as in `cascading`."""
+
+    seed: int
+    draw: int
+    depths: Sequence[int] | None
+    forward: Forward | None
+
+
 @loan
 def bottom_up(
-    model: nn.Module,
-    blocks: Sequence[Block] | Inputs,
-    *,
-    seed: int = 0,
-    draw: int = 0,
-    depths: Sequence[int] | None = None,
-    forward: Forward | None = None,
+    model: nn.Module, blocks: Sequence[Block] | Inputs, **walk: Unpack[Walk]
 ) -> Iterator[Iterator[Step]]:
-    """As `cascading`, but from the block next to the input up."""
-    blocks = _blocks(model, blocks, forward)
-    with _stepping(model, blocks, blocks, seed, draw, depths, cumulative=True) as steps:
+    """As `cascading`, but from the block next to the input up: `seed`, `draw`, `depths` and `forward`."""
+    blocks = _blocks(model, blocks, walk.get("forward"))
+    with _walking(model, blocks, blocks, True, walk) as steps:
         yield steps
 
 
 @loan
 def independent(
-    model: nn.Module,
-    blocks: Sequence[Block] | Inputs,
-    *,
-    seed: int = 0,
-    draw: int = 0,
-    depths: Sequence[int] | None = None,
-    forward: Forward | None = None,
+    model: nn.Module, blocks: Sequence[Block] | Inputs, **walk: Unpack[Walk]
 ) -> Iterator[Iterator[Step]]:
     """As `cascading`, but one block at a time, from the top; the others hold their trained weights."""
-    blocks = _blocks(model, blocks, forward)
-    with _stepping(model, blocks, tuple(reversed(blocks)), seed, draw, depths, cumulative=False) as steps:
+    blocks = _blocks(model, blocks, walk.get("forward"))
+    with _walking(model, blocks, tuple(reversed(blocks)), False, walk) as steps:
         yield steps
+
+
+def _walking(
+    model: nn.Module, blocks: tuple[Block, ...], order: tuple[Block, ...], cumulative: bool, walk: Walk
+) -> Loan[Iterator[Step]]:
+    seed, draw, depths = walk.get("seed", 0), walk.get("draw", 0), walk.get("depths")
+    if unknown := set(walk) - set(Walk.__annotations__):
+        raise TypeError(
+            f"unknown option {shown(min(unknown))}; choose from {', '.join(Walk.__annotations__)}"
+        )
+    return _stepping(model, blocks, order, seed, draw, depths, cumulative=cumulative)
 
 
 @loan
