@@ -20,7 +20,7 @@ import pytest_saliency_sanity
 
 PACKAGE = Path(pytest_saliency_sanity.__file__).parent
 SHORTEST = 6
-MOST = 29  # today's number; by the same rule there were 71, the longest of 13 lines, before the house was put in order
+MOST = 46  # today's number; by the same rule there were 108, the longest of 18 lines, before the house was put in order
 LONGEST = 9
 _SAYS_NOTHING = (
     tokenize.COMMENT,
@@ -90,6 +90,8 @@ def _is_entry(tokens: list[tokenize.TokenInfo]) -> bool:
     said = tokens[0].type == tokenize.NAME and len(tokens) > 2 and tokens[1].string == "="
     if said and tokens[2].type in (tokenize.STRING, tokenize.NUMBER):
         return True  # an argument with its value
+    if tokens[-1].string != "," and not kinds <= {*"()[]{}:", tokenize.STRING}:
+        return False
     return kinds <= values or (kinds <= values | {":"} and tokens[0].type == tokenize.STRING)
 
 
