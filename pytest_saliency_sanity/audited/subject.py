@@ -159,12 +159,7 @@ def subject(
         forward=forward,
         seed=given.seed,
         amounts=given.amounts,
-        notes=(
-            *read.notes,
-            *_mode_note(model),
-            *_left_out_note(read.used),
-            *model_batches.note(read.batch_effect),
-        ),
+        notes=_notes(model, read),
         stand_ins=inputs is None,
         order=order,
         different=read.used.different,
@@ -285,6 +280,15 @@ def _scores(model: nn.Module, images: Any, forward: Forward | None) -> Tensor:
             f"the model's logits are not finite on {int((~scores.isfinite()).any(1).sum())} of the images"
         )
     return scores
+
+
+def _notes(model: nn.Module, read: _Read) -> tuple[str, ...]:
+    return (
+        *read.notes,
+        *_mode_note(model),
+        *_left_out_note(read.used),
+        *model_batches.note(read.batch_effect),
+    )
 
 
 def _mode_note(model: nn.Module) -> tuple[str, ...]:
