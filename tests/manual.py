@@ -21,6 +21,11 @@ def page(name: str) -> str:
     return PAGES[f"docs/{name}.md"]
 
 
+def prose(name: str) -> str:
+    """A page with its lines joined, for what may be broken anywhere."""
+    return " ".join(page(name).split())
+
+
 def rows(text: str, heading: str) -> list[list[str]]:
     """The cells of the table whose first line begins with `heading`, without that line and the one below."""
     lines = text[text.index(heading) :].split("\n\n")[0].splitlines()[2:]

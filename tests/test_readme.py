@@ -15,7 +15,7 @@ from pytest_saliency_sanity.checks.consistency import MIN_AGREEMENT
 from pytest_saliency_sanity.checks.model_sensitivity import ONE_SIDED, SIGNED
 from pytest_saliency_sanity.checks.registry import ASSERTED, CHECKS
 from tests import machine
-from tests.manual import PAGES, README, ROOT, WHOLE, page, rows
+from tests.manual import PAGES, README, ROOT, WHOLE, page, prose, rows
 
 CI = (ROOT / ".ci" / "run").read_text()
 
@@ -167,15 +167,15 @@ def test_the_profiles_are_the_codes():
 
 def test_the_thresholds_are_the_codes():
     for name in ("howto/choose_a_threshold", "explanation/error_rates"):
-        assert f"`threshold={SIGNED}`" in page(name)
-    assert f"only above {ONE_SIDED} (`one_sided_threshold=`)" in page("howto/choose_a_threshold")
-    assert f"only above {ONE_SIDED} (`one_sided_threshold=`)" in page("explanation/model_sensitivity")
+        assert f"`threshold={SIGNED}`" in prose(name)
+    assert f"only above {ONE_SIDED} (`one_sided_threshold=`)" in prose("howto/choose_a_threshold")
+    assert f"only above {ONE_SIDED} (`one_sided_threshold=`)" in prose("explanation/model_sensitivity")
     for check, module in (("data", data_sensitivity), ("target", target_sensitivity)):
-        text = page(f"explanation/{check}_sensitivity")
+        text = prose(f"explanation/{check}_sensitivity")
         assert f"`threshold=` ({module.SIGNED})" in text
-    assert f"`threshold=` ({SIGNED})" in page("explanation/model_sensitivity")
-    assert f"`threshold={data_sensitivity.SIGNED}`" in page("explanation/error_rates")
-    assert f"`min_agreement=` ({MIN_AGREEMENT})" in page("explanation/consistency")
+    assert f"`threshold=` ({SIGNED})" in prose("explanation/model_sensitivity")
+    assert f"`threshold={data_sensitivity.SIGNED}`" in prose("explanation/error_rates")
+    assert f"`min_agreement=` ({MIN_AGREEMENT})" in prose("explanation/consistency")
 
 
 def test_the_error_rates_of_the_front_page_are_those_of_the_table():
