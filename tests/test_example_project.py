@@ -1,4 +1,4 @@
-"""The example project, run as the README says."""
+"""The example project, run as README and manual say."""
 
 from __future__ import annotations
 
@@ -11,12 +11,18 @@ from pathlib import Path
 import pytest
 
 from tests import machine
+from tests.manual import WHOLE
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-# What each command selects, and what it is said to print.
-SHOWN = re.findall(
-    r'`pytest example_project -k "?([^"`]+?)"? --runxfail` prints\n\n```text\n(E .*?)```', README, re.S
+# What each command selects, and what it is said to print; some pages show the same.
+SHOWN = list(
+    dict.fromkeys(
+        re.findall(
+            r'`pytest example_project -k "?([^"`]+?)"? --runxfail`\s+prints\n\n```text\n(E .*?)```',
+            WHOLE,
+            re.S,
+        )
+    )
 )
 
 
@@ -34,8 +40,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
 
 
 @pytest.mark.first  # it takes the longest
-def test_it_prints_what_the_readme_says(run: Callable[..., str]) -> None:
-    """Honest explainers pass, and the known failures, which are expected, are those that the README shows."""
+def test_it_prints_what_is_shown(run: Callable[..., str]) -> None:
+    """Honest explainers pass, and the known failures, which are expected, are those that README and manual show."""
     output = run("--xfail-tb")
     assert re.search(
         r"saliency sanity: 23 passed, 0 failed, 8 failed as expected, 0 inconclusive, 0 errors", output
@@ -66,5 +72,8 @@ def assert_printed(shown: str, output: str) -> None:
         assert re.search(rf"^{pattern}\s*$", output, re.M), (line, output)
 
 
-def test_every_failure_that_the_readme_shows_has_its_command() -> None:
-    assert len(SHOWN) == README.count("```text\nE ") >= 4
+def test_every_failure_that_is_shown_has_its_command() -> None:
+    """And one command prints one failure, on whichever page."""
+    assert {shown for _, shown in SHOWN} == set(re.findall(r"```text\n(E .*?)```", WHOLE, re.S))
+    assert len(SHOWN) == len({selected for selected, _ in SHOWN}) >= 5
+    assert len(re.findall(r"--runxfail`\s+prints\n\n```text\nE ", WHOLE)) == WHOLE.count("```text\nE ")

@@ -11,6 +11,7 @@ import pytest
 from pytest_saliency_sanity import typing
 from pytest_saliency_sanity.checks.registry import ASSERTED
 from tests import fixture_types
+from tests.manual import page, rows
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +26,13 @@ def test_each_fixture_has_a_type_and_its_use_is_tried(name: str) -> None:
     assert hasattr(typing, kind)
     used = (ROOT / "tests" / "typed_use.py").read_text(encoding="utf-8")
     assert f"{name}: typing.{kind}" in used and f"sanity.{name}(" in used
+
+
+def test_the_manual_has_the_type_of_each_fixture() -> None:
+    shown = rows(page("reference/fixtures"), "| fixture | type |")
+    assert dict(shown) == {
+        f"`{name}`": f"`{''.join(part.capitalize() for part in name.split('_'))}`" for name in ASSERTED
+    }
 
 
 @pytest.mark.extended  # a minute each where nothing is cached; .ci/run runs both

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from pathlib import Path
 
 import pytest
 
 import pytest_saliency_sanity.checks.contract  # noqa: F401  before any inner run, which would import it anew
+from tests.manual import page
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
 MODEL = """
     import warnings
     import pytest
@@ -76,9 +75,9 @@ def test_the_message_and_what_it_advises(strict: pytest.Pytester) -> None:
         ) in told
 
 
-def test_the_readmes_recipe_for_captum_warns_of_nothing(strict: pytest.Pytester) -> None:
+def test_the_manuals_recipe_for_captum_warns_of_nothing(strict: pytest.Pytester) -> None:
     """Under `-W error`, with captum imported before: what its own import warns of is not ours."""
-    recipe = re.search(r"```python\n(def captum_gradient.*?)```", README, re.S)[1]
+    recipe = re.search(r"```python\n(def captum_gradient.*?)```", page("howto/wrap_an_explainer"), re.S)[1]
     imported = """
     import warnings
     with warnings.catch_warnings():
