@@ -159,15 +159,13 @@ def explaining(fail: Callable[[Any], Any]) -> Callable[..., Any]:
 
 
 EACH = [
-    pytest.param(
-        check, fail, id=f"{name}-{fail.__name__}",
-        marks=[] if name == "contract" or number == place % len(RAISING) else pytest.mark.extended,
-    )
-    for place, (name, check) in enumerate(CHECKS.items())
-    for number, fail in enumerate(RAISING)
-]  # fmt: skip
+    pytest.param(check, fail, id=f"{name}-{fail.__name__}")
+    for name, check in CHECKS.items()
+    for fail in RAISING
+]
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("check, fail", EACH)
 def test_a_verdict_does_not_keep_the_model(check: Callable[..., Any], fail: Callable[[Any], Any]) -> None:
     model = network()

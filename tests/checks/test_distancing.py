@@ -151,7 +151,7 @@ def test_where_the_center_cannot_be_beaten_losing_to_it_convicts_nobody() -> Non
     assert any(line.startswith("to lose to the center convicts nobody where it") for line in verdict.notes)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.extended) for seed in (1, 2))])
 def test_what_narrows_down_to_another_place_fails(seed: int) -> None:
     verdict = of_moved(seed)
     assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point"), verdict

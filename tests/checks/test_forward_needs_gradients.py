@@ -68,6 +68,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("make", MODELS)
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_they_get_a_verdict(check: Callable[..., Any], make: Callable[[], nn.Module]) -> None:

@@ -49,6 +49,7 @@ def test_rise_passes() -> None:
     assert checked(partial(explainers.rise, samples=300)).outcome == "pass"
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "name", ["sobel", "noise", "center_prior", "input_copy", "input_x_sobel", "constant"]

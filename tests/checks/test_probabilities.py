@@ -93,6 +93,7 @@ CHECKS: dict[str, Callable[..., Verdict]] = {
 }
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 def test_a_binary_model_beats_chance(check: Callable[..., Verdict], end: Callable[[Tensor], Tensor]) -> None:

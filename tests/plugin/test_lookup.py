@@ -78,6 +78,7 @@ def test_a_misspelled_fixture_is_told(pytester: pytest.Pytester, written: str, m
     result.stdout.fnmatch_lines([f"*PytestWarning: {SENTENCE.format(written, meant)}"])
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("workers", ["-n0", "-n1"])
 @pytest.mark.parametrize("how", ["directly", "through another fixture", "by the marker", "in a class"])
 def test_as_an_error_it_is_the_test_s_own(pytester: pytest.Pytester, how: str, workers: str) -> None:

@@ -154,12 +154,14 @@ def test_it_replays_under_any_addopts(project: pytest.Pytester, addopts: str, ar
             ["-o", "python_functions=faulty*", "-o", "python_files=check_*.py"],
             '-o "python_functions=faulty*"',
         ),
-        (["-p", "judging", "-o", "python_files=check_*.py"], '-p "judging"'),
+        pytest.param(
+            ["-p", "judging", "-o", "python_files=check_*.py"], '-p "judging"', marks=pytest.mark.extended
+        ),
         (
             ["--import-mode=importlib", "-o", "python_files=check_*.py", "-o", "pythonpath=."],
             "--import-mode importlib",
         ),
-        (["--doctest-modules", "documented.py"], "--doctest-modules"),
+        pytest.param(["--doctest-modules", "documented.py"], "--doctest-modules", marks=pytest.mark.extended),
         (["--doctest-glob=*.text", "page.text"], '--doctest-glob "*.text"'),
     ],
 )

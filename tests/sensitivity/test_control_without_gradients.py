@@ -68,6 +68,7 @@ class NotDifferentiable(Frozen):
 MODELS = [UnderNoGrad, Detached, OfArrays, InInferenceMode]
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("kind", MODELS)
 def test_what_needs_no_gradient_gets_a_verdict(
