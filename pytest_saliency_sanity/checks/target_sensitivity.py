@@ -22,10 +22,10 @@ from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import preserved
-from pytest_saliency_sanity.sensitivity.control_test import doubts
+from pytest_saliency_sanity.sensitivity.control_audit import doubts
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
-from pytest_saliency_sanity.sensitivity.sequential_test import Audit, run
+from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
 from pytest_saliency_sanity.sensitivity.survey import Sample
 from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
 from pytest_saliency_sanity.verdict import Claim, Verdict

@@ -8,17 +8,16 @@ after it is not.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.outputs import unreadable
+from pytest_saliency_sanity.perturbations.restoring.changes import checksum
 from pytest_saliency_sanity.perturbations.restoring.modes import mode_of
 from pytest_saliency_sanity.perturbations.weights.execution import hooked
 
@@ -100,8 +99,7 @@ def _buffers(model: nn.Module) -> dict[str, tuple[Any, ...]]:
 def _short(buffer: Tensor) -> tuple[Any, ...]:
     if unreadable(buffer) or is_lazy(buffer):
         return (id(buffer),)
-    copied = buffer.detach().to("cpu", copy=True)
-    return tuple(buffer.shape), zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy().data)
+    return tuple(buffer.shape), checksum(buffer)
 
 
 def _entries(model: nn.Module) -> set[Entry]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import weakref
-import zlib
 from collections import OrderedDict
 from types import MethodType
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.perturbations.restoring.changes import checksum
 from pytest_saliency_sanity.sensitivity.survey import Survey
 
 _KEPT = 8  # control surveys kept, the oldest dropped first
@@ -40,8 +37,8 @@ class ControlSurveys:
 def fingerprint(subject: Subject) -> tuple[Any, ...]:
     """What the maps of a control depend on: the layers, the weights, the images, the targets, the seed."""
     state = (*subject.model.parameters(), *subject.model.buffers())
-    weights = tuple(_digest(tensor) for tensor in state)
-    images = tuple(_digest(part) for part in (*subject.inputs, subject.targets))
+    weights = tuple(checksum(tensor) for tensor in state)
+    images = tuple(checksum(part) for part in (*subject.inputs, subject.targets))
     shape = (*subject.inputs[0].shape, subject.channel_axis)
     return repr(subject.model), weights, images, shape, _weakly(subject.forward), subject.seed
 
@@ -56,9 +53,3 @@ def _weakly(function: Any) -> Any:
     except TypeError:  # of a class with slots, or one that cannot be hashed
         return function
     return found
-
-
-def _digest(tensor: Tensor) -> int:
-    """A checksum of the bytes; it tells states apart and protects against nothing."""
-    copied = tensor.detach().to("cpu", copy=True)  # the storage of what numpy has seen can be resized no more
-    return zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy().data)

@@ -31,7 +31,7 @@ ROOMS = (
     "perturbations/restoring/snapshots.py", "perturbations/restoring/streams.py",
     "perturbations/weights/randomization.py", "perturbations/weights/execution.py",
     "perturbations/weights/initialization.py", "audited/subject.py", "examination/single_analysis.py",
-    "sensitivity/sequential_test.py", "sensitivity/cascade.py", "sensitivity/permuted_labels.py",
+    "sensitivity/sequential_audit.py", "sensitivity/cascade.py", "sensitivity/permuted_labels.py",
     "sensitivity/network_agreement.py", "examination/explanation.py", "sensitivity/survey.py",
     "checks/model_sensitivity.py", "checks/target_sensitivity.py", "checks/data_sensitivity.py",
     "sensitivity/memorization.py", "relevance/deletion_curves.py",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity import Verdict, check_model_sensitivity, explainers, settings
 from pytest_saliency_sanity.explainers import gradient, guided_backprop, noise, sobel
-from pytest_saliency_sanity.sensitivity import control_test
+from pytest_saliency_sanity.sensitivity import control_audit
 from tests.checks.models import cnn, images, norm_cnn
 from tests.checks.verdicts import checked, named
 from tests.digits import held_out_digits
@@ -169,7 +169,7 @@ def test_head_negation_leaves_edges_and_most_of_guided_backpropagation_alone() -
 
 
 def test_the_control_is_made_once_for_all_explainers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_test, "_CONTROLS", control_test.ControlSurveys())
+    monkeypatch.setattr(control_audit, "_CONTROLS", control_audit.ControlSurveys())
     calls = [
         checked(explainer).evidence["control_cost"]["calls"] for explainer in (sobel, noise, guided_backprop)
     ]
@@ -182,7 +182,7 @@ def test_controls_of_two_architectures_with_equal_weights_are_kept_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Activations have no weights: what tells the two networks apart is not among their parameters."""
-    monkeypatch.setattr(control_test, "_CONTROLS", control_test.ControlSurveys())
+    monkeypatch.setattr(control_audit, "_CONTROLS", control_audit.ControlSurveys())
     relu, tanh = cnn(), cnn()
     tanh[1], tanh[3], tanh[6] = nn.Tanh(), nn.Tanh(), nn.Tanh()
     for model in (relu, tanh):

@@ -152,7 +152,7 @@ def run(audit: Audit, doubts: Doubts) -> Account:
     """What precedes the measurements, and the measurements of the look that settled it (or of the last one).
 
     Args:
-        doubts: of the controls at a look, see `control_test.doubts`.
+        doubts: of the controls at a look, see `control_audit.doubts`.
     """
     if duplicates := duplicate_findings(audit.subject):
         return audit.account(duplicates)

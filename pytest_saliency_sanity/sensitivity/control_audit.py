@@ -14,7 +14,7 @@ from pytest_saliency_sanity.sensitivity.control_surveys import ControlSurveys, f
 from pytest_saliency_sanity.sensitivity.growth import grow, samples
 from pytest_saliency_sanity.sensitivity.honest_controls import Control, asked, called
 from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Thresholds, judged
-from pytest_saliency_sanity.sensitivity.sequential_test import Audit, Sampled
+from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, Sampled
 from pytest_saliency_sanity.sensitivity.survey import Survey, chunks_for, survey
 from pytest_saliency_sanity.sensitivity.suspicions import Suspicion
 from pytest_saliency_sanity.verdict import Finding
