@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import reprlib
 from typing import Any
 
@@ -18,3 +19,11 @@ def shown(value: Any, most: int = 80) -> str:
 def encodable(text: str) -> str:
     """`text` with lone surrogates escaped: xdist cannot send them, and loses the test with exit code 0."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def name_of(explainer: Any) -> str:
+    """A readable name: the function's, with a partial's options; an object's class."""
+    if isinstance(explainer, functools.partial):
+        options = ", ".join(f"{key}={shown(value)}" for key, value in explainer.keywords.items())
+        return f"{name_of(explainer.func)}({options})"
+    return getattr(explainer, "__name__", None) or type(explainer).__name__

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -16,32 +15,11 @@ from pytest_saliency_sanity.outputs import check_targets, unreadable
 from pytest_saliency_sanity.text import shown
 
 
-def name_of(explainer: Any) -> str:
-    """A readable name: the function's, with a partial's options; an object's class."""
-    if isinstance(explainer, functools.partial):
-        options = ", ".join(f"{key}={value!r}" for key, value in explainer.keywords.items())
-        return f"{name_of(explainer.func)}({options})"
-    return getattr(explainer, "__name__", None) or type(explainer).__name__
-
-
 def checked_name(name: Any) -> str | None:
     """The name, if it is one."""
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string, what messages call the explainer, not {shown(name)}")
     return name
-
-
-def check_explainer(explainer: Any) -> None:
-    """Raise TypeError, in one sentence, unless it can be called as an explainer is."""
-    if isinstance(explainer, type):
-        raise TypeError(
-            f"the explainer is the class {explainer.__name__} itself; pass a function "
-            f"explainer(model, inputs, targets), or an object of the class that can be called so"
-        )
-    if not callable(explainer):
-        raise TypeError(
-            f"an explainer is called as explainer(model, inputs, targets); {shown(explainer)} is not callable"
-        )
 
 
 def check_model(model: Any) -> None:

@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.adapters import adapted
 from pytest_saliency_sanity.audited import model_batches
 from pytest_saliency_sanity.audited.arguments import (
-    check_explainer,
     check_model,
     checked_name,
     like_model,
-    name_of,
     read_images,
     read_rows,
 )
@@ -31,6 +30,7 @@ from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved
 from pytest_saliency_sanity.perturbations.restoring.changes import restructured
 from pytest_saliency_sanity.perturbations.restoring.modes import has_own_train, mode_of
 from pytest_saliency_sanity.perturbations.restoring.process import keeping_process
+from pytest_saliency_sanity.text import name_of
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def subject(
     Raises:
         TypeError, ValueError: one sentence with the value and the choices.
     """
-    check_explainer(explainer)
+    called = adapted(explainer)
     check_model(model)
     given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
     limit = 2 * given.amounts.images if limit is None else limit
@@ -148,8 +148,8 @@ def subject(
     )
     labels = None if labels is None else read_labels(labels, read.count, classes, order)
     return Subject(
-        explainer=explainer,
-        name=checked_name(name) or name_of(explainer),
+        explainer=called,
+        name=checked_name(name) or name_of(called),
         model=model,
         inputs=read.parts,
         packed=read.packed,

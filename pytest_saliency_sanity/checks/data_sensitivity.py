@@ -12,7 +12,7 @@ import torch
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.audited.arguments import name_of
+from pytest_saliency_sanity.adapters import Adapted, adapted
 from pytest_saliency_sanity.audited.conditions import OfNetworks, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
 from pytest_saliency_sanity.audited.subject import subject
@@ -27,7 +27,7 @@ from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_data_blindness,
 from pytest_saliency_sanity.sensitivity.memorization import distinct, memorization_findings
 from pytest_saliency_sanity.sensitivity.permuted_labels import Compared, Comparison, run
 from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
-from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.text import name_of, shown
 from pytest_saliency_sanity.trained_networks import store
 from pytest_saliency_sanity.trained_networks.datasets import TrainingSet, training_set
 from pytest_saliency_sanity.trained_networks.networks import (
@@ -109,6 +109,7 @@ def check_data_sensitivity(
     said = {name: conditions.get(name) for name in ("seed", "profile", "max_seconds")}
     given = settings.overridden(settings.current(), cache=cache, **said)
     _check_inputs(inputs)
+    explainer = _unbound(explainer)
     count = _count(twins, given.profile)
     try:
         if models is not None:
@@ -144,6 +145,14 @@ def _check_inputs(inputs: Any) -> None:
             "data sensitivity needs inputs= like those of the train_set (in pytest: the fixture saliency_inputs); "
             "stand-in photographs would show networks what they have never seen"
         )
+
+
+def _unbound(explainer: Any) -> Callable[..., Any]:
+    """The explainer as a function, if it can explain networks that are yet to be trained."""
+    found = adapted(explainer)
+    if isinstance(found, Adapted):
+        found.check_unbound("data sensitivity trains other networks")
+    return found
 
 
 def _count(twins: int | None, profile: str) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from pytest_saliency_sanity.audited.arguments import name_of
+from pytest_saliency_sanity.adapters import adapted
 from pytest_saliency_sanity.audited.conditions import WithLabels, takes
 from pytest_saliency_sanity.audited.options import of_chosen
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -35,7 +35,7 @@ from pytest_saliency_sanity.relevance.class_pairs import of_two_classes
 from pytest_saliency_sanity.relevance.distanced_hulls import Counts, Narrowed, counted, narrowed
 from pytest_saliency_sanity.relevance.hidden_regions import Cut, Hiding, cut_at, hidden_regions
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
-from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.text import name_of, shown
 from pytest_saliency_sanity.trained_networks.store import Busy
 from pytest_saliency_sanity.trained_networks.support import Support, Unfinished
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
@@ -106,6 +106,7 @@ def check_distancing(
 
     Source: Rodrigues, Boutry and Najman (Gradient Artificial Distancing), equations 1 and 2, tables 1 and 2.
     """
+    base = adapted(base)
     cut = cut_at(share, fraction, default=PAPER_SHARE)
     began = time.monotonic()
     labels = conditions.pop("labels", None)

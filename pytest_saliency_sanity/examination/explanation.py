@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.adapters import UnusableExplainer
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.advice import advice_on
@@ -121,6 +122,8 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
             raise
         text = str(error).strip().splitlines()
         first = f": {text[0]}" if text else ""
+        if isinstance(error, UnusableExplainer):
+            raise Breach("contract.unusable", str(error), error) from error
         if isinstance(error, NotApplicable):
             raise Refusal(f"it does not apply to this model{first}", error) from error
         raise Breach(

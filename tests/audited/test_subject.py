@@ -19,9 +19,9 @@ from pytest_saliency_sanity import (
     check_target_sensitivity,
     settings,
 )
-from pytest_saliency_sanity.audited.arguments import name_of
 from pytest_saliency_sanity.audited.subject import evaluating, subject
 from pytest_saliency_sanity.explainers import deconvnet, gradient, guided_backprop, smoothgrad, sobel
+from pytest_saliency_sanity.text import name_of
 from tests.checks.models import Wrapped, cnn, images, seeded, tabular, two_branches
 
 CHECKS = [check_contract, check_model_sensitivity, check_target_sensitivity]

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from pytest_saliency_sanity import explainers, settings
-from pytest_saliency_sanity.audited.arguments import name_of
 from pytest_saliency_sanity.explainers import DistancingWarning, NotDistanced, gad, largest_alpha
 from pytest_saliency_sanity.explainers.distances import _largest
+from pytest_saliency_sanity.text import name_of
 from pytest_saliency_sanity.trained_networks import support
 from tests.perturbations.state import random_numbers_ahead, state_of
 
