@@ -58,6 +58,12 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.errors import SanityCheckFailed as SanityCheckFailed
     from pytest_saliency_sanity.errors import SanityCheckInconclusive as SanityCheckInconclusive
     from pytest_saliency_sanity.settings import SettingsError as SettingsError
+    from pytest_saliency_sanity.suite.auditing import Audit as Audit
+    from pytest_saliency_sanity.suite.auditing import audit as audit
+    from pytest_saliency_sanity.suite.classes import SaliencySanitySuite as SaliencySanitySuite
+    from pytest_saliency_sanity.suite.parametrization import (
+        parametrize_with_sanity_checks as parametrize_with_sanity_checks,
+    )
     from pytest_saliency_sanity.trained_networks.networks import TrueAndPermuted as TrueAndPermuted
     from pytest_saliency_sanity.variations import Variations as Variations
     from pytest_saliency_sanity.variations import acceptable_variations as acceptable_variations
@@ -65,17 +71,21 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict as Verdict
 
 _HOMES = {
+    "Audit": "suite.auditing",
     "Case": "case",
     "ExplainerContractError": "errors",
     "NotApplicable": "errors",
     "SanityCheckFailed": "errors",
     "SanityCheckInconclusive": "errors",
     "SettingsError": "settings",
+    "SaliencySanitySuite": "suite.classes",
     "Stage": "verdict",
     "Variations": "variations",
     "Verdict": "verdict",
     "TrueAndPermuted": "trained_networks.networks",
     "acceptable_variations": "variations",
+    "audit": "suite.auditing",
+    "parametrize_with_sanity_checks": "suite.parametrization",
     **{check.function: check.home for check in CHECKS},
     **{name: check.home for name, check in ASSERTED.items()},
 }

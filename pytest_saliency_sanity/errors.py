@@ -26,6 +26,9 @@ class NotApplicable(ValueError):
     arithmetic: nobody has made a mistake. The explainers of this package raise it, and a wrapper of your own may:
     the check is then inconclusive, with the reason `not_applicable` and this exception's message, instead of an error.
     Say what is missing and what to do about it. Bad arguments are a plain ValueError or TypeError.
+
+    A check raises it where its question cannot be asked at all: another target, of a model with a single logit; hidden
+    pixels, of inputs that are no images.
     """
 
 

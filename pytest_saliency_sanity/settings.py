@@ -73,6 +73,9 @@ class Settings:
             added to it), "" outside pytest.
         record: called with every verdict; None outside pytest.
         asserted: called with every verdict that an assertion judges; None outside pytest.
+        min_verdicts: the run fails where fewer verdicts than this were reached.
+        reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
+            the running test; None outside pytest.
     """
 
     seed: int = 0
@@ -84,6 +87,8 @@ class Settings:
     replay: str = ""
     record: Callable[[Verdict], None] | None = None
     asserted: Callable[[Verdict], None] | None = None
+    min_verdicts: int = 0
+    reports_contract: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():
@@ -100,7 +105,7 @@ class Settings:
         )
 
 
-SETTABLE = ("seed", "profile", "inconclusive", "max_seconds", "cache")
+SETTABLE = ("seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts")
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
 _OF_TESTS: list[Settings] = []
 _ENDED: WeakSet[Callable[[Verdict], None]] = WeakSet()
@@ -171,6 +176,11 @@ def _check_seed(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be an integer of at least 0, not {shown(value)}")
 
 
+def _check_min_verdicts(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise SettingsError(f"{name} must be a number of verdicts, at least 0, not {shown(value)}")
+
+
 def _check_profile(name: str, value: Any) -> None:
     if not isinstance(value, str) or value not in PROFILES:
         raise SettingsError(f"{name} must be one of {', '.join(PROFILES)}, not {shown(value)}")
@@ -198,6 +208,7 @@ def _check_cache(name: str, value: Any) -> None:
 
 
 _CHECKS = {
+    "min_verdicts": _check_min_verdicts,
     "seed": _check_seed,
     "profile": _check_profile,
     "inconclusive": _check_inconclusive,

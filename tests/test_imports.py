@@ -45,7 +45,7 @@ PLANTED = {  # by contract: a file, and a line that breaks it
         "audited/stand_ins.py",
         "def f():\n    from pytest_saliency_sanity.audited import subject",
     ),
-    "only the plugin knows pytest": ("perturbations/noise.py", "import pytest"),
+    "only the plugin and the parametrization know pytest": ("perturbations/noise.py", "import pytest"),
 }
 
 
@@ -155,7 +155,7 @@ def test_public_names_resolve(name: str) -> None:
 
 def test_an_unknown_public_name_lists_the_choices() -> None:
     with pytest.raises(
-        AttributeError, match=r"has no attribute 'assert_sensitive'; it has Case, .*assert_contract"
+        AttributeError, match=r"has no attribute 'assert_sensitive'; it has Audit, Case, .*assert_contract"
     ):
         _ = pytest_saliency_sanity.assert_sensitive
 

@@ -70,11 +70,11 @@ def test_overridden_leaves_out_none() -> None:
         ({"max_seconds": "9"}, "max_seconds must be a number of seconds above 0, not '9'"),
         (
             {"sed": 1},
-            "settings: unknown key 'sed'; choose from seed, profile, inconclusive, max_seconds, cache",
+            "settings: unknown key 'sed'; choose from seed, profile, inconclusive, max_seconds, cache, min_verdicts",
         ),
         (
             {"replay": ""},
-            "settings: unknown key 'replay'; choose from seed, profile, inconclusive, max_seconds, cache",
+            "settings: unknown key 'replay'; choose from seed, profile, inconclusive, max_seconds, cache, min_verdicts",
         ),
     ],
 )

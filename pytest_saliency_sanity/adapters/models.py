@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import as_targets, current_forward, logits, raw_outputs
+from pytest_saliency_sanity.outputs import Inputs, as_targets, current_forward, logits, raw_outputs
 
 
 class Logits(nn.Module):
@@ -22,7 +22,11 @@ class Logits(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits (N, K) of one tensor of inputs, or of several."""
-        return logits(self.model, inputs if len(inputs) > 1 else inputs[0])
+        return logits(self.model, _packed(inputs))
+
+
+def _packed(inputs: tuple[Tensor, ...]) -> Inputs:
+    return inputs if len(inputs) != 1 else inputs[0]
 
 
 # Whether a model returns a tensor (N, K), asked once of each.
@@ -61,7 +65,7 @@ class Score(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Scores (N, 1); one row of targets holds for all inputs, where there are more of these."""
-        outputs = logits(self.model, inputs if len(inputs) > 1 else inputs[0])
+        outputs = logits(self.model, _packed(inputs))
         rows = (
             self.targets.expand(len(outputs), *self.targets.shape[1:])
             if len(self.targets) == 1

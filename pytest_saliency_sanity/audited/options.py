@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.outputs import unreadable
 from pytest_saliency_sanity.perturbations.infills import as_values, broadcast, check_fits, named
 from pytest_saliency_sanity.statistics import FIGURES
@@ -56,10 +57,10 @@ def check_classes(classes: Any, count: int) -> tuple[int, ...]:
 
 
 def check_images(audited: Subject, what: str) -> None:
-    """Raise ValueError, beginning with `what`, unless the inputs are one tensor (N, C, H, W)."""
+    """Raise NotApplicable, beginning with `what`, unless the inputs are one tensor (N, C, H, W)."""
     if audited.packed or audited.inputs[0].ndim != 4:
         shapes = ", ".join(str(tuple(part.shape)) for part in audited.inputs)
-        raise ValueError(f"{what}: inputs must be a tensor (N, C, H, W), not {shapes}")
+        raise NotApplicable(f"{what}: inputs must be a tensor (N, C, H, W), not {shapes}")
 
 
 def check_demands(**demands: float) -> None:

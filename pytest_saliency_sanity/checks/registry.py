@@ -6,8 +6,12 @@ pytest's start and the package's names stay light.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+_PACKAGE = __name__.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,9 @@ class Check:
         columns: of its table of stages, what each heading holds, in their order.
         source: where the method was published.
         trains: whether it trains networks.
+        needs: the fields of a `Case` without which it cannot be asked.
+        path: "package.module:function" of a check of another package, or the function itself; "" for one of this
+            folder.
     """
 
     name: str
@@ -31,6 +38,8 @@ class Check:
     columns: Mapping[str, str]
     source: str
     trains: bool = False
+    needs: tuple[str, ...] = ("model",)
+    path: str | Callable[..., Any] = ""
 
     @property
     def function(self) -> str:
@@ -41,6 +50,14 @@ class Check:
     def home(self) -> str:
         """Its module, within the package."""
         return f"checks.{self.name}"
+
+    def load(self) -> Callable[..., Any]:
+        """The function that returns a verdict; it imports torch."""
+        if callable(self.path):
+            return self.path
+        module, _, name = (self.path or f"{_PACKAGE}.{self.home}:{self.function}").partition(":")
+        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+        return found
 
 
 _LABELED = ("model", "inputs", "targets", "labels")
@@ -69,6 +86,7 @@ CHECKS = (
         },
         source="Adebayo et al. 2018, section 4",
         trains=True,
+        needs=("make_model", "train_set", "inputs"),
     ),
     Check(
         name="target_sensitivity",
@@ -133,6 +151,7 @@ CHECKS = (
             "value": "the mean over images",
         },
         source="pointing game, Zhang et al. 2016; mass inside, Arras et al. 2022",
+        needs=("model", "inputs", "regions"),
     ),
     Check(
         name="contract",
@@ -158,3 +177,13 @@ CHECKS = (
     ),
 )
 ASSERTED: Mapping[str, Check] = {check.assertion: check for check in CHECKS if check.assertion}
+
+
+def known() -> tuple[Check, ...]:
+    """All checks: those of this package, and those of others."""
+    return CHECKS
+
+
+def of_name(name: str) -> Check:
+    """The check of that name."""
+    return next(check for check in known() if check.name == name)

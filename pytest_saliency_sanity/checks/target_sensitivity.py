@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 from pytest_saliency_sanity.audited.conditions import Conditions, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
 from pytest_saliency_sanity.audited.subject import Subject, held, subject
-from pytest_saliency_sanity.errors import asserting
+from pytest_saliency_sanity.errors import NotApplicable, asserting
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.liveness import hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter
@@ -128,11 +128,11 @@ def _other_targets(audited: Subject) -> OtherTargets:
     """Up to as many other classes an image as the last look can use, drawn without repetition.
 
     Raises:
-        ValueError: for a model with a single logit.
+        NotApplicable: for a model with a single logit.
     """
     classes = audited.classes
     if classes < 2:
-        raise ValueError(
+        raise NotApplicable(
             f"{audited.model_name} has a single logit: there is no other target to explain; "
             f"check_model_sensitivity is the check for it"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals, fixtures, lookup, options, recording
+from pytest_saliency_sanity.plugin import arrivals, fixtures, lookup, options, recording, selection
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import saliency_case  # noqa: F401 - pytest finds it in this module
 from pytest_saliency_sanity.plugin.reporter import Reporter
@@ -36,7 +36,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_WarningsOfWorkers(), "saliency_sanity_warnings")
     else:
         options.clear_cache(config, config.stash[_SETTINGS].cache)
-        config.pluginmanager.register(Reporter(config), "saliency_sanity_reporter")
+        config.pluginmanager.register(
+            Reporter(config, config.stash[_SETTINGS].min_verdicts), "saliency_sanity_reporter"
+        )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -44,6 +46,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("saliency")
     if not fixtures.TRAINING.isdisjoint(fixtures.used(item)):
         item.add_marker("saliency_training")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    selection.remember(session)
 
 
 class _WarningsOfWorkers:

@@ -25,6 +25,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "inconclusive": str,
     "max_seconds": float,
     "cache": str,
+    "min_verdicts": int,
 }
 _CLEAR = "--saliency-cache-clear"
 
@@ -55,6 +56,11 @@ def add(parser: pytest.Parser) -> None:
         flag("cache"),
         metavar="DIR",
         help="where trained networks are kept (default: in pytest's cache directory)",
+    )
+    group.addoption(
+        flag("min_verdicts"),
+        metavar="N",
+        help="fail the run where fewer checks than this passed or failed, expected failures included (default: 0)",
     )
     group.addoption(_CLEAR, action="store_true", help="remove the trained networks before the run")
 

@@ -19,7 +19,7 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
-from pytest_saliency_sanity.plugin import fixtures
+from pytest_saliency_sanity.plugin import fixtures, selection
 from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
@@ -154,6 +154,7 @@ def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
         replay=replay_command(item, base),
         record=lambda found: records.add(found),
         asserted=records.judge,
+        reports_contract=selection.reports_contract(item),
     )
     try:
         with settings.using(of_the_test, of_a_test=True):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_saliency_sanity.plugin import arrivals, threads
+from pytest_saliency_sanity.plugin.options import flag
 from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached, without_verdicts
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE
 
@@ -59,9 +60,11 @@ class _Entry:
 class Reporter:
     """Collects the verdicts of all reports; lives on the controller only."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, floor: int) -> None:
         # With --dist=each every worker runs all tests; else a test that moved to another worker was run again.
         self._each = config.getoption("dist", "no") == "each"
+        self._floor = floor
+        self._listed: bool = config.option.collectonly
         self._entries: dict[_Place, dict[tuple[Any, ...], _Entry]] = {}
         self._attempts: dict[_Place, _Attempt] = {}
         self._repeated: set[tuple[_Place, _Attempt]] = set()
@@ -98,11 +101,11 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         green = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
-        if self._lost and session.exitstatus in green:
+        if (self._lost or self._too_few()) and session.exitstatus in green:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self._entries and not self._lost:
+        if not self._entries and not self._lost and not self._too_few():
             return
         terminalreporter.section("saliency sanity")
         for entry in self._shown(terminalreporter.verbosity):
@@ -110,6 +113,8 @@ class Reporter:
         for lost in self._lost:
             _write(terminalreporter, "lost", str(lost))
         terminalreporter.write_line(closing_line(self._counts()))
+        if self._too_few():
+            _write(terminalreporter, "error", self._too_few())
         if crowded := threads.line(self._threads, threads.cores()):
             terminalreporter.write_line(crowded)
         stand_ins = sum(STAND_INS in entry.summary for entry in self._all())
@@ -117,6 +122,16 @@ class Reporter:
             terminalreporter.write_line(
                 f"{stand_ins} on {STAND_INS}: no fixture saliency_inputs was found, nor were inputs passed"
             )
+
+    def _too_few(self) -> str:
+        """What is said where fewer verdicts were reached than the run's floor; "" where there is none."""
+        reached = sum(self._counts()[counted] for counted in ("pass", "fail", "xfail"))
+        if self._listed or reached >= self._floor:
+            return ""
+        return (
+            f"{reached} verdicts were reached, and min_verdicts is {self._floor}: checks were skipped, refused or left "
+            f"open; to run a part of the tests, pass {flag('min_verdicts')}=0"
+        )
 
     def _place(self, worker: str, nodeid: str) -> _Place:
         return (worker if self._each else "", nodeid)

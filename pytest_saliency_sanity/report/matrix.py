@@ -1,0 +1,88 @@
+"""Explainers × checks as a table: in text, and as HTML for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+SYMBOLS = {
+    "pass": "✓",
+    "fail": "✗",
+    "inconclusive": "?",
+    "error": "!",
+    "refused": "–",
+    "skipped": "·",
+}
+_COLORS = {  # background, in both color schemes; the words are there too
+    "pass": "#2e7d3233",
+    "fail": "#c6282833",
+    "inconclusive": "#f9a82533",
+    "error": "#c6282866",
+    "refused": "#80808022",
+    "skipped": "#80808011",
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands at an explainer and a check.
+
+    Attributes:
+        outcome: a key of `SYMBOLS`.
+        statistic: of the deciding stage, None where nothing was measured.
+        interval: its bounds, None where nothing was measured.
+        words: the verdict's first line, or why there is none.
+    """
+
+    outcome: str
+    statistic: float | None
+    interval: tuple[float, float] | None
+    words: str
+
+
+Cells = Mapping[tuple[str, str], Cell]
+
+
+def text(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
+    """A line an explainer, a column a check, and below what each cell that is no pass says."""
+    rows = [
+        ["", *(check.replace("_", " ") for check in checks)],
+        *([name, *(_short(cells[name, check]) for check in checks)] for name in explainers),
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    told = [
+        f"{cell.outcome.upper():<12} {name}, {check}: {cell.words}"
+        for name in explainers
+        for check in checks
+        if (cell := cells[name, check]).outcome != "pass"
+    ]
+    return "\n".join([*table, *([""] if told else []), *told])
+
+
+def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
+    """The same as a table of HTML, colored, with the first line of each verdict as its title."""
+    head = "".join(f"<th scope='col'>{escape(check.replace('_', ' '))}</th>" for check in checks)
+    body = "".join(
+        f"<tr><th scope='row'>{escape(name)}</th>{''.join(_of_html(cells[name, check]) for check in checks)}</tr>"
+        for name in explainers
+    )
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _short(cell: Cell) -> str:
+    number = "" if cell.statistic is None else f" {cell.statistic:.2f}"
+    return f"{SYMBOLS[cell.outcome]} {cell.outcome}{number}"
+
+
+def _of_html(cell: Cell) -> str:
+    interval = "" if cell.interval is None else f"<br><small>{_between(cell.interval)}</small>"
+    return (
+        f"<td style='background:{_COLORS[cell.outcome]}' title='{escape(cell.words, quote=True)}'>"
+        f"{escape(_short(cell))}{interval}</td>"
+    )
+
+
+def _between(interval: tuple[float, float]) -> str:
+    return " … ".join("" if abs(end) == float("inf") else f"{end:.2f}" for end in interval)

@@ -1,0 +1,224 @@
+"""All checks on many explainers without pytest: a table of verdicts."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.case import Case
+from pytest_saliency_sanity.checks.registry import Check
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.report import matrix
+from pytest_saliency_sanity.suite import evaluation
+from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_checks, chosen_explainers
+from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one check found out about one explainer.
+
+    Attributes:
+        explainer: the explainer's name.
+        check: the check's name.
+        verdict: None where the check was not asked.
+        skipped: why it was not.
+        seconds: what it took.
+    """
+
+    explainer: str
+    check: str
+    verdict: Verdict | None
+    skipped: str = ""
+    seconds: float = 0.0
+
+    @property
+    def outcome(self) -> str:
+        """pass, fail, inconclusive or error; refused where the method does not exist for the model; skipped."""
+        if self.verdict is None:
+            return "skipped"
+        return "refused" if self.verdict.reason == NOT_APPLICABLE else self.verdict.outcome
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as builtin types."""
+        verdict = None if self.verdict is None else self.verdict.to_json()
+        return {
+            "explainer": self.explainer,
+            "check": self.check,
+            "outcome": self.outcome,
+            "skipped": self.skipped,
+            "seconds": self.seconds,
+            "verdict": verdict,
+        }
+
+    def cell(self) -> matrix.Cell:
+        """As a table shows it."""
+        if self.verdict is None:
+            return matrix.Cell(self.outcome, None, None, self.skipped)
+        return matrix.Cell(self.outcome, self.verdict.statistic, self.verdict.interval, self.verdict.summary)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The results of several explainers and checks; `audit["gradient", "model_sensitivity"]` is one of them."""
+
+    results: tuple[Result, ...]
+
+    @property
+    def explainers(self) -> tuple[str, ...]:
+        """The explainers' names, in their order."""
+        return tuple(dict.fromkeys(one.explainer for one in self.results))
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The checks' names, in their order."""
+        return tuple(dict.fromkeys(one.check for one in self.results))
+
+    def __getitem__(self, place: tuple[str, str]) -> Result:
+        """The result of (explainer, check).
+
+        Raises:
+            KeyError: where there is none, with the choices.
+        """
+        for one in self.results:
+            if (one.explainer, one.check) == place:
+                return one
+        raise KeyError(
+            f"{place!r}; explainers: {', '.join(self.explainers)}; checks: {', '.join(self.checks)}"
+        )
+
+    def __iter__(self) -> Iterator[Result]:
+        """The results, explainer by explainer."""
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        """How many results there are."""
+        return len(self.results)
+
+    def __str__(self) -> str:
+        """The table, and below it the first line of each verdict that is no pass."""
+        return matrix.text(self.explainers, self.checks, self._cells())
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook."""
+        return matrix.html(self.explainers, self.checks, self._cells())
+
+    def to_json(self) -> dict[str, Any]:
+        """All results as builtin types."""
+        return {"results": [one.to_json() for one in self.results]}
+
+    def to_frame(self) -> Any:
+        """A data frame with a row for each result: explainer, check, outcome, reason, statistic, lower, upper, seconds.
+
+        Raises:
+            ImportError: where pandas is not installed.
+        """
+        try:
+            import pandas as pd  # pyright: ignore  # not required
+        except ImportError as error:
+            raise ImportError("Audit.to_frame needs pandas: pip install pandas") from error
+        return pd.DataFrame([_row(one) for one in self.results])
+
+    def _cells(self) -> dict[tuple[str, str], matrix.Cell]:
+        return {(one.explainer, one.check): one.cell() for one in self.results}
+
+
+def audit(
+    explainers: Mapping[str, Any],
+    case: Case,
+    checks: str | Iterable[str] = ALL,
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    progress: bool = True,
+) -> Audit:
+    """Every check on every explainer, without pytest: a table of verdicts that no bad explainer interrupts.
+
+    What the explainers have in common is made once: the maps of the control explainers, the networks that are trained.
+    Where an explainer breaks its contract, its other checks are not asked.
+
+    Args:
+        explainers: names to explainers: anything that the checks take, or a text such as "captum:Saliency".
+        case: the model and the data; what it does not have is not asked for.
+        checks: "all", every check that has an assertion, or names of checks.
+        options: for checks their keyword options, such as {"consistency": {"min_agreement": 0.8}}.
+        seed, profile, max_seconds: as of every check; the budget is that of one check.
+        progress: whether a progress bar is shown.
+
+    Raises:
+        TypeError, ValueError: for bad arguments, in one sentence.
+    """
+    named = chosen_explainers(explainers)
+    asked = chosen_checks(checks)
+    given = checked_options(options, asked)
+    if not isinstance(case, Case):
+        raise TypeError(f"case must be a Case(model=…, inputs=…), not {shown(case)}")
+    for check in asked:
+        evaluation.why_not(check, case)
+    of_run = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
+    pairs = [(name, check) for name in named for check in asked]
+    with (
+        _with_cache(of_run),
+        tqdm(pairs, disable=not progress or of_run.progress is None, leave=False) as shown_pairs,
+    ):
+        results = []
+        for name, check in shown_pairs:
+            shown_pairs.set_description(f"{name}, {check.name}")
+            results.append(_result(named[name], name, check, case, given.get(check.name, {})))
+    return Audit(tuple(results))
+
+
+@contextmanager
+def _with_cache(of_run: settings.Settings) -> Iterator[None]:
+    """Networks that are trained for one explainer are there for the next."""
+    if of_run.cache is not None:
+        with settings.using(of_run):
+            yield
+        return
+    with tempfile.TemporaryDirectory() as folder, settings.using(settings.overridden(of_run, cache=folder)):
+        yield
+
+
+def _result(explainer: Any, name: str, check: Check, case: Case, options: Mapping[str, Any]) -> Result:
+    began = time.monotonic()
+    verdict, skipped = _asked(explainer, name, check, case, options)
+    return Result(name, check.name, verdict, skipped, time.monotonic() - began)
+
+
+def _asked(
+    explainer: Any, name: str, check: Check, case: Case, options: Mapping[str, Any]
+) -> tuple[Verdict | None, str]:
+    contract = evaluation.contract_of(explainer, name, case)
+    if check.name == evaluation.CONTRACT and contract is not None and not options:
+        return contract, ""
+    if contract is not None and evaluation.broken(contract):
+        return None, f"its contract is broken: {contract.summary}"
+    try:
+        return evaluation.evaluated(check, explainer, name, case, options), ""
+    except NotApplicable as error:
+        return None, str(error)
+
+
+def _row(one: Result) -> dict[str, Any]:
+    verdict = one.verdict
+    lower, upper = (verdict.interval if verdict else None) or (None, None)
+    return {
+        "explainer": one.explainer,
+        "check": one.check,
+        "outcome": one.outcome,
+        "reason": verdict.reason if verdict else one.skipped,
+        "statistic": verdict.statistic if verdict else None,
+        "lower": lower,
+        "upper": upper,
+        "seconds": one.seconds,
+    }

@@ -1,0 +1,107 @@
+"""One check of one explainer on a case; and whether the explainer keeps its contract, asked once in a process."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
+from pytest_saliency_sanity.case import Case
+from pytest_saliency_sanity.checks.registry import Check, of_name
+from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.examination.conclusion import concluded
+from pytest_saliency_sanity.perturbations.restoring.changes import checksum
+from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
+
+CONTRACT = "contract"
+_KEPT = 64  # contracts that are kept, the oldest dropped first
+_contracts: OrderedDict[tuple[Any, ...], tuple[Verdict, Any]] = OrderedDict()
+
+
+def why_not(check: Check, case: Case) -> str:
+    """Why the check cannot be asked with this case; "" where it can.
+
+    Raises:
+        TypeError: where there is no model, without which nothing can be asked.
+    """
+    missing = [field for field in check.needs if getattr(case, field) is None]
+    if "model" in missing:
+        raise TypeError(
+            f"{check.name} needs a model, and the case has none (in pytest: the fixture saliency_model)"
+        )
+    return f"the case has no {' and no '.join(missing)}" if missing else ""
+
+
+def evaluated(check: Check, explainer: Any, name: str, case: Case, options: Mapping[str, Any]) -> Verdict:
+    """The verdict of a check, of what the case has.
+
+    Args:
+        explainer: anything that `adapters.adapted` takes, or the name of one, as in `adapters.named`.
+        name: what messages call it.
+
+    Raises:
+        NotApplicable: where the check's question cannot be asked.
+        TypeError, ValueError: for bad arguments; an explainer that cannot be used is a verdict.
+    """
+    if missing := why_not(check, case):
+        raise NotApplicable(missing)
+    given = {field: getattr(case, field) for field in check.takes}
+    try:
+        called = adapted(named(explainer) if isinstance(explainer, str) else explainer)
+        verdict = check.load()(called, **given, name=name, **options)
+    except UnusableExplainer as error:
+        return concluded(_unusable(check, name, case, str(error)))
+    return concluded(verdict) if check.path else verdict
+
+
+def contract_of(explainer: Any, name: str, case: Case) -> Verdict | None:
+    """The explainer's contract with the case's model, asked once in a process and recorded nowhere.
+
+    None where the case has no model, or where no contract can be asked of it.
+    """
+    if case.model is None:
+        return None
+    key = _key(explainer, case)
+    if key not in _contracts:
+        alive = explainer, case.model, case.inputs, case.targets  # as long as their ids are compared
+        _contracts[key] = _asked(explainer, name, case), alive
+        while len(_contracts) > _KEPT:
+            _contracts.popitem(last=False)
+    verdict = _contracts[key][0]
+    return verdict if verdict.explainer == name else replace(verdict, explainer=name)
+
+
+def broken(contract: Verdict | None) -> bool:
+    """Whether nothing else can be asked. A constant map keeps the contract's form, and fails each check by itself."""
+    return contract is not None and contract.outcome == "error"
+
+
+def _asked(explainer: Any, name: str, case: Case) -> Verdict:
+    with settings.using(replace(settings.current(), record=None, asserted=None)):
+        return evaluated(of_name(CONTRACT), explainer, name, case, {})
+
+
+def _key(explainer: Any, case: Case) -> tuple[Any, ...]:
+    """What a contract depends on: the explainer, the model and its values, the images, targets and the seed."""
+    state = tuple(map(checksum, (*case.model.parameters(), *case.model.buffers())))
+    images = tuple(
+        checksum(one) if isinstance(one, Tensor) else id(one) for one in (case.inputs, case.targets)
+    )
+    of_run = settings.current()
+    return id(explainer), id(case.model), state, images, case.channel_axis, of_run.seed, of_run.profile
+
+
+def _unusable(check: Check, name: str, case: Case, sentence: str) -> Verdict:
+    return Verdict(
+        check=check.name,
+        explainer=name,
+        model=type(case.model).__name__,
+        claim=Claim("cannot be used", "", ("", "", "")),
+        seed=settings.current().seed,
+        findings=(Finding("contract.unusable", "error", sentence),),
+    )
