@@ -73,6 +73,7 @@ class Settings:
             added to it), "" outside pytest.
         record: called with every verdict; None outside pytest.
         asserted: called with every verdict that an assertion judges; None outside pytest.
+        notes: what a reader of every verdict must know, in sentences.
         min_verdicts: the run fails where fewer verdicts than this were reached.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
@@ -87,6 +88,7 @@ class Settings:
     replay: str = ""
     record: Callable[[Verdict], None] | None = None
     asserted: Callable[[Verdict], None] | None = None
+    notes: tuple[str, ...] = ()
     min_verdicts: int = 0
     reports_contract: Callable[[str], bool] | None = None
 

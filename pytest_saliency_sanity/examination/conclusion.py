@@ -11,7 +11,7 @@ from pytest_saliency_sanity.verdict import Verdict
 def concluded(verdict: Verdict) -> Verdict:
     """`verdict` with its replay command, recorded where the running test keeps its verdicts."""
     present = settings.current()
-    finished = replace(verdict, replay=_replay(verdict, present))
+    finished = replace(verdict, replay=_replay(verdict, present), notes=(*verdict.notes, *present.notes))
     if present.record is not None:
         present.record(finished)
     return finished

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals, fixtures, lookup, options, recording, selection
+from pytest_saliency_sanity.plugin import (
+    arrivals,
+    command_line,
+    fixtures,
+    lookup,
+    options,
+    recording,
+    selection,
+)
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import saliency_case  # noqa: F401 - pytest finds it in this module
 from pytest_saliency_sanity.plugin.reporter import Reporter
@@ -26,12 +34,14 @@ globals().update(fixtures.ASSERTIONS | fixtures.FIELDS)  # pytest finds fixtures
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
+    command_line.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
     config.stash[_SETTINGS] = options.resolved(config)
+    command_line.configure(config)
     if _is_worker(config):
         config.pluginmanager.register(_WarningsOfWorkers(), "saliency_sanity_warnings")
     else:
@@ -46,6 +56,11 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("saliency")
     if not fixtures.TRAINING.isdisjoint(fixtures.used(item)):
         item.add_marker("saliency_training")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    items.extend(command_line.items(session))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_saliency_sanity.plugin.command_line import CommandLineItem, replayed_flags
 from pytest_saliency_sanity.settings import REMARK, Settings
 
 # Long options of pytest and of plugins that only run or report, which select no test and change no verdict.
@@ -37,9 +38,16 @@ _OF_PYTEST = frozenset(
 def replay_command(item: pytest.Item, base: Settings) -> str:
     """The command that repeats this test with these settings; a check adds its seed, before a remark."""
     repeated, open_ones = _own_options(item.config)
-    words = ["pytest", _quoted(_address(item)), *_selection(item.config), *repeated, *_flags(base)]
+    words = ["pytest", *_place(item), *_selection(item.config), *repeated, *_flags(base)]
     remark = f"{REMARK}add {', '.join(open_ones)} as in that run" if open_ones else ""
     return " ".join(words) + remark
+
+
+def _place(item: pytest.Item) -> list[str]:
+    """What makes pytest collect the test: its address, or the flags that it stands in."""
+    if isinstance(item, CommandLineItem):
+        return [*replayed_flags(item.config), f'-k "{item.name}"']
+    return [_quoted(_address(item))]
 
 
 def _address(item: pytest.Item) -> str:

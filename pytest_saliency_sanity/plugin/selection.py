@@ -26,9 +26,10 @@ def reports_contract(item: pytest.Item) -> Callable[[str], bool]:
 
 def _asked(item: pytest.Item) -> tuple[str, str]:
     """The names of an item's explainer and check; empty where it is none of ours."""
-    found = getattr(getattr(item, "callspec", None), "params", {}).get("sanity_check")
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    found = getattr(item, "sanity_check", None) or parameters.get("sanity_check")
     return getattr(found, "explainer", ""), getattr(found, "name", "")
 
 
 def _function(item: pytest.Item) -> str:
-    return item.nodeid.partition("[")[0]
+    return type(item).__name__ if hasattr(item, "sanity_check") else item.nodeid.partition("[")[0]

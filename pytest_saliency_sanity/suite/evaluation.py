@@ -34,7 +34,7 @@ def why_not(check: Check, case: Case) -> str:
         raise TypeError(
             f"{check.name} needs a model, and the case has none (in pytest: the fixture saliency_model)"
         )
-    return f"the case has no {' and no '.join(missing)}" if missing else ""
+    return f"the case has no {', no '.join(missing)}" if missing else ""
 
 
 def evaluated(check: Check, explainer: Any, name: str, case: Case, options: Mapping[str, Any]) -> Verdict:

@@ -72,7 +72,7 @@ def test_each_verdict_is_that_of_the_check_and_what_does_not_apply_is_skipped(
         for name in ("grad", "sobel")
         for check in EVERY
     }
-    assert "data_sensitivity does not apply: the case has no make_model and no train_set" in found["text"]
+    assert "data_sensitivity does not apply: the case has no make_model, no train_set" in found["text"]
     assert "localization does not apply: the case has no regions" in found["text"]
 
 

@@ -1,0 +1,62 @@
+"""What flags say instead of code: explainers and a model by name, inputs from files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_saliency_sanity.case import Case
+from pytest_saliency_sanity.suite.inputs_from_files import read_inputs
+from pytest_saliency_sanity.suite.models_by_name import UNKNOWN, UNTOLD, model_named
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was said on the command line.
+
+    Attributes:
+        explainers: names, as in `adapters.named`.
+        model: a name, as in `models_by_name.model_named`.
+        inputs: a folder or a file, or None.
+        weights: a file, or None.
+        transform: JSON, or None.
+    """
+
+    explainers: tuple[str, ...]
+    model: str
+    inputs: str | None = None
+    weights: str | None = None
+    transform: str | None = None
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Each explainer by the name that ids call it: without its options, with a number where it is there twice."""
+        found: dict[str, str] = {}
+        for text in self.explainers:
+            name = text.partition("{")[0].strip()
+            same = sum(other.partition("{")[0].strip() == name for other in found.values())
+            found[f"{name}-{same + 1}" if same else name] = text
+        return found
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The case that flags describe, and what a reader of its verdicts must know."""
+
+    case: Case
+    notes: tuple[str, ...]
+
+
+def load(flags: Flags) -> Loaded:
+    """The case of the flags.
+
+    Raises:
+        ValueError: for what cannot be found or read, in one sentence.
+    """
+    named = model_named(flags.model, flags.weights)
+    random = (UNKNOWN,) if named.random else ()
+    if flags.inputs is None:
+        return Loaded(Case(model=named.model), (*random, UNTOLD))
+    read = read_inputs(flags.inputs, named, flags.transform)
+    told = () if read.labels is not None else (UNTOLD,)
+    case = Case(model=named.model, inputs=read.inputs, labels=read.labels, targets=read.targets)
+    return Loaded(case, (*random, *told, *([read.note] if read.note else [])))
