@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from pytest_saliency_sanity.perturbations.weights.blocks import find_blocks
+from pytest_saliency_sanity.perturbations.weights.coverage import coverage
 from pytest_saliency_sanity.perturbations.weights.randomization import (
     bottom_up,
     cascading,
-    coverage,
     independent,
     negated_head,
     randomized,
@@ -308,9 +308,12 @@ def test_with_the_head_negated_the_logits_turn_around(kind):
 
 def test_a_spectrally_normalized_head_is_negated_too():
     head = nn.Linear(16, 3)
-    with torch.no_grad():  # singular values far apart: power iteration finds the largest in a few passes, whatever it begins with
+    # Singular values far apart: power iteration finds the largest in a few passes, whatever it begins with.
+    with torch.no_grad():
         head.weight.copy_(torch.diag(torch.tensor([1.0, 0.3, 0.1])) @ nn.init.orthogonal_(torch.empty(3, 16)))
-    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.utils.parametrizations.spectral_norm(head))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(192, 16), nn.ReLU(), nn.utils.parametrizations.spectral_norm(head)
+    )
     for _ in range(20):
         model(images())
     model.eval()
