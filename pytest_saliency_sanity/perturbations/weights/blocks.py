@@ -1,4 +1,8 @@
-"""A network's blocks in the order in which they run, grouped as Adebayo et al. (2018) randomize them."""
+"""A network's blocks in the order in which they run, grouped as Adebayo et al. (2018) randomize them.
+
+Ours, as torch.fx sees the right blocks of 8 of 19 networks of the tests, torch.export of 11, and the order of
+registration is right for 9 (`python -m tests.benchmarks.libraries networks`).
+"""
 
 from __future__ import annotations
 

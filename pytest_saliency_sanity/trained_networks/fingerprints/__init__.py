@@ -3,8 +3,8 @@
 Code is followed as far as it is the user's: from a function to the functions, classes and constants that it names.
 The standard library and installed packages count by name (`versions` tells which they were).
 
-Ours, as joblib.hash misses 43 of 48 changes of a trainer, dill 41, and cloudpickle's bytes change with each import
-(`python -m tests.benchmarks.libraries fingerprints`).
+Ours, as joblib.hash misses 44 of the 48 changes that the tests make to a trainer, dill 41, and cloudpickle's bytes
+change with the folder (`python -m tests.benchmarks.libraries fingerprints`).
 """
 
 from pytest_saliency_sanity.trained_networks.fingerprints.keys import combined, versions
