@@ -36,8 +36,9 @@ from pytest_saliency_sanity.relevance.distanced_hulls import Counts, Narrowed, c
 from pytest_saliency_sanity.relevance.hidden_regions import Cut, Hiding, cut_at, hidden_regions
 from pytest_saliency_sanity.statistics.hulls import PAPER_SHARE
 from pytest_saliency_sanity.text import name_of, shown
+from pytest_saliency_sanity.trained_networks.logit_regression import Unfinished
 from pytest_saliency_sanity.trained_networks.store import Busy
-from pytest_saliency_sanity.trained_networks.support import Support, Unfinished
+from pytest_saliency_sanity.trained_networks.support import Support
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(

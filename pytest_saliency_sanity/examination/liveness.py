@@ -15,7 +15,7 @@ from pytest_saliency_sanity.examination.explanation import explain, stream_of
 from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.examination.saturation import AT_THE_ENDS, is_saturated
 from pytest_saliency_sanity.explainers import gradient, occlusion
-from pytest_saliency_sanity.perturbations.weights.randomization import STILL
+from pytest_saliency_sanity.perturbations.weights.coverage import STILL
 from pytest_saliency_sanity.statistics import is_constant
 from pytest_saliency_sanity.verdict import Finding
 

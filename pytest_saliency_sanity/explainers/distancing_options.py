@@ -16,8 +16,8 @@ from pytest_saliency_sanity.outputs import as_targets
 from pytest_saliency_sanity.text import shown
 
 if TYPE_CHECKING:
+    from pytest_saliency_sanity.trained_networks.logit_regression import Regression
     from pytest_saliency_sanity.trained_networks.pairs import Pair
-    from pytest_saliency_sanity.trained_networks.support import Regression
 
 
 def check_model(model: Any) -> None:
@@ -92,7 +92,7 @@ def checked_alphas(alphas: Any) -> tuple[float, ...]:
 
 def checked_regression(epochs: Any, learning_rate: Any, batch_size: Any) -> Regression:
     """The options as one value, or a ValueError that shows the wrong one."""
-    from pytest_saliency_sanity.trained_networks.support import Regression
+    from pytest_saliency_sanity.trained_networks.logit_regression import Regression
 
     if not is_positive(learning_rate):
         raise ValueError(f"learning_rate must be a number above 0, got {shown(learning_rate)}.")

@@ -30,8 +30,9 @@ from pytest_saliency_sanity.text import shown
 
 # What trains and stores networks is imported where it is used: most who import explainers never do.
 if TYPE_CHECKING:
+    from pytest_saliency_sanity.trained_networks.logit_regression import Regression
     from pytest_saliency_sanity.trained_networks.pairs import Pair
-    from pytest_saliency_sanity.trained_networks.support import Regression, Support
+    from pytest_saliency_sanity.trained_networks.support import Support
 
 ALPHAS = (2.0, 4.0, 6.0, 8.0)
 SHARE = 0.5  # of the pixels, the paper's experiments; its figure 4 takes a tenth of the maximum
@@ -99,7 +100,7 @@ class ArtificialDistancing:
 
         Raises:
             ValueError: for a model that cannot be copied or trained, or does not take the data.
-            trained_networks.support.Unfinished, trained_networks.store.Busy: when the deadline has passed.
+            trained_networks.logit_regression.Unfinished, trained_networks.store.Busy: when the deadline has passed.
         """
         from pytest_saliency_sanity.trained_networks.support import supports
 

@@ -6,12 +6,11 @@ from pytest_saliency_sanity.perturbations.restoring.modes import evaluating
 from pytest_saliency_sanity.perturbations.restoring.preservation import Snapshot, changes, preserved
 from pytest_saliency_sanity.perturbations.restoring.streams import replayed
 from pytest_saliency_sanity.perturbations.weights.blocks import Block, find_blocks
+from pytest_saliency_sanity.perturbations.weights.coverage import Coverage, coverage
 from pytest_saliency_sanity.perturbations.weights.randomization import (
-    Coverage,
     Step,
     bottom_up,
     cascading,
-    coverage,
     independent,
     negated_head,
     randomized,

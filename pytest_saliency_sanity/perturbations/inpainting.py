@@ -2,6 +2,9 @@
 
 Yeh et al. 2017 ("Semantic image inpainting with deep generative models", section 3), which Thakur and Fischmeister
 use to vary what a mask holds relevant. Nothing is judged here; `pytest_saliency_sanity.variations` does that.
+
+Ours, as scikit-image's inpaint_biharmonic knows no generator: it has one fill for an image, with .32 of the detail that
+was there (`python -m tests.benchmarks.libraries inpainting`).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from pytest_saliency_sanity.outputs import Forward, read_logits
 from pytest_saliency_sanity.perturbations import evaluating, replayed
 from pytest_saliency_sanity.perturbations.restoring.modes import in_evaluation_mode
 from pytest_saliency_sanity.text import shown
-from pytest_saliency_sanity.trained_networks import descent, training
+from pytest_saliency_sanity.trained_networks import descent, regularization, scores, training
 from pytest_saliency_sanity.trained_networks.datasets import TrainingSet
 from pytest_saliency_sanity.trained_networks.fingerprints import (
     code_fingerprint,
@@ -169,7 +169,9 @@ def _code(recipe: Recipe) -> str:
 
 
 def _own_trainer() -> str:
-    return combined(*(inspect.getsource(module) for module in (training, descent, predictions)))
+    return combined(
+        *(inspect.getsource(module) for module in (training, scores, regularization, descent, predictions))
+    )
 
 
 # Training.

@@ -1,4 +1,8 @@
-"""Trained networks, each made once: taken from memory, from the cache, or trained by one process at a time."""
+"""Trained networks, each made once: taken from memory, from the cache, or trained by one process at a time.
+
+Ours, as two processes that ask at once train twice by joblib.Memory and by diskcache.memoize, and load_state_dict alone
+changes the network for 4 of 4 states that do not fit (`python -m tests.benchmarks.libraries caches`).
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 import math
@@ -17,48 +16,34 @@ from typing import Any, TextIO
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pytest_saliency_sanity import outputs
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.perturbations.restoring.modes import in_evaluation_mode
-from pytest_saliency_sanity.perturbations.restoring.streams import stream as random_stream
 from pytest_saliency_sanity.signals import is_interruption
-from pytest_saliency_sanity.trained_networks import descent, pairs
+from pytest_saliency_sanity.trained_networks import descent, logit_regression, pairs
 from pytest_saliency_sanity.trained_networks.fingerprints import (
     code_fingerprint,
     combined,
     model_fingerprint,
     versions,
 )
+from pytest_saliency_sanity.trained_networks.logit_regression import (
+    PUBLISHED,
+    Clock,
+    Regression,
+    Task,
+    all_logits,
+    descend,
+)
 from pytest_saliency_sanity.trained_networks.pairs import Pair, shifted
-from pytest_saliency_sanity.trained_networks.progress import Bar, progress
+from pytest_saliency_sanity.trained_networks.progress import progress
 from pytest_saliency_sanity.trained_networks.safekeeping import Making, kept, turn
 
 _KEPT = 16  # networks that are kept in memory, or as many as are asked for at once: those of four explained models
-_EVALUATED = 256  # images a batch
 _WORSE = -0.05  # an agreement further below an untouched copy's 0 than rounding brings it
 _IN_MEMORY: OrderedDict[str, Support] = OrderedDict()
-
-
-class Unfinished(Exception):
-    """The deadline has passed before a support network was trained; says how far it was."""
-
-
-@dataclass(frozen=True)
-class Regression:
-    """How a support network is trained, by Adam on the mean squared error of all logits; the paper's values.
-
-    Attributes:
-        epochs: over all images.
-        learning_rate: constant.
-        batch_size: images a step; the last batch of an epoch may be smaller.
-    """
-
-    epochs: int = 10
-    learning_rate: float = 4e-5
-    batch_size: int = 32
 
 
 @dataclass(frozen=True)
@@ -107,33 +92,11 @@ class Support:
         return "take a lower learning_rate=" if self.agreement < _WORSE else "train longer, with epochs="
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One regression; `targets` (N, K) are on the model's device, in at least single precision."""
-
-    model: nn.Module
-    inputs: Tensor
-    targets: Tensor
-
-
-@dataclass(frozen=True)
-class _Clock:
-    """Until when a network may be trained, `time.monotonic()`, and what it is called."""
-
-    title: str
-    deadline: float
-
-    def check(self, progress: str) -> None:
-        """Unfinished when the deadline has passed."""
-        if time.monotonic() >= self.deadline:
-            raise Unfinished(f"{self.title} was {progress}")
-
-
 def supports(
     original: nn.Module,
     images: Pair,
     alphas: Sequence[float],
-    regression: Regression = Regression(),
+    regression: Regression = PUBLISHED,
     *,
     seed: int = 0,
     cache: Path | None = None,
@@ -177,7 +140,7 @@ def supports(
             blank=blank,
             kind=Support,
             train=partial(
-                _trained, blank, images, float(alpha), regression, seed, _Clock(title, deadline), stream
+                _trained, blank, images, float(alpha), regression, seed, Clock(title, deadline), stream
             ),
         )
         most = max(_KEPT, len(alphas))
@@ -194,7 +157,7 @@ def forget() -> None:
 
 
 def _fingerprint(original: nn.Module) -> str:
-    code = (inspect.getsource(module) for module in (descent, pairs, sys.modules[__name__]))
+    code = (inspect.getsource(module) for module in (descent, pairs, logit_regression, sys.modules[__name__]))
     known = repr(sorted(versions().items()))
     forward = code_fingerprint(outputs.current_forward())
     return combined(*code, model_fingerprint(original), forward, known, str(_device(original)))
@@ -231,7 +194,7 @@ def _trained(
     alpha: float,
     regression: Regression,
     seed: int,
-    clock: _Clock,
+    clock: Clock,
     stream: TextIO | None,
 ) -> Support:
     clock.check("not begun")
@@ -242,11 +205,11 @@ def _trained(
         entered(torch.inference_mode(False)),
         entered(torch.enable_grad()),
     ):
-        before = _all_logits(model, images.inputs, clock, "looking at the data")
-        task = _Task(model, images.inputs, shifted(before, images, alpha))
+        before = all_logits(model, images.inputs, clock, "looking at the data")
+        task = Task(model, images.inputs, shifted(before, images, alpha))
         with progress(regression.epochs, clock.title, stream) as bar:
-            _descend(task, regression, seed, bar, clock)
-        after = _all_logits(model, images.inputs, clock, "being evaluated")
+            descend(task, regression, seed, bar, clock)
+        after = all_logits(model, images.inputs, clock, "being evaluated")
     left, first = (float((out - task.targets).double().square().sum()) for out in (after, before))
     measurable = math.isfinite(left) and first > 0  # beside very large logits alpha is rounded away
     return Support(
@@ -257,46 +220,3 @@ def _trained(
         epochs=regression.epochs,
         seconds=time.monotonic() - began,
     )
-
-
-def _descend(task: _Task, regression: Regression, seed: int, bar: Bar, clock: _Clock) -> None:
-    order = random_stream("support network", seed)
-    with _thawed(task.model) as parameters:
-        steps = descent.descent(parameters, regression.learning_rate)
-        for epoch in range(regression.epochs):
-            samples = torch.randperm(len(task.inputs), generator=order)
-            for batch in torch.split(samples, regression.batch_size):
-                clock.check(f"in epoch {epoch + 1} of {regression.epochs}")
-                out = _logits(task.model, task.inputs[batch])
-                descent.step(steps, F.mse_loss(out, task.targets[batch.to(out.device)]))
-            bar.update()
-
-
-@contextlib.contextmanager
-def _thawed(model: nn.Module) -> Iterator[list[nn.Parameter]]:
-    """Its parameters, all of which ask for gradients here; afterwards those do that did, and none has one."""
-    parameters = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
-    if not parameters:
-        raise ValueError(f"{type(model).__name__} has no parameters: there is nothing to train in its copies")
-    asked = [parameter.requires_grad for parameter in parameters]
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    yield parameters
-    for parameter, as_it_was in zip(parameters, asked, strict=True):
-        parameter.requires_grad_(as_it_was).grad = None
-
-
-def _all_logits(model: nn.Module, inputs: Tensor, clock: _Clock, progress: str) -> Tensor:
-    found = []
-    with entered(torch.no_grad()):
-        for batch in torch.split(inputs, _EVALUATED):
-            clock.check(progress)
-            found.append(_logits(model, batch))
-    return torch.cat(found)
-
-
-def _logits(model: nn.Module, batch: Tensor) -> Tensor:
-    known = next((tensor for tensor in _tensors(model) if tensor.is_floating_point()), batch)
-    whose = f"{type(model).__name__}, given the data that its support networks are trained on,"
-    scores = outputs.read_logits(model, batch.to(known.device, known.dtype), whose=whose)
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))

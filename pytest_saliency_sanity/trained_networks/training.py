@@ -4,41 +4,40 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TextIO
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau
 
-from pytest_saliency_sanity.loans import Loan, entered, lent, loan
-from pytest_saliency_sanity.outputs import Forward, logits
+from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.restoring.modes import (
-    evaluating,
     in_evaluation_mode,
-    in_training_mode,
-    keeping_modes,
 )
 from pytest_saliency_sanity.perturbations.restoring.streams import stream as random_stream
-from pytest_saliency_sanity.predictions import ends_in_probabilities, predicted_classes
+from pytest_saliency_sanity.predictions import predicted_classes
 from pytest_saliency_sanity.trained_networks.descent import Descent, descent, step
 from pytest_saliency_sanity.trained_networks.progress import Bar, progress
+from pytest_saliency_sanity.trained_networks.regularization import memorizing, train_what_needs_it
+from pytest_saliency_sanity.trained_networks.scores import (
+    Task,
+    learned_share,
+    loss_at_chance,
+    loss_of,
+    scores_of,
+)
 
 _RESTARTS = 3  # from the initial weights, each time with a third of the learning rate
 _WARM_UP = 16  # steps
-_PATIENCE_EPOCHS, _PATIENCE_STEPS = (
-    4,
-    64,
-)  # without a new lowest loss, before the rate is halved; the longer counts
+# Without a new lowest loss, before the rate is halved; the longer counts.
+_PATIENCE_EPOCHS, _PATIENCE_STEPS = 4, 64
 _SLOWEST = 1 / 64  # of the first learning rate
 _LEARNING = 0.9  # of the loss at chance; above it a plateau is the beginning, not the end (a ConvNeXt's took 25 epochs)
-_HINT = (
-    0.02  # how far below its goal the accuracy of an epoch, whose weights moved, may be to be looked at again
-)
-_EVALUATED = 256  # samples a batch
+# How far below its goal the accuracy of an epoch, whose weights moved, may be to be looked at again.
+_HINT = 0.02
 
 
 @dataclass(frozen=True)
@@ -73,15 +72,6 @@ class Training:
     accuracy: float
     seconds: float
     ended: str
-
-
-@dataclass(frozen=True)
-class _Task:
-    model: nn.Module
-    inputs: tuple[Tensor, ...]
-    labels: Tensor
-    packed: bool
-    forward: Forward | None
 
 
 @dataclass(frozen=True)
@@ -138,12 +128,12 @@ def fit(
     Raises:
         ValueError: if every parameter of the model is frozen.
     """
-    began, task = time.monotonic(), _Task(model, inputs, labels, packed, forward)
+    began, task = time.monotonic(), Task(model, inputs, labels, packed, forward)
     _check_trainable(model)
-    with _memorizing(model), progress(options.max_epochs, title, stream) as bar:
+    with memorizing(model), progress(options.max_epochs, title, stream) as bar:
         epochs, ended = _with_restarts(task, _Limits(options, deadline), seed, bar)
     in_evaluation_mode(model)
-    return Training(epochs, _accuracy(task), time.monotonic() - began, ended)
+    return Training(epochs, learned_share(task), time.monotonic() - began, ended)
 
 
 def accuracy(
@@ -155,13 +145,13 @@ def accuracy(
     forward: Forward | None = None,
 ) -> float:
     """The share of samples that `model` assigns to their label in evaluation mode; arguments as of `fit`."""
-    return _accuracy(_Task(model, inputs, labels, packed, forward))
+    return learned_share(Task(model, inputs, labels, packed, forward))
 
 
 # Starting, and starting again.
 
 
-def _with_restarts(task: _Task, limits: _Limits, seed: int, bar: Bar) -> tuple[int, str]:
+def _with_restarts(task: Task, limits: _Limits, seed: int, bar: Bar) -> tuple[int, str]:
     initial = _values(task.model)
     for start in range(_RESTARTS + 1):
         epochs, ended = _run(task, limits, limits.options.learning_rate / 3**start, seed, bar)
@@ -172,10 +162,10 @@ def _with_restarts(task: _Task, limits: _Limits, seed: int, bar: Bar) -> tuple[i
     return epochs, ended
 
 
-def _run(task: _Task, limits: _Limits, rate: float, seed: int, bar: Bar) -> tuple[int, str]:
+def _run(task: Task, limits: _Limits, rate: float, seed: int, bar: Bar) -> tuple[int, str]:
     """The number of completed epochs, and what ended them."""
     options, order = limits.options, random_stream("batches", seed)
-    schedule, at_chance = _descent(task, options, rate), _entropy(task.labels)
+    schedule, at_chance = _descent(task, options, rate), loss_at_chance(task.labels)
     for epoch in range(1, options.max_epochs + 1):
         passed = _epoch(task, schedule, _batches(task, options, order), limits.deadline)
         if passed is None:
@@ -190,9 +180,9 @@ def _run(task: _Task, limits: _Limits, rate: float, seed: int, bar: Bar) -> tupl
     return options.max_epochs, "epochs"
 
 
-def _memorized(task: _Task, passed: _Epoch, options: Options, is_last: bool) -> bool:
+def _memorized(task: Task, passed: _Epoch, options: Options, is_last: bool) -> bool:
     is_near = passed.accuracy >= options.accuracy - _HINT
-    return (is_near or is_last) and _accuracy(task) >= options.accuracy
+    return (is_near or is_last) and learned_share(task) >= options.accuracy
 
 
 def _values(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
@@ -208,7 +198,7 @@ def _restore(values: list[tuple[Tensor, Tensor]]) -> None:
 # Descent.
 
 
-def _descent(task: _Task, options: Options, rate: float) -> _Descent:
+def _descent(task: Task, options: Options, rate: float) -> _Descent:
     steps = descent(_trainable(task.model), rate)
     warm_up = LinearLR(steps.adam, start_factor=1 / _WARM_UP, total_iters=_WARM_UP - 1)
     patience = max(_PATIENCE_EPOCHS, math.ceil(_PATIENCE_STEPS / _steps(task, options)))
@@ -218,17 +208,17 @@ def _descent(task: _Task, options: Options, rate: float) -> _Descent:
     return _Descent(steps, warm_up, plateau)
 
 
-def _epoch(task: _Task, schedule: _Descent, batches: Sequence[Tensor], deadline: float) -> _Epoch | None:
+def _epoch(task: Task, schedule: _Descent, batches: Sequence[Tensor], deadline: float) -> _Epoch | None:
     """Every sample once; None when the deadline has passed. Reads from the device only at the end."""
     loss: float | Tensor = 0.0
     seen: list[Tensor] = []
-    _train_what_needs_it(task.model)
+    train_what_needs_it(task.model)
     for batch in batches:
         if time.monotonic() >= deadline:
             return None
-        scores = _scores(task, batch)
+        scores = scores_of(task, batch)
         labels = task.labels[batch].to(scores.device)
-        batch_loss = _loss(scores, labels)
+        batch_loss = loss_of(scores, labels)
         step(schedule.steps, batch_loss)
         schedule.warm_up.step()
         loss += batch_loss.detach() * len(batch)
@@ -238,87 +228,19 @@ def _epoch(task: _Task, schedule: _Descent, batches: Sequence[Tensor], deadline:
     return _Epoch(float(loss) / len(task.labels), float(hits.sum()) / len(task.labels))
 
 
-def _batches(task: _Task, options: Options, order: torch.Generator) -> Sequence[Tensor]:
+def _batches(task: Task, options: Options, order: torch.Generator) -> Sequence[Tensor]:
     # Of equal size: BatchNorm cannot train on a last batch of one sample.
     return torch.randperm(len(task.labels), generator=order).tensor_split(_steps(task, options))
 
 
-def _steps(task: _Task, options: Options) -> int:
+def _steps(task: Task, options: Options) -> int:
     return math.ceil(len(task.labels) / options.batch_size)
 
 
 # Scores.
 
 
-def _accuracy(task: _Task) -> float:
-    with evaluating(task.model), entered(torch.no_grad()):
-        batches = torch.split(torch.arange(len(task.labels)), _EVALUATED)
-        scores = torch.cat([_scores(task, batch) for batch in batches])
-    hits = predicted_classes(scores) == task.labels.to(scores.device)
-    return int(hits.sum()) / len(task.labels)
-
-
-def _scores(task: _Task, batch: Tensor) -> Tensor:
-    parts = tuple(_like_model(task.model, part[batch]) for part in task.inputs)
-    return logits(task.model, parts if task.packed else parts[0], task.forward)
-
-
-def _like_model(model: nn.Module, part: Tensor) -> Tensor:
-    known = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), part)
-    return part.to(known.device, known.dtype) if part.is_floating_point() else part.to(known.device)
-
-
-def _loss(scores: Tensor, labels: Tensor) -> Tensor:
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
-    if scores.shape[1] > 1:
-        return F.cross_entropy(scores, labels)
-    if ends_in_probabilities(
-        scores
-    ):  # their range says nothing here: so small are logits before the training
-        scores = scores.logit(torch.finfo(scores.dtype).eps)
-    return F.binary_cross_entropy_with_logits(scores[:, 0], labels.to(scores.dtype))
-
-
-def _entropy(labels: Tensor) -> float:
-    """The loss of who knows only how often each label occurs."""
-    shares = torch.unique(labels, return_counts=True)[1] / len(labels)
-    return float(-(shares * shares.log()).sum())
-
-
 # The model, given back.
-
-
-@loan
-def _memorizing(model: nn.Module) -> Iterator[None]:
-    """Gradients on; dropout between recurrent layers off; modes, dropout and gradients as they should be after."""
-    with (
-        lent(lambda: None, lambda: model.zero_grad(set_to_none=True)),
-        keeping_modes(model),
-        _without_dropout(model),
-        entered(torch.enable_grad()),
-    ):
-        yield
-
-
-def _without_dropout(model: nn.Module) -> Loan[None]:
-    before = [(module, module.dropout) for module in model.modules() if isinstance(module, nn.RNNBase)]
-    return lent(lambda: _set_dropout([(module, 0.0) for module, _ in before]), lambda: _set_dropout(before))
-
-
-def _set_dropout(rates: list[tuple[nn.RNNBase, float]]) -> None:
-    for module, rate in rates:
-        module.dropout = rate
-
-
-def _train_what_needs_it(model: nn.Module) -> None:
-    """Evaluation mode, in which no dropout of any spelling is on, but for the modules that would not train in it."""
-    for module in in_training_mode(model).modules():
-        module.training = module.training and _needs_training_mode(module)
-
-
-def _needs_training_mode(module: nn.Module) -> bool:
-    # cuDNN cannot differentiate a recurrent network in evaluation mode.
-    return isinstance(getattr(module, "running_mean", None), Tensor) or isinstance(module, nn.RNNBase)
 
 
 def _trainable(model: nn.Module) -> list[Tensor]:

@@ -291,9 +291,9 @@ def test_a_stochastic_base_draws_the_same_for_every_network() -> None:
 
 def test_networks_are_trained_once_for_each_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[nn.Module] = []
-    descend = support._descend
+    descend = support.descend
     monkeypatch.setattr(
-        support, "_descend", lambda task, *of: trained.append(task.model) or descend(task, *of)
+        support, "descend", lambda task, *of: trained.append(task.model) or descend(task, *of)
     )
     model, made = network(), explainer(cache=tmp_path)
     first = made(model, SEEN, TARGETS)

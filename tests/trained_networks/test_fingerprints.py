@@ -445,6 +445,14 @@ def test_a_key_of_something_else_is_an_error() -> None:
         combined("a", _Any())
 
 
+def test_the_keys_of_what_is_cached_stay() -> None:
+    """Whoever changes one of these has everybody's networks trained again, and says so in CHANGELOG.md."""
+    assert combined("a", 1, 2.5, None) == "53a0f965d571b358775cced1342f13b8"
+    assert tensor_fingerprint(torch.arange(6.0).reshape(2, 3)) == "66eab76600562e58bf4710320e5a9f04"
+    assert state_fingerprint({"w": torch.arange(3)}) == "2f777ebe4cdf6b2f143a7079131520d0"
+    assert code_fingerprint((nn.Linear, {"rate": 0.5})) == "d32176a2a8b7d063ff08048170f20d04"
+
+
 def test_versions_are_known_or_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     found = versions()
     assert list(found) == ["python", "torch", "numpy", "pytest-saliency-sanity"]

@@ -17,6 +17,7 @@ from pytest_saliency_sanity.trained_networks import safekeeping, store
 from pytest_saliency_sanity.trained_networks.fingerprints import combined
 from pytest_saliency_sanity.trained_networks.networks import Network
 from pytest_saliency_sanity.trained_networks.safekeeping import Making, TwinCacheWarning, kept
+from pytest_saliency_sanity.trained_networks.store import entries
 from pytest_saliency_sanity.trained_networks.support import Support
 from tests.perturbations.state import state_of
 
@@ -189,7 +190,7 @@ FORMATS = {
 
 
 def test_whoever_changes_what_is_stored_gives_it_another_version(tmp_path: Path) -> None:
-    """Add the new fields under a new number, and let `store._FORMAT` be that number."""
+    """Add the new fields under a new number, and let `entries._FORMAT` be that number."""
     store.save(tmp_path, "a" * 32, {}, {})
     stored = {
         "notes": sorted(json.loads((tmp_path / f"{'a' * 32}.json").read_text())),
@@ -198,9 +199,9 @@ def test_whoever_changes_what_is_stored_gives_it_another_version(tmp_path: Path)
             for kind in (Network, Support)
         },
     }
-    assert FORMATS[store._FORMAT] == stored
+    assert FORMATS[entries._FORMAT] == stored
     assert len({repr(fields_of) for fields_of in FORMATS.values()}) == len(FORMATS)
-    assert max(FORMATS) == store._FORMAT
+    assert max(FORMATS) == entries._FORMAT
 
 
 @pytest.mark.parametrize("kind", [Network, Support])
@@ -212,7 +213,7 @@ def test_facts_are_all_fields_but_the_model(kind: Any) -> None:
 def test_another_version_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[int] = []
     kept(making(0, trained), OrderedDict(), cache=tmp_path)
-    monkeypatch.setattr(store, "_FORMAT", store._FORMAT + 1)
+    monkeypatch.setattr(entries, "_FORMAT", entries._FORMAT + 1)
     with pytest.warns(TwinCacheWarning, match=r"has the format 1, not 2; the network is trained again$"):
         kept(making(0, trained), OrderedDict(), cache=tmp_path)
     assert kept(making(0, trained), OrderedDict(), cache=tmp_path).cached and trained == [0, 0]

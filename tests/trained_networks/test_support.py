@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from pytest_saliency_sanity.outputs import using_forward
 from pytest_saliency_sanity.perturbations.restoring.streams import stream
 from pytest_saliency_sanity.trained_networks import store, support
+from pytest_saliency_sanity.trained_networks.logit_regression import Regression, Unfinished
 from pytest_saliency_sanity.trained_networks.pairs import Pair, pair, shifted
-from pytest_saliency_sanity.trained_networks.support import Regression, Support, Unfinished, supports
+from pytest_saliency_sanity.trained_networks.support import Support, supports
 from tests import machine
 from tests.digits import train_digits
 from tests.networks import train
@@ -315,7 +316,7 @@ def test_the_second_time_nothing_is_trained(
     first = made(perceptron(), cache=cache)
     if on_disk:
         support.forget()
-    monkeypatch.setattr(support, "_descend", lambda *of: pytest.fail("it was trained again"))
+    monkeypatch.setattr(support, "descend", lambda *of: pytest.fail("it was trained again"))
     again = made(perceptron(), cache=cache)
     assert (first.cached, again.cached) == (False, True)
     assert torch.equal(parameters(first.model), parameters(again.model))

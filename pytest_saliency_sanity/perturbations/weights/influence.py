@@ -4,6 +4,9 @@ Auxiliary heads, the heads of other tasks and box regressors run and reach no lo
 shows that a parameter does reach them. It is not seen through a hard gate (argmax, a comparison), nor where the
 trained value of another parameter is 0; so what has none is re-initialized, in the trained and in re-initialized
 networks, and is left out where that changes no logit.
+
+In place, as torch.func.functional_call is wrong for 3 of 13 networks: scripted, with weights that stand in a list, with
+two parameters of one memory (`python -m tests.benchmarks.libraries networks`).
 """
 
 from __future__ import annotations

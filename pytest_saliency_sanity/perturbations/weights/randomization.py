@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from numbers import Integral
 from typing import TYPE_CHECKING, TypedDict
 
-from torch import Tensor, nn
+from torch import nn
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity.loans import Loan, lent, loan
@@ -22,16 +22,13 @@ from pytest_saliency_sanity.perturbations.weights.addresses import owner, tensor
 from pytest_saliency_sanity.perturbations.weights.blocks import Block, find_blocks
 from pytest_saliency_sanity.perturbations.weights.initialization import (
     initialize,
-    is_layer_weight,
     refresh_spectral_norm,
 )
-from pytest_saliency_sanity.predictions import decision, predicted_classes
+from pytest_saliency_sanity.perturbations.weights.uses import is_weight_of_layer
 from pytest_saliency_sanity.text import shown
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
-
-STILL = 1e-6  # a logit that varies less over the images, relative to the largest one, is dead
 
 
 @dataclass(frozen=True)
@@ -49,26 +46,6 @@ class Step:
     network: nn.Module = field(repr=False, compare=False)
     used: tuple[Block, ...] = field(repr=False, compare=False)
     trained: Snapshot = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What re-initialization did to the model: parameters changed out of those in use, and to the logits.
-
-    `tensors_*` count parameters as tensors, `parameters_*` their elements; a parameter counts once, however
-    many layers share it. `logit_correlation` is Pearson's, over images and classes, 0 where undefined;
-    `prediction_agreement` the fraction of images whose class stays; `nan` whether any logit is not finite;
-    `dead` the fraction of logits that no longer depend on the image (0 for a single image).
-    """
-
-    tensors_changed: int
-    tensors_total: int
-    parameters_changed: int
-    parameters_total: int
-    logit_correlation: float
-    prediction_agreement: float
-    nan: bool
-    dead: float
 
 
 @loan
@@ -178,25 +155,6 @@ def negated_head(
         yield names
 
 
-def coverage(step: Step, trained_logits: Tensor, logits: Tensor) -> Coverage:
-    """How far the model at `step`, while it is there, is from the trained one, whose logits (N, K) are given.
-
-    Both logits are of the same images. Raises ValueError if their shapes differ.
-    """
-    if trained_logits.shape != logits.shape or logits.dim() != 2:
-        shapes = f"{tuple(trained_logits.shape)} and {tuple(logits.shape)}"
-        raise ValueError(f"Both logits must have the same shape (N, K), got {shapes}.")
-    before, after = trained_logits.detach().double(), logits.detach().double()
-    stay = predicted_classes(before) == predicted_classes(after, decision(before))
-    return Coverage(
-        *_changed_parameters(step),
-        logit_correlation=_correlation(before, after),
-        prediction_agreement=stay.double().mean().item(),
-        nan=not bool(after.isfinite().all()),
-        dead=_dead(after),
-    )
-
-
 def _blocks(model: nn.Module, given: Sequence[Block] | Inputs, forward: Forward | None) -> tuple[Block, ...]:
     if not _are_blocks(given):
         return find_blocks(model, given, forward=forward)
@@ -279,7 +237,7 @@ def _put_back(start: Step, block: Block) -> None:
 
 def _head(network: nn.Module, top: Block) -> tuple[str, ...]:
     names = top.parameters
-    weights = [place for place, name in enumerate(names) if _is_layer_weight(network, name)]
+    weights = [place for place, name in enumerate(names) if is_weight_of_layer(network, name)]
     if not weights:
         raise ValueError(f"The top block {top.name!r} has no linear layer to negate, only {list(names)}.")
     last = weights[-1]
@@ -290,30 +248,3 @@ def _is_magnitude(network: nn.Module, name: str) -> bool:
     # weight_norm's g beside v: with both negated the weight is what it was.
     layer, local = owner(network, name)
     return isinstance(layer, nn.utils.parametrize.ParametrizationList) or local.endswith("_g")
-
-
-def _is_layer_weight(network: nn.Module, name: str) -> bool:
-    return is_layer_weight(*owner(network, name), tensor_at(network, name))
-
-
-# Coverage.
-
-
-def _changed_parameters(step: Step) -> tuple[int, int, int, int]:
-    tensors = [tensor_at(step.network, name) for block in step.used for name in block.parameters]
-    changed = [int((tensor.data != step.trained.value(tensor)).count_nonzero()) for tensor in tensors]
-    sizes = [tensor.numel() for tensor in tensors]
-    return sum(count > 0 for count in changed), len(tensors), sum(changed), sum(sizes)
-
-
-def _correlation(before: Tensor, after: Tensor) -> float:
-    a, b = (logits.flatten() - logits.mean() for logits in (before, after))
-    correlation = (a @ b / (a.norm() * b.norm())).item()
-    return correlation if abs(correlation) <= 2 else 0.0  # not NaN: constant logits have nothing in common
-
-
-def _dead(logits: Tensor) -> float:
-    if len(logits) < 2:
-        return 0.0
-    ranges = logits.amax(0) - logits.amin(0)
-    return (ranges <= STILL * logits.abs().max()).double().mean().item()

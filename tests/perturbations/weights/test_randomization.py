@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from pytest_saliency_sanity.perturbations.weights.blocks import find_blocks
+from pytest_saliency_sanity.perturbations.weights.coverage import coverage
 from pytest_saliency_sanity.perturbations.weights.randomization import (
     bottom_up,
     cascading,
-    coverage,
     independent,
     negated_head,
     randomized,

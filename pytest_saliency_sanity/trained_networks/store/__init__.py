@@ -1,0 +1,11 @@
+"""A directory of trained networks, where nothing is ever unpickled: a cache may come from elsewhere.
+
+Ours, as joblib.Memory and diskcache run the code of a planted pickle, and safetensors alone loads 944 of 1,000 files
+that have one altered byte (`python -m tests.benchmarks.libraries caches`); the locks are filelock's.
+"""
+
+from pytest_saliency_sanity.trained_networks.store.entries import Damaged, Entry, load, save
+from pytest_saliency_sanity.trained_networks.store.leftovers import clear
+from pytest_saliency_sanity.trained_networks.store.locks import Busy, locked
+
+__all__ = ["Busy", "Damaged", "Entry", "clear", "load", "locked", "save"]
