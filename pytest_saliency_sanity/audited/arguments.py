@@ -27,7 +27,7 @@ def name_of(explainer: Any) -> str:
 def checked_name(name: Any) -> str | None:
     """The name, if it is one."""
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be a string, what messages call the explainer, not {shown(name)}")
+        raise TypeError(f"name must be a string (it names the explainer in messages), not {shown(name)}")
     return name
 
 
@@ -36,7 +36,7 @@ def check_explainer(explainer: Any) -> None:
     if isinstance(explainer, type):
         raise TypeError(
             f"the explainer is the class {explainer.__name__} itself; pass a function "
-            f"explainer(model, inputs, targets), or an object of the class that can be called so"
+            f"explainer(model, inputs, targets), or a callable instance of the class"
         )
     if not callable(explainer):
         raise TypeError(
@@ -99,7 +99,7 @@ def _floating(part: Any, model: nn.Module) -> Tensor:
 
 def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
     if not parts:
-        raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such")
+        raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such tensors")
     for part in parts:
         if part.ndim < 2:
             raise ValueError(
@@ -109,7 +109,8 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
             check_channel_axis(channel_axis, (part,))
         if math.prod(space_of(part, channel_axis) or part.shape[1:]) == 1:
             raise ValueError(
-                f"inputs of shape {tuple(part.shape)} have one value an image; a map of one value has nothing to rank"
+                f"inputs of shape {tuple(part.shape)} have one value per image; a map of a single value cannot be "
+                f"ranked"
             )
         if not part.numel() and len(part):
             raise ValueError(f"inputs of shape {tuple(part.shape)} hold no values")
@@ -124,8 +125,8 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
         raise ValueError("inputs hold no images; at least 2 are needed, 16 are better")
     if sizes == {1} and len({part.shape for part in parts}) == 1 < len(parts):
         raise ValueError(
-            f"inputs are {len(parts)} tensors of shape {tuple(parts[0].shape)}, which reads as one image for a "
-            f"model of {len(parts)} inputs; if they are {len(parts)} images, pass torch.stack(inputs)"
+            f"inputs are {len(parts)} tensors of shape {tuple(parts[0].shape)}, which is read as one image of a "
+            f"model with {len(parts)} inputs; if they are {len(parts)} images, pass torch.stack(inputs)"
         )
     if sizes == {1}:
         raise ValueError(

@@ -62,12 +62,12 @@ def note(moved: float) -> tuple[str, ...]:
     if not moved:
         return ()
     how = (
-        "it does not take a single image"
+        "it fails on a batch of one image"
         if math.isinf(moved)
-        else f"in another batch an image's are {moved:.1%} of their spread away"
+        else f"in another batch an image's logits move by {moved:.1%} of their spread"
     )
     return (
-        f"the model's own logits depend on the batch: {how}; each image was explained in one and the same batch",
+        f"the model's own logits depend on the batch: {how}; each image was explained in the same batch every time",
     )
 
 

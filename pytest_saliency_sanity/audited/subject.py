@@ -297,15 +297,18 @@ def _mode_note(model: nn.Module) -> tuple[str, ...]:
         return ()
     own = next((type(module).__name__ for module in training if has_own_train(module)), None)
     uncalled = (
-        f"; {own}.train() was not called: if it prepares weights, call model.eval() first" if own else ""
+        f"; {own} has a train() of its own, which was not called: if it prepares weights, call model.eval() "
+        f"first"
+        if own
+        else ""
     )
-    return (f"the model was handed over in training mode; it was audited in evaluation mode{uncalled}",)
+    return (f"the model was passed in training mode and audited in evaluation mode{uncalled}",)
 
 
 def _left_out_note(used: Chosen) -> tuple[str, ...]:
     if not used.left_out:
         return ()
     return (
-        f"{used.left_out} of the images equal others, or nearly do, and are left out: {used.different} different ones "
-        f"are used",
+        f"{used.left_out} of the images are identical or nearly identical to others and were left out: "
+        f"{used.different} different images were used",
     )

@@ -101,7 +101,10 @@ def test_two_images_eight_times_are_two(check: str) -> None:
     assert (verdict.outcome, verdict.reason) == (alone.outcome, alone.reason)
     assert [stage.statistic for stage in verdict.stages] == [stage.statistic for stage in alone.stages]
     assert [stage.images for stage in verdict.stages] == [stage.images for stage in alone.stages]
-    note = "14 of the images equal others, or nearly do, and are left out: 2 different ones are used"
+    note = (
+        "14 of the images are identical or nearly identical to others and were left out: 2 different images "
+        "were used"
+    )
     assert note in verdict.notes
     assert verdict.findings or "2 different images" in verdict.caveats
     assert not any("different" in text for text in (*alone.notes, *alone.caveats))

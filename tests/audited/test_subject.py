@@ -46,8 +46,7 @@ class Explainer:
 def test_a_class_in_place_of_an_object(check: Callable[..., Any]) -> None:
     text = (
         "the explainer is the class Explainer itself; pass a function explainer(model, inputs, "
-        "targets), or an "
-        "object of the class that can be called so"
+        "targets), or a callable instance of the class"
     )
     with pytest.raises(TypeError, match=sentence(text)):
         check(Explainer, cnn(), images())
@@ -127,7 +126,7 @@ IMAGES = {
     "a list of images": (
         list(images(4)),
         ValueError,
-        "inputs are 4 tensors of shape (1, 12, 12), which reads as one image for a model of 4 inputs; "
+        "inputs are 4 tensors of shape (1, 12, 12), which is read as one image of a model with 4 inputs; "
         "if they are 4 images, pass torch.stack(inputs)",
     ),
     "a vector": (
@@ -140,7 +139,7 @@ IMAGES = {
     "an empty tuple": (
         (),
         ValueError,
-        "inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such",
+        "inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such tensors",
     ),
     "unequal": (
         (images(4), images(5)),
@@ -294,7 +293,7 @@ LABELS = {
     ),
     "of other classes": (
         torch.eye(8).long(),
-        "labels must be (N,) integers, not torch.int64 of shape (8, 8); for several labels an image they must be "
+        "labels must be (N,) integers, not torch.int64 of shape (8, 8); for several labels per image they must be "
         "(8, 4) of 0 and 1, a column for each output of the model",
     ),
     "no labels but weights": (
@@ -450,7 +449,7 @@ def test_names() -> None:
 
 
 def test_the_training_mode_is_noted() -> None:
-    note = "the model was handed over in training mode; it was audited in evaluation mode"
+    note = "the model was passed in training mode and audited in evaluation mode"
     model = cnn().train()
     assert subject(gradient, model, images(), None).notes == (note,)
     assert model.training
@@ -471,7 +470,10 @@ def test_a_train_of_its_own_that_was_not_called_is_named() -> None:
             return self.layers(x)
 
     (note,) = subject(gradient, Merging(), images(), None).notes
-    assert note.endswith("; Merging.train() was not called: if it prepares weights, call model.eval() first")
+    assert note.endswith(
+        "; Merging has a train() of its own, which was not called: if it prepares weights, call "
+        "model.eval() first"
+    )
     assert subject(gradient, Merging().eval(), images(), None).notes == ()
 
 

@@ -137,7 +137,7 @@ def test_a_model_in_training_mode() -> None:
     found = check_model_sensitivity(gradient, model, inputs)
     assert state_of(model) == before
     assert found.statistic == expected.statistic
-    assert "the model was handed over in training mode; it was audited in evaluation mode" in found.notes
+    assert "the model was passed in training mode and audited in evaluation mode" in found.notes
 
 
 def test_several_labels_an_image() -> None:

@@ -341,12 +341,12 @@ def test_double_precision_and_a_single_logit() -> None:
         (
             {"classes": (0, 4)},
             ValueError,
-            "classes must be numbers from 0 to 3, the logits of the model, not 4",
+            "classes must be numbers from 0 to 3 (the model's logits), not 4",
         ),
         (
             {"classes": ()},
             ValueError,
-            "classes must be numbers from 0 to 3, the logits of the model, not an empty",
+            "classes must be numbers from 0 to 3 (the model's logits), not an empty",
         ),
         ({"classes": (1, 1)}, ValueError, "classes must differ from one another, not (1, 1)"),
     ],
