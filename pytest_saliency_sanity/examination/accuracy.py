@@ -91,13 +91,13 @@ def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
     right = round(float(found.hits.mean()) * total)
     if found.are_the_same:
         sentence = (
-            f"all {subject.images} labels are {found.labels[0].tolist()}: whoever always answers so is as accurate "
-            f"as the model ({right} of {total}); add images of other classes"
+            f"all {subject.images} labels are {found.labels[0].tolist()}: a constant answer is at least as "
+            f"accurate as the model ({right} of {total}); add images of other classes"
         )
         return (Finding("gate.accuracy", "inconclusive", sentence),)
     sentence = (
         f"the model predicts {right} of {total} labels correctly, no better than chance "
-        f"({found.chance:.2f}, that of a constant answer); its maps cannot show whether they depend on "
-        f"what it learned"
+        f"({found.chance:.2f}, the accuracy of the best constant answer); its maps cannot show whether they "
+        f"depend on what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)

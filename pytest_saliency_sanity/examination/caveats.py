@@ -12,8 +12,8 @@ def batch_findings(subject: Subject) -> tuple[Finding, ...]:
     if not subject.batch_effect:
         return ()
     sentence = (
-        "the model's own logits depend on the batch, and this check compares logits of other batches; give the model "
-        "running statistics, or static quantization"
+        "the model's own logits depend on the batch, and this check compares logits from different batches; give "
+        "the model running statistics, or use static quantization"
     )
     return (Finding("gate.batch", "inconclusive", sentence),)
 

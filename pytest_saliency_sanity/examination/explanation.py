@@ -73,13 +73,16 @@ def _explained_at_once(
         switched = process.changes()
     forget_gradients(subject.model)
     if switched:
-        raise Breach("contract.process", f"it changed {' and '.join(switched)} of the whole process; undone")
+        raise Breach(
+            "contract.process",
+            f"it changed process-wide settings: {' and '.join(switched)}; the original state was restored",
+        )
     expected = images if subject.packed else (images,)
     if watch_inputs:
         if _changed(subject, index, expected) and not _model_writes(subject, index):
-            raise Breach("contract.inputs", "it changed the inputs that it was given, in place")
+            raise Breach("contract.inputs", "it changed its inputs in place")
         if not torch.equal(given, rows):
-            raise Breach("contract.inputs", "it changed the targets that it was given, in place")
+            raise Breach("contract.inputs", "it changed its targets in place")
     return tuple(
         without_channels(part, image, subject.channel_axis, watch_inputs)
         for part, image in zip(parts_of(returned, len(expected)), expected, strict=True)
@@ -96,8 +99,8 @@ def check_scores(logits: Tensor, what: str) -> None:
     broken = int((~logits.isfinite()).any(1).sum())
     if broken:
         sentence = (
-            f"the model's logits are not finite for {broken} of {len(logits)} images {what}; another infill may be "
-            f"one that the model can read"
+            f"the model's logits are not finite for {broken} of {len(logits)} images {what}; try another infill=, "
+            f"one that the model can handle"
         )
         raise Stopped(Finding("gate.scores", "inconclusive", sentence))
 

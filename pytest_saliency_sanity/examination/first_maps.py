@@ -198,7 +198,10 @@ def notes_of(examination: Examination | None) -> tuple[str, ...]:
     """What a reader of any verdict has to know of how the explainer behaved."""
     if examination is None:
         return ()
-    alone = "its maps differ with the size of the batch, as with noise of its own seed: each image was explained alone"
+    alone = (
+        "its maps change with the batch size, as those of an explainer with a random seed of its own do: each "
+        "image was explained alone"
+    )
     return (
         *((alone,) if examination.alone else ()),
         *layouts.note(examination.signals),
@@ -233,7 +236,8 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callab
     for aspect in _FORBIDDEN:
         if found.get(aspect):
             raise Breach(
-                f"contract.{aspect}", f"it changed the model's {aspect} ({_listed(found[aspect])}); undone"
+                f"contract.{aspect}",
+                f"it changed the model's {aspect} ({_listed(found[aspect])}); the original state was restored",
             )
 
 

@@ -35,6 +35,6 @@ def note(signals: tuple[int, ...] | None) -> tuple[str, ...]:
         return ()
     sizes = ", ".join(map(str, signals))
     return (
-        f"inputs of shape (N, {sizes}) are read as signals (N, C, L), and maps summed over axis 1; for embeddings "
-        f"(N, L, D) pass channel_axis=-1, and channel_axis=1 if they are signals",
+        f"inputs of shape (N, {sizes}) were read as signals (N, C, L), and their maps were summed over axis 1; "
+        f"pass channel_axis=-1 for embeddings (N, L, D), or channel_axis=1 if they are signals",
     )

@@ -12,8 +12,8 @@ from pytest_saliency_sanity.verdict import Finding
 
 SATURATED = 1e-3  # distance of a probability from 0 or 1 at which a half-precision one has no derivative left
 AT_THE_ENDS = (
-    "its outputs lie at the ends of a softmax or a sigmoid, where nothing moves them: explain the logits before it, "
-    "with forward="
+    "its outputs lie at the extremes of a softmax or a sigmoid, where they no longer respond to the input: "
+    "explain the logits before it, with forward="
 )
 _BY_THEM = (
     "constant",
@@ -52,8 +52,8 @@ def hint_of_saturation(subject: Subject, findings: Sequence[Finding]) -> str:
     if said or not any(finding.reason in _BY_THEM for finding in findings) or not is_saturated(subject):
         return ""
     return (
-        f"the model returns probabilities, which are 0 or 1 but for {SATURATED:g} on "
-        f"{int(saturated(subject.scores).sum())} of {subject.images} images, where they have next to no derivative "
-        f"left: explain the logits, with forward= that returns what goes into the sigmoid or softmax, such as "
+        f"the model returns probabilities that are within {SATURATED:g} of 0 or 1 on "
+        f"{int(saturated(subject.scores).sum())} of {subject.images} images, where they have almost no "
+        f"derivative: explain the logits, with a forward= that returns the input of the sigmoid or softmax, such as "
         f"forward=lambda model, inputs: model[:-1](inputs)"
     )

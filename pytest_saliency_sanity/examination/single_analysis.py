@@ -130,5 +130,5 @@ def _unless_dead(found: Measured, kept: Subject, meter: Meter) -> Measured:
 
 def _out_of_budget(audited: Subject, meter: Meter) -> Finding:
     seconds = audited.amounts.max_seconds
-    sentence = f"the budget of {seconds:g} s ended after {meter.images} maps; raise max_seconds"
+    sentence = f"the budget of {seconds:g} s was used up after {meter.images} maps; raise max_seconds"
     return Finding("budget", "inconclusive", sentence)

@@ -278,5 +278,5 @@ def _honest_findings(
 
 def _budget_finding(comparison: Comparison) -> Finding:
     seconds, maps = comparison.subject.amounts.max_seconds, comparison.meter.images
-    sentence = f"the budget of {seconds:g} s ended after {maps} maps; raise max_seconds"
+    sentence = f"the budget of {seconds:g} s was used up after {maps} maps; raise max_seconds"
     return Finding("budget", "inconclusive", sentence)

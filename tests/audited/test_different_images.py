@@ -88,7 +88,8 @@ def test_one_image_many_times_is_inconclusive_in_every_check(check: str, how: st
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.images"), verdict
     given = 8 if check == "contract" else 16
     assert verdict.summary.endswith(
-        f"inconclusive: {given} images were given, and only 1 is different: equal ones, and nearly equal ones, count "
+        f"inconclusive: {given} images were given, but they all count as 1: identical and nearly identical images "
+        f"count "
         f"once; at least 2 are needed, 16 are better"
     )
 

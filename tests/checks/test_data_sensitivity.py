@@ -402,7 +402,7 @@ def test_networks_that_no_gradient_passes() -> None:
 def test_the_budget() -> None:
     verdict = checked(explainers.integrated_gradients, max_seconds=1e-3)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "budget")
-    assert "the budget of 0.001 s ended after 8 maps; raise max_seconds" in verdict.summary
+    assert "the budget of 0.001 s was used up after 8 maps; raise max_seconds" in verdict.summary
 
 
 def test_smoke_trains_nothing(fresh: None) -> None:

@@ -194,8 +194,8 @@ def test_scores_that_are_not_finite_show_nothing(options: dict[str, Any]) -> Non
     verdict = checked(occlusion, infill=9.0, forward=forward, **options)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.scores")
     assert verdict.summary == (
-        "occlusion: inconclusive: the model's logits are not finite for 16 of 16 images with pixels deleted; "
-        "another infill may be one that the model can read"
+        "occlusion: inconclusive: the model's logits are not finite for 16 of 16 images with pixels deleted; try "
+        "another infill=, one that the model can handle"
     )
 
 
@@ -430,7 +430,5 @@ def test_the_budget_ends_midway_through_the_curves(
         assert (stopped.outcome, stopped.reason) == ("inconclusive", "budget")
         assert spent == needed - missing + 1
         assert stopped.evidence["cost"]["calls"] == whole.evidence["cost"]["calls"]
-        expected = (
-            f"the budget of {needed - missing} s ended after {stopped.evidence['cost']['images']} maps; "
-        )
+        expected = f"the budget of {needed - missing} s was used up after {stopped.evidence['cost']['images']} maps; "
         assert expected + "raise max_seconds" in stopped.summary

@@ -105,8 +105,8 @@ def test_a_map_for_all_images_fails(network: str) -> None:
     verdict = checked(explainers.center_prior, network)
     assert (verdict.outcome, verdict.reason, verdict.stages) == ("fail", "input_independent", ())
     assert verdict.summary == (
-        "center_prior draws the same map for every image: another image, explained for the same target at the same "
-        "place of the batch, gets a map with a correlation of 1.00"
+        "center_prior draws the same map for every image: another image, explained for the same target at the "
+        "same position in the batch, gets a map with a correlation of 1.00"
     )
 
 
@@ -353,8 +353,8 @@ def test_an_undecided_verdict_says_what_would_settle_it() -> None:
         r"is re-initialized \(99 % lower bound -?\d\.\d\d, 95 % upper bound \d\.\d\d, threshold "
         r"0\.\d\d\); (about \d+ "
         r"(images|draws) instead of \d+( and \d+ draws instead of \d+)? would settle it|no number "
-        r"of images or draws would "
-        r"settle it: it lies between the lines, at one or very close to it)",
+        r"of images or draws would settle it: the value lies between the thresholds, at one of them or very close "
+        r"to one)",
         verdict.summary,
     )
 

@@ -178,7 +178,7 @@ def test_an_explainer_of_another_library_is_told_to_switch_it_off():
         raise torch.utils.checkpoint.CheckpointError("torch.utils.checkpoint: different metadata")
 
     verdict = check_contract(fails, seeded(functools.partial(Checkpointed, ())).eval(), IMAGES)
-    assert "(the model uses gradient checkpointing: switch it off)" in verdict.summary
+    assert "(the model uses gradient checkpointing: turn it off)" in verdict.summary
 
 
 def test_timm_can_switch_it_on():

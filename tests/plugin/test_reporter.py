@@ -19,7 +19,7 @@ SECTION = [
     f"XFAIL        test_mixed.py::test_known: {FAULTY.replace('sobel', 'guided')}",
     "INCONCLUSIVE test_mixed.py::test_unclear: noisy: inconclusive whether it ignores the model: 0.30 of the "
     "map survives when the upper third is re-initialized (99 % lower bound 0.20, 95 % upper bound 0.40, "
-    "threshold 0.30); more images or draws would tell",
+    "threshold 0.30); more images or draws would settle it",
     CLOSING,
 ]
 PASSED = (

@@ -121,7 +121,7 @@ def test_where_the_gradient_cancels_occlusion_is_the_control(check: Callable[...
     model, texts = seeded(Normed).eval(), embeddings(n=32)
     verdict = check(by_input, model, texts, channel_axis=-1)
     assert verdict.outcome == "pass", verdict
-    assert any(note.startswith(f"{WHY}the channels of its maps add up to 0") for note in verdict.notes)
+    assert any(note.startswith(f"{WHY}the channels of its maps sum to 0") for note in verdict.notes)
 
     def by_position(model: Any, inputs: Tensor, targets: Tensor) -> Tensor:
         return inputs.abs().sum(-1) + torch.linspace(0, 0.01, LENGTH)

@@ -98,7 +98,8 @@ def test_what_would_settle_an_open_stage() -> None:
     )
     (stage,) = judged({"upper": sample(0.5, 0.1)}, [measure("upper")], Thresholds(0.8, 0.3), 0.01, 0.05)
     assert stage.evidence["settled_by"] == (
-        "no number of images or draws would settle it: it lies between the lines, at one or very close to it"
+        "no number of images or draws would settle it: the value lies between the thresholds, at one of them or "
+        "very close to one"
     )
 
 
