@@ -64,7 +64,9 @@ def samples(
 def unusable(what: str) -> Finding:
     """The finding that a copy of the model is none that a map could be compared on."""
     return Finding(
-        "gate.randomization", "inconclusive", f"{what}; such a copy of the model cannot show anything"
+        "gate.randomization",
+        "inconclusive",
+        f"{what}; such a copy of the model cannot show whether a map depends on the model",
     )
 
 

@@ -26,13 +26,15 @@ def asked(judge: Callable[[Control], tuple[Finding, ...]]) -> tuple[tuple[Findin
         try:
             found = judge(control)
         except Stopped as stopped:
-            refused.append(f"{called(control)} cannot be taken here: {stopped.finding.sentence.rstrip('.')}")
+            refused.append(
+                f"{called(control)} cannot be computed here: {stopped.finding.sentence.rstrip('.')}"
+            )
             if not (stopped.raised or stopped.finding.reason == CANCELLED):
                 break
         else:
             # What follows the first semicolon is advice to whoever returns such maps.
             return found, tuple(
-                f"the control is {called(control)}: {why.partition('; ')[0]}" for why in refused
+                f"the control explainer is {called(control)}: {why.partition('; ')[0]}" for why in refused
             )
     return (no_control(", and ".join(refused)),), ()
 

@@ -273,7 +273,7 @@ def _budget_finding(audit: Audit, known: tuple[Stage, ...]) -> Finding:
     cost = audit.meter
     so_far = f"; so far {known[0].statistic:.2f} is retained at {known[0].name!r}" if known else ""
     sentence = (
-        f"the budget of {audit.subject.amounts.max_seconds:g} s ended after {cost.images} maps "
-        f"({cost.seconds / max(cost.images, 1):.2f} s each){so_far}; raise max_seconds, or take the profile 'smoke'"
+        f"the budget of {audit.subject.amounts.max_seconds:g} s was used up after {cost.images} maps "
+        f"({cost.seconds / max(cost.images, 1):.2f} s each){so_far}; raise max_seconds, or use the profile 'smoke'"
     )
     return Finding("budget", "inconclusive", sentence)

@@ -75,8 +75,9 @@ def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
         survived = float(sample.matched.mean())
         if min(shared, survived) >= 1 - SAME_FOR_ALL:
             sentence = (
-                f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
-                f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at {name!r}"
+                f"depends on neither image nor model, except for the sign of its map: up to the sign, maps of "
+                f"different images have a rank correlation of {shared:.2f}, and {survived:.2f} of the map "
+                f"survives at {name!r}"
             )
             return (Suspicion(Finding("input_independent", "fail", sentence)),)
     return ()
@@ -84,9 +85,7 @@ def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
 
 def _turned(suspect: Suspect) -> tuple[Suspicion, ...]:
     """Edges times a logit have T = 1 or -1, and a mean near 0."""
-    sentence = (
-        "changes nothing but the sign of its map: up to the sign {retained} of the map survives at {where}"
-    )
+    sentence = "changes only the sign of its map: up to the sign, {retained} of the map survives at {where}"
     return _suspicion(
         suspect,
         suspect.samples(SIGNLESS),
@@ -99,7 +98,8 @@ def _turned(suspect: Suspect) -> tuple[Suspicion, ...]:
 def _loud(suspect: Suspect) -> tuple[Suspicion, ...]:
     """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
     sentence = (
-        "keeps its map where it is strong: measured by values instead of ranks (Pearson), {retained} of it survives "
+        "keeps the strong pixels of its map: measured by values instead of ranks (Pearson), {retained} of the map "
+        "survives "
         "at {where}"
     )
     return _suspicion(

@@ -84,7 +84,9 @@ def _noise_note(audit: Account) -> tuple[str, ...]:
     if audit.first is None or audit.first.deterministic or float(audit.first.free.mean()) > WEAK_AGREEMENT:
         return ()
     agreement = float(audit.first.free.mean())
-    return (f"two runs on different random streams agree only {agreement:.2f}; raise the number of samples",)
+    return (
+        f"two runs on different random streams agree by only {agreement:.2f}; raise the number of samples",
+    )
 
 
 def _evidence(audit: Account) -> dict[str, Any]:

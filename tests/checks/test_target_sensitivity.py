@@ -80,7 +80,7 @@ def test_explainers_that_ignore_the_target_fail(explainer: Callable[..., Tensor]
     assert (verdict.outcome, verdict.reason) == ("fail", "insensitive")
     assert verdict.statistic == 1
     assert verdict.hint == (
-        "its map is the same for every target: it explains one class whatever it is asked, or no class at all"
+        "its map is the same for every target: it always explains the same class, or no class at all"
     )
 
 

@@ -205,7 +205,8 @@ def test_another_library_s_guided_backpropagation_is_noted():
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     hint = check_model_sensitivity(guided, model, images, profile="smoke").hint
     assert re.match(
-        r"its maps are nearly the plain gradient \(rank correlation 0\.999\d\) though its name claims another "
-        r"backward pass: where only squeeze-and-excitation has ReLUs, nearly all of the gradient passes by them$",
+        r"its maps are nearly the plain gradient \(rank correlation 0\.999\d\), although its name announces a "
+        r"modified backward pass: where only squeeze-and-excitation blocks have ReLUs, nearly all of the gradient "
+        r"bypasses them$",
         hint,
     )

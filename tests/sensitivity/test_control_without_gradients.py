@@ -16,7 +16,7 @@ from tests.examination.test_layouts import LENGTH, Normed, by_input, embeddings
 from tests.sensitivity.test_gates import Skipping
 
 CHECKS = [check_model_sensitivity, check_target_sensitivity]
-WHY = "the control is occlusion: the plain gradient cannot be taken here: "
+WHY = "the control explainer is occlusion: the plain gradient cannot be computed here: "
 NO_GRADIENT = f"{WHY}it does not apply to this model: No gradient reaches the inputs"
 
 
@@ -109,9 +109,11 @@ def test_where_neither_can_be_taken_both_reasons_are_told() -> None:
 
     verdict = check_model_sensitivity(values, UnderNoGrad(tabular()).eval(), rows)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
-    assert "the plain gradient cannot be taken here: it does not apply to this model: No" in verdict.summary
     assert (
-        "and occlusion cannot be taken here: it does not apply to this model: occlusion needs"
+        "the plain gradient cannot be computed here: it does not apply to this model: No" in verdict.summary
+    )
+    assert (
+        "and occlusion cannot be computed here: it does not apply to this model: occlusion needs"
         in verdict.summary
     )
 

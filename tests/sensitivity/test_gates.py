@@ -103,8 +103,8 @@ def test_images_that_are_all_alike() -> None:
     verdict = check_model_sensitivity(gradient, train("plain_cnn"), lighter)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
     assert (
-        "even Sobel's edges cannot tell the images apart (they share 1.00); this model on these"
-        in verdict.summary
+        "even Sobel's edges cannot tell the images apart (rank correlation 1.00 between different images); with "
+        "this model and these" in verdict.summary
     )
 
 
@@ -127,9 +127,8 @@ def test_a_model_that_cannot_show_anything() -> None:
         assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
         assert re.fullmatch(
             r"mine: inconclusive: even the plain gradient retains 1\.00, at most 1\.00, when the upper third "
-            r"\(network\.7 … network\.5\) is re-initialized, and should pass; this model on these "
-            r"images cannot show "
-            r"whether an explainer depends on it",
+            r"\(network\.7 … network\.5\) is re-initialized, and should pass; with this model and these images, "
+            r"it cannot be shown whether an explainer depends on the model",
             verdict.summary,
         )
 
@@ -182,7 +181,10 @@ UNUSABLE = {
 def test_copies_that_cannot_show_anything(make: Callable[[], nn.Module], text: str) -> None:
     verdict = check_model_sensitivity(sobel, make().eval(), images(8), name="mine")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.randomization")
-    assert verdict.summary == f"mine: inconclusive: {text}; such a copy of the model cannot show anything"
+    assert (
+        verdict.summary
+        == f"mine: inconclusive: {text}; such a copy of the model cannot show whether a map depends on the model"
+    )
 
 
 def test_mostly_constant_maps() -> None:
