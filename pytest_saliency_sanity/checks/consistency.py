@@ -157,6 +157,6 @@ def _hint(stages: tuple[Stage, ...], wanted: float) -> str:
     present = stages[0].statistic
     times = wanted * (1 - present) / (present * (1 - wanted))
     return (
-        f"with about {times:.1f} times the samples two runs would agree {wanted:g} (Spearman and Brown's formula, "
-        f"for a map that is a mean over samples)"
+        f"with about {times:.1f} times as many samples, two runs would agree by {wanted:g} (Spearman-Brown "
+        f"formula, for a map that is a mean over samples)"
     )

@@ -142,7 +142,7 @@ def _check_inputs(inputs: Any) -> None:
     if inputs is None:
         raise ValueError(
             "data sensitivity needs inputs= like those of the train_set (in pytest: the fixture saliency_inputs); "
-            "stand-in photographs would show networks what they have never seen"
+            "the networks have never seen anything like the stand-in photographs"
         )
 
 
@@ -150,7 +150,10 @@ def _count(twins: int | None, profile: str) -> int:
     if twins is None:
         return TWINS[profile]
     if isinstance(twins, bool) or not isinstance(twins, int) or twins < 2:
-        raise ValueError(f"twins must be an integer of at least 2, networks of each kind, not {shown(twins)}")
+        raise ValueError(
+            f"twins, the number of networks of each kind, must be an integer of at least 2, not "
+            f"{shown(twins)}"
+        )
     return twins
 
 
@@ -219,7 +222,8 @@ def _handed_over(models: Any) -> tuple[Network, ...]:
 def _excuse(error: Exception) -> Finding:
     if isinstance(error, NotTrained):
         sentence = (
-            f"the profile smoke trains nothing, and not all networks are cached ({error}); ci trains them"
+            f"the profile 'smoke' trains no networks, and not all of them are cached ({error}); run the profile "
+            f"'ci' once to train them"
         )
         return Finding("smoke", "inconclusive", sentence)
     return Finding("budget", "inconclusive", str(error))
@@ -260,7 +264,10 @@ def _scope(account: Compared, networks: tuple[Network, ...]) -> tuple[str, ...]:
 
 def _notes(networks: tuple[Network, ...]) -> tuple[str, ...]:
     if all(trained.accuracy is None for trained in networks):
-        return ("the networks were handed over: nobody checked that they have memorized permuted labels",)
+        return (
+            "the networks were passed in already trained: it was not checked that they have memorized "
+            "permuted labels",
+        )
     return ()
 
 

@@ -162,7 +162,7 @@ def _trained(
         with using_forward(audited.forward):
             support = distanced.supports(audited.model, began + seconds)
     except Unfinished as error:
-        sentence = f"the budget of {seconds:g} s ended while {error}; raise max_seconds"
+        sentence = f"the budget of {seconds:g} s was used up while {error}; raise max_seconds"
         return (), (Finding("budget", "inconclusive", sentence),)
     except Busy as error:
         return (), (Finding("budget", "inconclusive", str(error)),)
@@ -182,7 +182,8 @@ def _left_out(support: tuple[Support, ...], needed: float) -> tuple[str, ...]:
     if not lost:
         return ()
     return (
-        f"support networks that did not learn their distance are left out: {_fits(lost)}, where {needed:g} is needed",
+        f"support networks that did not learn their distance were left out: {_fits(lost)}, where {needed:g} is "
+        f"needed",
     )
 
 
@@ -226,7 +227,7 @@ def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, i
 def _classes(kept: Subject) -> tuple[int, int]:
     explainer = kept.explainer
     if not isinstance(explainer, ArtificialDistancing):
-        raise TypeError(f"distancing measures what gad makes, not {shown(explainer)}")
+        raise TypeError(f"check_distancing measures explainers that gad() returns, not {shown(explainer)}")
     return explainer.images.classes
 
 
@@ -264,8 +265,8 @@ def _row(name: str, means: str, hits: list[bool]) -> tuple[Stage, ...]:
 _APART = {
     "equal": "have RC = 1",
     "larger": "have RC > 1",
-    "infinite": "have a hull of GAD alone (RC infinite)",
-    "emptied": "have no hull of GAD (RC = 0)",
+    "infinite": "have a hull for GAD alone (RC infinite)",
+    "emptied": "have no hull for GAD (RC = 0)",
     "neither": "have no hull at all",
     "no rest": "have no supplementary region",
 }

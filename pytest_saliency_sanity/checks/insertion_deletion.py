@@ -133,7 +133,7 @@ def check_insertion_deletion(
     check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
-    check_images(audited, "pixels are deleted from images")
+    check_images(audited, "this check deletes pixels of images")
     infills = of_chosen(asked.infill, audited, inputs)
     asked = replace(asked, infill=fitted(infills, audited.inputs[0]))
     pixel_counts(audited.inputs[0][0, 0].numel(), steps)
@@ -198,7 +198,7 @@ def _advantages(found: Found, asked: Asked, levels: Levels) -> tuple[Stage, ...]
 def _advantage(name: str, own: np.ndarray, other: np.ndarray, levels: Levels) -> Stage:
     return _stage(
         f"above {name}", f"area between the curves {own.mean():.2f}, of {name} {other.mean():.2f}",
-        f"its area between the deletion curves above that of {name}", own - other,
+        f"its area between the deletion curves minus that of {name}", own - other,
         {"fail_below": 0.0, "pass_above": 0.0}, levels, judged=name == RANDOM,
     )  # fmt: skip
 
@@ -207,7 +207,7 @@ def _warnings(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     beaten_by = [stage.name.removeprefix("above ") for stage in stages if stage.outcome != "pass"]
     if not beaten_by:
         return ()
-    return (f"it is not shown to be better than {', '.join(beaten_by)}, which know no model",)
+    return (f"it is not shown to be better than {', '.join(beaten_by)}, which do not use the model",)
 
 
 def _stage(
@@ -247,5 +247,5 @@ def _stage(
 def _settled_by(values: np.ndarray, levels: Levels) -> str:
     fewest = fewest_values(levels.failing)
     if len(values) >= fewest:
-        return "more images may tell"
-    return f"with fewer than {fewest} images the 99 % bound is infinite, and nothing can fail"
+        return "more images may settle it"
+    return f"with fewer than {fewest} images the 99 % bound is infinite, and no explainer can fail"

@@ -45,9 +45,9 @@ RANDOM_BOXES = 39
 CENTER = "the center"
 # What images have to be like, where one who knows no model points at their regions.
 _NEEDED = {
-    "Sobel": "other things than the regions have edges",
+    "Sobel": "things other than the regions have edges",
     CENTER: "the regions lie elsewhere",
-    "|x − mean|": "other things than the regions stand out",
+    "|x − mean|": "things other than the regions stand out",
 }
 WIDEST = 0.4  # share of the image from which a region is too large to be missed
 
@@ -159,8 +159,8 @@ def _size_findings(masks: Tensor) -> tuple[Finding, ...]:
     if share <= WIDEST:
         return ()
     sentence = (
-        f"the regions cover {share:.0%} of the images; above {WIDEST:.0%} a map can hardly miss them, and nothing "
-        f"can be shown"
+        f"the regions cover {share:.0%} of the images; above {WIDEST:.0%} a map can hardly miss them, and a hit "
+        f"shows nothing"
     )
     return (Finding("gate.regions", "inconclusive", sentence),)
 
@@ -235,15 +235,16 @@ def _rival_findings(
     if lead.outcome == "pass" or {stage.outcome for stage in stages if stage.judged} != {"pass"}:
         return ()
     sentence = (
-        f"it does not lead {best}, which knows no model and points at the regions as well: their highest pixels have a "
-        f"mean IoU of {found.iou.mean():.2f} and {rivals[best].iou.mean():.2f} with them (95 % lower bound of the lead "
-        f"{lead.lower:.2f}, above 0.00 is needed); images are needed in which {_NEEDED[best]}"
+        f"it is not shown to be better than {best}, which does not use the model and points at the regions as "
+        f"well: their highest pixels have a mean IoU of {found.iou.mean():.2f} and {rivals[best].iou.mean():.2f} "
+        f"with the regions (95 % lower bound of the difference {lead.lower:.2f}; it must be above 0.00); use "
+        f"images in which {_NEEDED[best]}"
     )
     return (Finding("gate.rivals", "inconclusive", sentence),)
 
 
 def _beats(name: str, what: str, iou: np.ndarray, reference: np.ndarray, judged: bool) -> Stage:
-    sentence = f"the IoU of {what} above that of {name}"
+    sentence = f"the IoU of {what} minus that of {name}"
     return _stage(f"IoU − {name}", "on the same images", sentence, iou - reference, 0.0, judged)
 
 

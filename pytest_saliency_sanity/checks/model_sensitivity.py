@@ -159,8 +159,8 @@ def _measure(name: str, count: int, blocks: Sequence[Block], whole: bool) -> Mea
 def _check_blocks(audited: Subject, found: Sequence[Block]) -> None:
     if not found:
         raise ValueError(
-            f"no logit of {audited.model_name} depends on a parameter: there is nothing to re-initialize; its weights "
-            f"have to be parameters (nn.Parameter) of the model that is handed over"
+            f"no logit of {audited.model_name} depends on a parameter: there is nothing to re-initialize; its "
+            f"weights must be parameters (nn.Parameter) of the model that is passed in"
         )
 
 
@@ -173,8 +173,8 @@ def _check_depths(depths: Any) -> None:
             raise ValueError(f"unknown depth {shown(depth)}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
     if set(listed) <= {"head"}:
         raise ValueError(
-            f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
-            f"or take {EVERY!r}"
+            f"the depth 'head' is shown but does not decide; add one of {', '.join(DEPTHS[1:])} to depths, or "
+            f"pass {EVERY!r}"
         )
 
 

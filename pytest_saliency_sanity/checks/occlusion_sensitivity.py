@@ -57,7 +57,7 @@ _VACANT = 0.5  # share of a region's pixels from which the infill is said to be 
 # A rival's percentile that leaves little room for a lead, and what the images lack then.
 _HARD: Mapping[str, tuple[float, str]] = {
     "the center": (UNBEATABLE["the center"], "whose object lies elsewhere"),
-    "Sobel": (0.85, "in which other things than what matters have edges"),
+    "Sobel": (0.85, "in which things other than what matters have edges"),
 }
 _ALIKE = 0.8  # mean intersection over union from which two regions are said to be the same
 
@@ -111,7 +111,7 @@ def check_occlusion_sensitivity(
     check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
-    check_images(audited, "regions are hidden in images")
+    check_images(audited, "this check hides regions of images")
     infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
     how = Hiding(infill, check_classes(classes, audited.classes), share or TOP_SHARE)
@@ -178,7 +178,8 @@ def _percentile_stage(sample: Sample, levels: tuple[float, float]) -> Stage:
     return mean_stage(
         "percentile",
         f"of the logit's drop, among {places} places of the same shape",
-        "the percentile of the logit's drop when its region is hidden, among the same shape elsewhere in the image",
+        "the percentile of the logit's drop when its region is hidden, compared with the same shape elsewhere in "
+        "the image",
         sample.values(lambda one: one.percentile), CHANCE, levels=levels, limits=(0.0, 1.0),
     )  # fmt: skip
 
@@ -249,11 +250,11 @@ def _left_out(sample: Sample) -> tuple[str, ...]:
 
 def _lost(sample: Sample) -> str:
     reasons = {
-        f"has a hull of more than {WIDEST:.0%} of the frame, as scattered pixels do": sample.wide,
-        f"has a hull that fits in fewer than {FEWEST_PLACES} other places": sample.cramped,
-        "points at nothing": sample.empty,
+        f"the hull covers more than {WIDEST:.0%} of the frame, as that of scattered pixels does": sample.wide,
+        f"the hull fits in fewer than {FEWEST_PLACES} other places": sample.cramped,
+        "the map points at nothing": sample.empty,
     }
-    return ", ".join(f"in {len(images)} it {what}" for what, images in reasons.items() if images)
+    return ", ".join(f"in {len(images)} {what}" for what, images in reasons.items() if images)
 
 
 def _unbeatable(sample: Sample, stage: Stage) -> str:
@@ -271,7 +272,7 @@ def _unbeatable_findings(sample: Sample, stages: Sequence[Stage]) -> tuple[Findi
     name = rivals[0]
     sentence = (
         f"{name} can hardly be beaten on these images: hiding its region of the same area has a percentile of "
-        f"{_reached(sample, name):.2f} (above {UNBEATABLE[name]:.2f}); images are needed in which what matters lies "
+        f"{_reached(sample, name):.2f} (above {UNBEATABLE[name]:.2f}); use images in which what matters lies "
         f"elsewhere"
     )
     return (Finding("gate.rivals", "inconclusive", sentence),)
@@ -281,7 +282,9 @@ def _excused(sample: Sample, stages: Sequence[Stage]) -> tuple[str, ...]:
     """The note that says why a stage that fails decides nothing."""
     names = filter(None, (_unbeatable(sample, stage) for stage in stages))
     return tuple(
-        f"to lose to {name} convicts nobody where it reaches {_reached(sample, name):.2f}" for name in names
+        f"losing to {name} is no evidence against the explainer where {name} reaches "
+        f"{_reached(sample, name):.2f}"
+        for name in names
     )
 
 
@@ -296,7 +299,9 @@ def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
     for name in RIVALS:
         overlap = float(sample.values(partial(_overlap, name)).mean())
         if overlap > _ALIKE:
-            return f"its regions are those of {name}: their intersection over union is {overlap:.2f}"
+            return (
+                f"its regions coincide with those of {name}: their intersection over union is {overlap:.2f}"
+            )
     vacant = float(sample.values(lambda one: one.vacant).mean())
     if vacant > _VACANT:
         return (
@@ -306,7 +311,7 @@ def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
     led = {stage.name for stage in stages if stage.outcome == "pass"}
     for name, (line, elsewhere) in _HARD.items():
         if _lead_name(name) not in led and (reached := _reached(sample, name)) > line:
-            return f"{name} alone reaches {reached:.2f}: images {elsewhere} would tell more"
+            return f"{name} alone reaches {reached:.2f}: images {elsewhere} would show more"
     return ""
 
 

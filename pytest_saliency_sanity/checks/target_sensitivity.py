@@ -133,8 +133,8 @@ def _other_targets(audited: Subject) -> OtherTargets:
     classes = audited.classes
     if classes < 2:
         raise ValueError(
-            f"{audited.model_name} has a single logit: there is no other target to explain; "
-            f"check_model_sensitivity is the check for it"
+            f"{audited.model_name} has a single logit: there is no other target to explain; use "
+            f"check_model_sensitivity instead"
         )
     generator = np.random.default_rng([audited.seed, classes])
     shifts = generator.permuted(np.tile(np.arange(1, classes), (audited.images, 1)), axis=1)

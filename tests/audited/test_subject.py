@@ -366,7 +366,7 @@ def test_a_depth_that_is_a_number() -> None:
 
 @pytest.mark.parametrize("depths", [["head"], "head", ()])
 def test_the_head_alone_decides_nothing(depths: Any) -> None:
-    text = "the head is shown and does not decide; add one of upper, half, all to depths, or take 'every'"
+    text = "the depth 'head' is shown but does not decide; add one of upper, half, all to depths, or pass 'every'"
     with pytest.raises(ValueError, match=sentence(text)):
         check_model_sensitivity(gradient, cnn(), images(), depths=depths)
 

@@ -173,7 +173,7 @@ def test_the_assertion_raises() -> None:
     )
     with pytest.raises(SanityCheckFailed, match=r"^sobel ignores the training data: 1\.00"):
         assert_data_sensitive(sobel, make_model, train_set(), images, train=train)
-    with pytest.raises(SanityCheckInconclusive, match="the profile smoke trains nothing"):
+    with pytest.raises(SanityCheckInconclusive, match="the profile 'smoke' trains no networks"):
         assert_data_sensitive(sobel, make_model, train_set(), images, train=train, profile="smoke", seed=99)
     with pytest.raises(ExplainerContractError) as raised:
         assert_data_sensitive(
@@ -250,7 +250,7 @@ def test_trained_networks_can_be_handed_over() -> None:
     for explainer, outcome in ((gradient, "pass"), (sobel, "fail")):
         verdict = judged_on(already_trained(), explainer)
         assert verdict.outcome == outcome
-        assert "nobody checked that they have memorized permuted labels" in words(str(verdict))
+        assert "it was not checked that they have memorized permuted labels" in words(str(verdict))
 
 
 # Gates.
@@ -411,7 +411,7 @@ def test_smoke_trains_nothing(fresh: None) -> None:
 
     verdict = checked(gradient, train=forbidden, profile="smoke")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "smoke")
-    assert "the profile smoke trains nothing, and not all networks are cached" in verdict.summary
+    assert "the profile 'smoke' trains no networks, and not all of them are cached" in verdict.summary
 
 
 # Bad input.
@@ -442,7 +442,11 @@ _SAME = seeded(make_small)  # which memorizes whatever it is trained on, also a 
         ({"train": lambda m, d, s: None}, TypeError, "must return the trained network, not NoneType"),
         ({"train": lambda m, d, s: train(_SAME, d, s)}, TypeError, "returned the same object twice"),
         ({"train": "sgd"}, TypeError, "train must be a function, not 'sgd'"),
-        ({"twins": 1}, ValueError, "twins must be an integer of at least 2, networks of each kind, not 1"),
+        (
+            {"twins": 1},
+            ValueError,
+            "twins, the number of networks of each kind, must be an integer of at least 2, not 1",
+        ),
         ({"max_epochs": 0}, ValueError, "max_epochs must be an integer of at least 1, not 0"),
         ({"models": [1, 2]}, TypeError, "models must be TrueAndPermuted(true=[…], permuted=[…]), not [1, 2]"),
         (

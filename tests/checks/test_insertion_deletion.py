@@ -319,7 +319,7 @@ def test_few_images_can_pass_and_cannot_fail() -> None:
         for explainer, count in ((occlusion, 5), (against, 6), (against, 7))
     )
     assert [verdict.outcome for verdict in (honest, few, enough)] == ["pass", "inconclusive", "fail"]
-    assert "with fewer than 7 images the 99 % bound is infinite, and nothing can fail" in few.summary
+    assert "with fewer than 7 images the 99 % bound is infinite, and no explainer can fail" in few.summary
 
 
 def test_the_message_of_a_failure() -> None:
@@ -353,7 +353,7 @@ def test_bad_input(options: dict[str, Any], sentence: str) -> None:
 
 
 def test_pixels_are_deleted_from_images() -> None:
-    sentence = "pixels are deleted from images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
+    sentence = "this check deletes pixels of images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         check_insertion_deletion(occlusion, nn.Flatten(), torch.rand(4, 3, 8))
 

@@ -161,7 +161,7 @@ def test_rows_with_a_single_1_are_classes() -> None:
 
 
 def test_distancing_wants_one_class_an_image() -> None:
-    with pytest.raises(ValueError, match=r"one class an image, not of shape \(32, 4\).*argmax"):
+    with pytest.raises(ValueError, match=r"one class per image, not of shape \(32, 4\).*argmax"):
         check_distancing(gradient, network(4), images_of(4), labels=labels_of(4), classes=(0, 1))
 
 

@@ -168,10 +168,7 @@ def test_labels_at_chance() -> None:
 
 
 def test_a_single_logit() -> None:
-    text = (
-        "Sequential has a single logit: there is no other target to explain; check_model_sensitivity is the "
-        "check for it"
-    )
+    text = "Sequential has a single logit: there is no other target to explain; use check_model_sensitivity instead"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         check_target_sensitivity(gradient, cnn(classes=1), images())
 

@@ -159,7 +159,7 @@ def test_shapes_of_no_layout_are_refused(shape: tuple[int, ...], channel_axis: i
     )
     assert (verdict.outcome, verdict.reason) == ("error", "contract.shape")
     expected = "(8, 14, 10), (8, 14, 1), (8, 14)" if channel_axis else "(8, 14, 10), (8, 1, 10), (8, 10)"
-    assert f"choose from {expected}" in verdict.summary
+    assert f"the shape must be one of {expected}" in verdict.summary
 
 
 def test_signals_are_no_embeddings_where_the_user_says_so() -> None:
