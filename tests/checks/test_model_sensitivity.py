@@ -77,7 +77,7 @@ FAULTS = {
     "local_deviation": EDGES.format("the local deviation"),
     "input_x_sobel": EDGES.format("image × Sobel"),
     "noisy_sobel": r"^an edge detector: its rank correlation with [\w× ]+ of the input, which does not use the "
-    "model, is 0\.\d\d$",
+    r"model, is 0\.\d\d$",
     "input_copy": r"^a copy of the input: its rank correlation with the input is 1\.00$",
     "noise": r"^noise: two runs on different random streams agree by only -?0\.0\d, and on the same stream the "
     "map is the same",
