@@ -187,8 +187,8 @@ def _failure(name: str, part: Any, what: str, given: Tensor, error: Exception) -
     told = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '').rstrip('.')}"
     if held and given.dtype not in held:
         return (
-            f"{name} is of {' and '.join(sorted(map(str, held)))}, but is given {given.dtype}, and nothing is cast "
-            f"here: bring {name} and inputs to one dtype ({told})."
+            f"{name} is of {' and '.join(sorted(map(str, held)))}, but is given {given.dtype}, and nothing is "
+            f"cast automatically: convert {name} and inputs to one dtype ({told})."
         )
     return f"{name} fails on {what} of shape {tuple(given.shape)} and {given.dtype} ({told})."
 
@@ -249,7 +249,7 @@ def _total(contextual: Tensor, realism: Tensor, descent: Descent) -> Tensor:
 def _check_finite(contextual: Tensor, realism: Tensor, descent: Descent, step: int) -> None:
     for name, values in (("contextual loss", contextual), ("realism", realism)):
         if not values.isfinite().all():
-            rate = f"on the way down: lower learning_rate, which is {descent.learning_rate!r}, or"
+            rate = f"during the descent: lower learning_rate, which is {descent.learning_rate!r}, or"
             raise ValueError(
                 f"The {name} became {values[~values.isfinite()][0].item()} {rate if step else 'at the starts:'} look "
                 "at what the generator and the critic return."
@@ -264,6 +264,6 @@ def _check_reached(latents: Tensor, contextual: Tensor, realism: Tensor, descent
     if descent.realism_weight and not depends_on(realism, latents):
         raise ValueError(
             "No gradient passes the critic, which detaches the images, runs under torch.no_grad() or leaves torch, so "
-            f"that a realism_weight of {descent.realism_weight!r} would do nothing: mend it, or pass realism_weight=0 "
-            "to have it measured only."
+            f"that a realism_weight of {descent.realism_weight!r} would have no effect: fix the critic, or pass "
+            "realism_weight=0 to only measure realism."
         )

@@ -50,9 +50,7 @@ def warn_of_misspelled(item: pytest.Item) -> None:
     __tracebackhide__ = True
     if uses_ours(item):
         for written, meant in _misspelled(item):
-            item.warn(
-                pytest.PytestWarning(f"nothing looks up the fixture {written!r}; did you mean {meant!r}?")
-            )
+            item.warn(pytest.PytestWarning(f"no check uses the fixture {written!r}; did you mean {meant!r}?"))
 
 
 def _looked_up(metafunc: pytest.Metafunc) -> dict[str, Sequence[Any]]:

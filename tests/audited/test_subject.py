@@ -94,7 +94,7 @@ def test_a_scripted_model_under_guided_methods(explainer: Callable[..., Any]) ->
     assert (verdict.outcome, verdict.reason) == ("error", "contract.exception")
     assert verdict.summary == (
         f"{explainer.__name__} broke the contract: it raised ValueError: {explainer.__name__} intercepts the "
-        "functions that a model calls, and does not see inside the model, which is scripted "
+        f"functions that a model calls, but cannot see inside the model, which is scripted "
         "(RecursiveScriptModule): pass the original model."
     )
     assert check_contract(gradient, scripted, images()).outcome == "pass"

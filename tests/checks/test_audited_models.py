@@ -123,7 +123,7 @@ def test_a_compiled_model_under_a_guided_method() -> None:
     verdict = check_model_sensitivity(guided_backprop, compiled(), images(8))
     assert verdict.reason == "contract.exception"
     assert (
-        "does not see inside the model, which is compiled (torch.compile): pass the original model."
+        "cannot see inside the model, which is compiled (torch.compile): pass the original model."
         in verdict.summary
     )
 

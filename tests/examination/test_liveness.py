@@ -244,7 +244,10 @@ def mostly_gray() -> Tensor:
     return torch.cat([gray()[:12], images(4)])
 
 
-ONE_VALUE = "images have one value everywhere in each channel, as a black image does; such images cannot show anything: pass "
+ONE_VALUE = (
+    "images have one value everywhere in each channel, as a black image does; such images cannot show anything: "
+    "pass "
+)
 IMAGES: dict[str, tuple[Callable[[], Tensor], str]] = {
     "gray": (gray, f"16 of the 16 {ONE_VALUE}"),
     "colored": (colored, f"16 of the 16 {ONE_VALUE}"),

@@ -73,7 +73,7 @@ def test_where_relus_only_weigh_channels_there_is_nothing_to_guide(use, explaine
     model = seeded(functools.partial(Network, use)).eval()
     with pytest.raises(
         NotApplicable,
-        match=r"only squeeze-and-excitation has ReLUs, which weigh whole channels, in Network "
+        match=r"only squeeze-and-excitation blocks have ReLUs, which weight whole channels, in Network "
         r"\(the other activations that run are GELU.*\): its map would be nearly the plain gradient",
     ):
         explainer(model, IMAGES, TARGETS)
@@ -139,8 +139,8 @@ WAYS = {
     "reentrant": ((1, 2), {"use_reentrant": True}),
 }
 SENTENCE = (
-    r"does not go with gradient checkpointing \(torch\.utils\.checkpoint\), which Checkpointed uses: "
-    r"switch it off"
+    r"does not work with gradient checkpointing \(torch\.utils\.checkpoint\), which Checkpointed uses: turn "
+    r"it off"
 )
 
 
@@ -187,7 +187,7 @@ def test_timm_can_switch_it_on():
     before = guided_backprop(model, IMAGES, TARGETS)
     model.set_grad_checkpointing()
     with pytest.raises(
-        NotApplicable, match=r"which ResNet uses: switch it off, .*set_grad_checkpointing\(False\)"
+        NotApplicable, match=r"which ResNet uses: turn it off, .*set_grad_checkpointing\(False\)"
     ):
         guided_backprop(model, IMAGES, TARGETS)
     model.set_grad_checkpointing(False)

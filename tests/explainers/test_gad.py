@@ -450,7 +450,7 @@ def test_names() -> None:
         ({"share": 0}, "share must be above 0 and at most 1, got 0."),
         ({"share": 1.1}, "share must be above 0 and at most 1, got 1.1."),
         ({"fraction": -0.1}, "fraction must be above 0 and at most 1, got -0.1."),
-        ({"share": 0.5, "fraction": 0.1}, "give share (of the pixels) or fraction (of the maximum), got share=0.5 and"),
+        ({"share": 0.5, "fraction": 0.1}, "give share (of the pixels) or fraction (of the maximum), not both, got"),
         ({"min_agreement": 1.5}, "min_agreement must be a number from 0 to 1, got 1.5."),
         ({"data": DATA[:1]}, "there are 1 images of the classes 0 and 2; at least 2 are needed"),
         ({"data": (DATA, LABELS * 0)}, "the data has no image of the class 2; its labels are 0"),
@@ -484,8 +484,8 @@ APART = "gad moves the classes 0 and 2 apart: targets must be"
 @pytest.mark.parametrize(
     "model, inputs, targets, sentence",
     [
-        (None, SEEN, torch.tensor([0, 2, 1, 0, 0, 0]), f"{APART} of them, got 1."),
-        (None, SEEN, torch.ones(6, 3), f"{APART} (6,) of them, got weights of shape (6, 3)."),
+        (None, SEEN, torch.tensor([0, 2, 1, 0, 0, 0]), f"{APART} one of these two, got 1."),
+        (None, SEEN, torch.ones(6, 3), f"{APART} (6,) of these classes, got weights of shape (6, 3)."),
         (None, SEEN, TARGETS[:5], "There are 6 inputs but 5 targets."),
         (None, SEEN[:, 0], TARGETS, "gad explains images: inputs must be a tensor (N, C, H, W), got (6, 8, 8)."),
         (None, (SEEN,), TARGETS, "gad explains images: inputs must be a tensor (N, C, H, W), got tuple."),

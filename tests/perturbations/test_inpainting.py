@@ -245,7 +245,8 @@ def test_about_28_photographs_a_call() -> None:
         ({"generator": lambda z: linear_generator()[2](z) / 0}, ValueError,
          "The contextual loss became (inf|nan) at the starts: look at"),
         ({"generator": lambda z: linear_generator()[2](z).exp(), "learning_rate": 1e4}, ValueError,
-         r"The contextual loss became (inf|nan) on the way down: lower learning_rate, which is 10000.0, or look at"),
+         r"The contextual loss became (inf|nan) during the descent: lower learning_rate, which is 10000.0, or "
+         r"look at"),
     ],
 )  # fmt: skip
 def test_a_generator_or_critic_that_cannot_be_used(options: Any, error: type, message: str) -> None:

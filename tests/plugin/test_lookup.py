@@ -60,7 +60,7 @@ def test_items_of_another_kind(pytester: pytest.Pytester) -> None:
 
 
 MISSPELLED = "import pytest\n@pytest.fixture\ndef {}(): return 1\n"
-SENTENCE = "nothing looks up the fixture '{}'; did you mean '{}'?"
+SENTENCE = "no check uses the fixture '{}'; did you mean '{}'?"
 PAIRS = [
     ("salience_inputs", "saliency_inputs"),
     ("saliency_label", "saliency_labels"),

@@ -145,6 +145,6 @@ def test_stand_ins_are_told_also_where_all_passed(project: pytest.Pytester) -> N
     project.runpytest().stdout.fnmatch_lines(
         [
             "saliency sanity: 2 passed, 0 failed, 0 inconclusive, 0 errors",
-            "1 on stand-in photographs: no fixture saliency_inputs was found, nor were inputs passed",
+            "1 on stand-in photographs: there is no fixture saliency_inputs, and no inputs were passed",
         ]
     )
