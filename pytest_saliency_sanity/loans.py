@@ -1,8 +1,8 @@
-"""What belongs to the user is taken on loan: whatever happens, at whatever line, it is given back.
+"""Contexts that always restore what they change of the user's, wherever an exception arrives.
 
-An exception can come anywhere: a Ctrl-C, the alarm of a test's timeout, a debugger. `contextlib.contextmanager` has
-lines of its own on which one leaves everything as it is; so has every `__exit__` that is written in Python, for on
-its first line nothing is given back yet, and nobody calls it again. A `Loan` has no such line (see there).
+An exception can arrive anywhere: from Ctrl-C, from the alarm of a test's timeout, from a debugger. If it arrives on a
+line of `contextlib.contextmanager` itself, nothing is restored. The same is true of the first line of every `__exit__`
+that is written in Python, because nobody calls it again. A `Loan` has no such line; its docstring says how.
 """
 
 from __future__ import annotations

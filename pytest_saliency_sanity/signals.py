@@ -1,4 +1,4 @@
-"""Signals whose handlers raise: put off while something is given back, and told from what a model raises itself."""
+"""Signals whose handlers raise: deferred while state is restored, and told apart from what a model raises itself."""
 
 from __future__ import annotations
 

@@ -69,31 +69,34 @@ def check_distancing(
     cache: str | Path | None = None,
     **conditions: Unpack[WithLabels],
 ) -> Verdict:
-    """What `explainers.gad` makes of an explainer's maps: how much smaller their hulls are, and whether these matter.
+    """Whether the maps that `explainers.gad` has narrowed down point at what the score depends on.
 
-    RC, the area of GAD's hull by that of the original's, and RS, the change of the target's logit by the area that is
-    hidden, of GAD's hull and of the supplementary region (what the original's hull has beyond it), are counted by
-    class as in the paper's tables 1 and 2, and shown. They decide nothing: RS divides by the area while a change
-    saturates, so that hulls of noise have the larger RS on most images. What is judged is whether hiding GAD's hull
-    lowers the logit further than hiding the same shape elsewhere in the same image, and whether its percentile there
-    leads those of Sobel's filter and of the center, who know no model (as in `check_occlusion_sensitivity`, whose
-    condition for the center holds here as well). A hull above 40 % of the frame has no elsewhere: that of half of the
-    pixels is wide, so that a verdict may need a smaller `share` than the paper's.
+    Two things are judged, as in `check_occlusion_sensitivity`, whose condition for the center holds here as well.
+    Hiding GAD's hull has to lower the logit further than hiding the same shape elsewhere in the same image. And its
+    percentile there has to lead those of Sobel's filter and of the center, which do not use the model. A hull above
+    40 % of the frame cannot be placed elsewhere. The hull of half of the pixels is wide, so a verdict may need a
+    smaller `share` than the paper's.
+
+    Two ratios are counted for each class, as in the paper's tables 1 and 2, and shown. RC is the area of GAD's hull
+    divided by that of the original hull. RS is the change of the target's logit divided by the hidden area, for GAD's
+    hull and for the supplementary region: the part of the original hull outside GAD's. The ratios decide nothing,
+    because RS divides by the area while the change saturates: hulls of noise have the larger RS on most images.
 
     Args:
         base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
-        inputs: (N, C, H, W) floating point, N >= 2. With labels, images of other classes are left out, which a note
-            says.
+        model: the network; it is restored afterwards.
+        inputs: (N, C, H, W) floating point, N >= 2. With labels, images of other classes are left out, and a note
+            says so.
         targets: (N,) int64 of the two classes; None means the one that the model ranks higher.
-        classes: the two that are moved apart.
+        classes: the two classes that are moved apart.
         data: what the support networks are trained on, see `explainers.gad`; None means the inputs, with their labels
             where there are any.
         alphas, epochs, learning_rate, batch_size, min_agreement: see `explainers.gad`. A support network that did not
-            learn its distance is left out, which a note says; where none did, the verdict is inconclusive.
-        share: of the pixels that count as important, for GAD and for the hulls; half by default, as in the paper.
-        fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
-        infill: of hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
+            learn its distance is left out, and a note says so; if none did, the verdict is inconclusive.
+        share: share of the pixels that are important, for GAD and for the hulls; half by default, as in the paper.
+        fraction: instead of `share`, the fraction of the map's maximum from which pixels are important; .1 in the
+            paper's figure 4.
+        infill: what replaces hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
         **conditions: see `WithLabels`.
 

@@ -1,4 +1,4 @@
-"""Does a map point at the region that it should point at, better than who knows no model does?"""
+"""Does a map point at the region that it should point at, better than a map that does not use the model?"""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ CLAIM = Claim(
 )
 RANDOM_BOXES = 39
 CENTER = "the center"
-# What images have to be like, where one who knows no model points at their regions.
+# Which images are needed where a rival that does not use the model points at the regions.
 _NEEDED = {
     "Sobel": "things other than the regions have edges",
     CENTER: "the regions lie elsewhere",
@@ -83,28 +83,32 @@ def check_localization(
 ) -> Verdict:
     """Whether an explainer's highest pixels lie in given regions.
 
-    Of each map as many pixels are taken as the region of the image has; their intersection over union with the
+    Each map's highest pixels are taken, as many as the image's region has. Their intersection over union (IoU) with the
     region is compared, image by image, with that of a centered disc and of random boxes of the same area. Without
-    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`. Either way it has to lead the
-    best of three rivals who know no model: the disc, Sobel's filter, and contrast, |x − mean|. Where one of these
-    points at the regions as well, nothing is shown, and the verdict is inconclusive and says which. With `box` it is
-    the bounding box of these pixels that is compared, and of the rivals', after isolated pixels are left out:
-    connected components of less than a quarter of the largest.
+    `min_iou` the map has to beat both; with it, the mean IoU has to reach `min_iou`.
+
+    In either case the map also has to lead the best of three rivals that do not use the model: the disc, Sobel's
+    filter, and contrast, |x − mean|. If one of them points at the regions as well, nothing is shown: the verdict is
+    inconclusive and names the rival.
+
+    With `box`, the bounding box of these pixels is compared instead, and that of the rivals' pixels. Isolated pixels
+    are
+    left out first: connected components of less than a quarter of the largest.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
+        model: the network; it is restored afterwards.
         inputs: (N, C, H, W) floating point, N >= 2.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         regions: boolean masks (N, H, W), or boxes (N, 4) in pixels, or for each image a tensor (k, 4) of boxes.
         box_format: as in torchvision: "xyxy", "xywh" or "cxcywh".
-        min_iou: mean intersection over union that is needed, from 0 to 1; None means better than the references.
-        box: compare the bounding box of the highest pixels, for regions that are boxes around what is seen.
-        absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
+        min_iou: the mean intersection over union that is needed, from 0 to 1; None means better than the references.
+        box: compare the bounding box of the highest pixels, for regions that are boxes around objects.
+        absolute: use the absolute values of the map, for explainers whose sign does not mean "for the class".
         **conditions: see `WithLabels`.
 
     Returns:
-        The verdict. Pointing game (Zhang et al. 2016) and mass inside (Arras et al. 2022) are shown beside it.
+        The verdict. The pointing game (Zhang et al. 2016) and the mass inside (Arras et al. 2022) are shown as well.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.

@@ -1,4 +1,4 @@
-"""Does hiding what a map points at hurt the score, more than elsewhere and more than where edges are?"""
+"""Does hiding what a map points at lower the score, more than hiding other places and more than hiding edges?"""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ CLAIM = Claim(
     passed="to_the_point",
 )
 CHANCE = 0.5  # mean percentile of a region placed without knowledge of the image
-LEAD = 0.1  # that is needed, of what is between the percentile of who knows no model, and 1
-# A rival's percentile from which losing to it convicts nobody: photographs have their object in the center.
+LEAD = 0.1  # the lead that is needed, as a share of 1 minus the rival's percentile
+# A rival's percentile from which losing to it is no evidence: photographs have their object in the center.
 UNBEATABLE: Mapping[str, float] = {"the center": 0.75}
 PER_PIXELS = 1000  # RS is shown per so many
 _USABLE = 0.5  # share of the images whose region can be placed elsewhere
@@ -76,31 +76,39 @@ def check_occlusion_sensitivity(
     absolute: bool = False,
     **conditions: Unpack[OfImages],
 ) -> Verdict:
-    """Whether hiding the region that a map points at lowers the target's logit, and more than who knows no model would.
+    """Whether hiding the region that a map points at lowers the target's logit, and more than without the model.
 
-    The region is the convex hull of the map's most important pixels, without the isolated ones. Hiding it has to
-    lower the logit further than hiding the same shape elsewhere in the same image does (39 places: shifts and mirror
-    images; mid-rank percentile P above .5). And P has to lead the percentiles R of two rivals who know no model, with
-    regions of the same area in the same image: where Sobel's filter points, and a disc in the center. Ink and the
-    center alone beat random places. P − R has to be above a tenth of what R leaves, 1 − R. An explainer that loses to
-    nothing but the center, where that reaches .75 as on most photographs, is inconclusive: nothing can be shown there.
+    The region is the convex hull of the map's most important pixels, without the isolated ones. Two things have to
+    hold.
+
+    Hiding the region has to lower the logit further than hiding the same shape elsewhere in the same image (39 places:
+    shifts and mirror images; mid-rank percentile P above .5).
+
+    And P has to lead the percentiles R of two rivals that do not use the model, with regions of the same area in the
+    same image: where Sobel's filter points, and a disc in the center. Strong edges and the center alone beat random
+    places. P − R has to be above a tenth of 1 − R.
+
+    An explainer that loses to the center only, where the center reaches .75 as on most photographs, is inconclusive:
+    nothing can be shown there.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
+        model: the network; it is restored afterwards.
         inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        share: of the pixels that count as important; .05 by default. The paper's experiments take .5.
-        fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
+        share: share of the pixels that are important; .05 by default, .5 in the paper's experiments.
+        fraction: instead of `share`, the fraction of the map's maximum from which pixels are important; .1 in the
+            paper's figure 4.
         infill: "zero", as in the paper, "blur", "mean" (of each channel over the images), a number, or a tensor that
             broadcasts to the images.
-        classes: one or several, the logits of which RS is shown; None means the target's.
-        absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
+        classes: one or several classes whose RS is shown; None means the target's.
+        absolute: use the absolute values of the map, for explainers whose sign does not mean "for the class".
         **conditions: see `OfImages`.
 
     Returns:
-        The verdict. RS = |N_a(I) − N_a(I × (1 − M))| / ΣM is shown per 1,000 pixels; it divides by an area while a drop
-        saturates, and decides nothing. `evidence["regions"]` has area, drop, percentile and RS of every image.
+        The verdict. RS = |N_a(I) − N_a(I × (1 − M))| / ΣM is shown per 1,000 pixels. It decides nothing, because it
+        divides by an area while the drop saturates. `evidence["regions"]` has area, drop, percentile and RS of every
+        image.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -146,7 +154,7 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
 
 
 def judgment(kept: Subject, sample: Sample, stages: Sequence[Stage]) -> Measured:
-    """The stages, those that convict nobody as shown only, with what keeps them from deciding, and why."""
+    """The stages, and what keeps them from deciding; a stage that is no evidence is only shown."""
     return Measured(
         tuple(replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages),
         _region_findings(sample) or _still_findings(kept, sample) or _unbeatable_findings(sample, stages),
@@ -258,14 +266,14 @@ def _lost(sample: Sample) -> str:
 
 
 def _unbeatable(sample: Sample, stage: Stage) -> str:
-    """The rival who convicts an explainer at this stage, and can hardly be beaten on these images; else ""."""
+    """The rival that an explainer fails against at this stage, if it can hardly be beaten on these images; else ""."""
     names = [name for name, line in UNBEATABLE.items() if _reached(sample, name) > line]
     convicting = [name for name in names if stage.name == _lead_name(name) and stage.outcome == "fail"]
     return convicting[0] if convicting else ""
 
 
 def _unbeatable_findings(sample: Sample, stages: Sequence[Stage]) -> tuple[Finding, ...]:
-    """Inconclusive where nothing but such a rival convicts the explainer."""
+    """Inconclusive where the explainer fails only against such a rival."""
     rivals = [_unbeatable(sample, stage) for stage in stages if stage.outcome == "fail"]
     if not rivals or not all(rivals):
         return ()

@@ -150,7 +150,7 @@ def gad(
     alpha subtracted from the other class's. The map is A · prod over alpha of 1[|A_alpha| important], where A is the
     network's map of `base` (alpha = 0 counts as one of the alphas), and important are the pixels that
     `statistics.hulls.important` chooses from the map summed over its channels, whatever the sign. The paper does not
-    say what "present in all maps" means; with this reading no pixel can appear.
+    say what "present in all maps" means; with this reading no new pixel can appear.
 
     The support networks are trained for the network that the explainer is called with, in evaluation mode, and cached
     by its weights. A map of a stochastic `base` draws the same numbers for every network, and moves the global
@@ -219,7 +219,7 @@ def _fit(network: Support) -> str:
 
 
 def advice(lost: Sequence[Support]) -> str:
-    """What may bring support networks nearer to their distances: what the worst of them needs."""
+    """Advice on how support networks may reach their distances: that of the worst of them."""
     return min(lost, key=lambda network: network.agreement).advice
 
 

@@ -286,7 +286,8 @@ def test_a_backbone_without_gradients_has_its_own_reason(use, images, targets):
     model = Parts(use).eval()
     with pytest.raises(
         NotApplicable,
-        match=r"those of Parts have none: .* under torch\.no_grad\(\), or detached; let the gradient",
+        match=r"the feature maps of Parts have no gradient: .* under torch\.no_grad\(\), or detached; let the "
+        r"gradient",
     ):
         gradcam(model, images, targets)
     assert check_contract(gradcam, model, images).reason == "not_applicable"
