@@ -69,7 +69,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether an exception comes from outside the code that it passes: a signal's handler, a trace, a giving back.
+    """Whether an exception comes from outside the code that it passes: a signal's handler, a trace function, restoring.
 
     A timeout's alarm may ring inside a model. Its TimeoutError says nothing of the model, and has to go on.
     """

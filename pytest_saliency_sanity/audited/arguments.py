@@ -1,4 +1,4 @@
-"""The user's arguments: what they may be, and how they are cast."""
+"""The user's arguments: which are valid, and how they are converted."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def name_of(explainer: Any) -> str:
 
 
 def checked_name(name: Any) -> str | None:
-    """The name, if it is one."""
+    """The name, if it is a string or None."""
     if name is not None and not isinstance(name, str):
         raise TypeError(f"name must be a string (it names the explainer in messages), not {shown(name)}")
     return name
@@ -53,7 +53,7 @@ def check_model(model: Any) -> None:
 def read_images(
     model: nn.Module, inputs: Any, input_shape: tuple[int, ...] | None, channel_axis: Any
 ) -> tuple[bool, tuple[Tensor, ...], tuple[str, ...]]:
-    """Whether they are packed in a tuple, the images by input, and what a reader has to know of them.
+    """Whether they are packed in a tuple, the images by input, and what a reader has to know about them.
 
     Raises:
         TypeError, ValueError: in one sentence, which shows what was given.
@@ -154,7 +154,7 @@ def read_rows(values: Any, images: int, classes: int, order: Tensor, what: str) 
 
 
 def as_tensor(values: Any, rule: str) -> Tensor:
-    """Numbers of any kind as a tensor on the CPU; ValueError, beginning with `rule`, for what is none."""
+    """Numbers of any kind as a tensor on the CPU; ValueError, beginning with `rule`, for anything else."""
     _check_unmasked(values, rule.partition(" ")[0])
     try:
         found = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach()

@@ -1,4 +1,4 @@
-"""Whether the model itself gives an image other logits in another batch: then no explainer can help it."""
+"""Whether the model itself gives an image other logits in another batch, for which no explainer is responsible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def depends_by(
     """How far an image's logits move in another batch, relative to the spread of all; 0 where that is rounding.
 
     Dynamically quantized layers and BatchNorm without running statistics depend on their batch. A model that draws
-    random numbers is no case: its logits are others in the same batch, too, and by as much.
+    random numbers does not count: its logits differ as much in the same batch, too.
 
     Args:
         model: in evaluation mode, and without a graph.

@@ -1,4 +1,4 @@
-"""scikit-image's photographs, fitted to a model's input: for users who hand over no images."""
+"""scikit-image's photographs, fitted to a model's input: for users who pass no images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is audited: the user's arguments, checked, cast and put in order, as one frozen value."""
+"""What is audited: the user's arguments, checked and converted, as one frozen value."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Subject:
         left_out: how many of the user's images were left out, each for one that it equals, or nearly does.
         alone: whether the explainer is called with one image at a time.
         batch_effect: how far the model's own logits of an image move in another batch, see `model_batches`; 0 for most.
-        channel_axis: where the channels of the inputs are; None where nobody said so, which is read as 1.
+        channel_axis: where the channels of the inputs are; None, if it was not given, means 1.
     """
 
     explainer: Callable[..., Any]
@@ -257,7 +257,7 @@ def held(audited: Subject) -> Iterator[Subject]:
 
 
 def _given_back(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
-    """A forward pass may count its calls; lazy modules have no values to give back before the first one."""
+    """Restores the model after a forward pass, which may count calls; lazy modules have no values to restore yet."""
     tensors = (*model.parameters(), *model.buffers())
     return contextlib.nullcontext() if any(map(is_lazy, tensors)) else preserved(model)
 

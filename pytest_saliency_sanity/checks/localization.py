@@ -204,7 +204,7 @@ def random_boxes_iou(masks: Tensor, seed: int) -> np.ndarray:
 
 
 def _of_rival(made: Callable[..., Any], audited: Subject, masks: Tensor, box: bool) -> Pointing:
-    """How well a map that knows no model points at the regions."""
+    """How well a map that does not use the model points at the regions."""
     return pointing(_summed(made(audited.model, audited.inputs[0], audited.targets)), masks, box)
 
 
@@ -233,7 +233,7 @@ def _stages(
 def _rival_findings(
     stages: Sequence[Stage], found: Pointing, rivals: Mapping[str, Pointing]
 ) -> tuple[Finding, ...]:
-    """Inconclusive where a map that would pass does not lead the best of those who know no model."""
+    """Inconclusive where a map that would pass does not lead the best rival that does not use the model."""
     best = max(rivals, key=lambda name: rivals[name].iou.mean())
     lead = next(stage for stage in stages if stage.name == f"IoU − {best}")
     if lead.outcome == "pass" or {stage.outcome for stage in stages if stage.judged} != {"pass"}:

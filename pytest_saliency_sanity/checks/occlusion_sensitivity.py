@@ -193,7 +193,7 @@ def _percentile_stage(sample: Sample, levels: tuple[float, float]) -> Stage:
 
 
 def _lead(sample: Sample, name: str, levels: tuple[float, float]) -> Stage:
-    """P − R of the percentiles P of the explainer and R of a rival, held against a share of 1 − R.
+    """P − R of the percentiles P of the explainer and R of a rival, compared with a share of 1 − R.
 
     Both sides vary from image to image: what is tested is the mean of (P − R) − LEAD (1 − R), shown as far from the
     mean line as it is from 0.

@@ -1,8 +1,8 @@
-"""Whether an image's map is its own: not that of the batch's first image, of its size, or of a place in it.
+"""Whether an image's map depends on that image alone: not on the batch's other images, its size, or a place in it.
 
-What may change with the batch is noise. An explainer that seeds its own (`torch.manual_seed(0)`) draws other numbers
-for another place, and for a batch of another size; nothing else may depend on these, nor on the other images and their
-targets. Such an explainer is called with one image at a time afterwards, since that is how users call it.
+Only noise may change with the batch. An explainer that seeds its own noise (`torch.manual_seed(0)`) draws other numbers
+for another place in the batch, and for another batch size. Nothing else may depend on these, or on the other images and
+their targets. Such an explainer is called with one image at a time afterwards, because that is how users call it.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _with_others(batch: Batch, rows: Sequence[int], kept: Sequence[int]) -> Maps
 def _other_targets(batch: Batch, own: Tensor, kept: Sequence[int]) -> Tensor:
     """(n,) or (n, K) targets: at the places `kept` the own, elsewhere others than the first batch has there.
 
-    A batch of the same size is held against the first one place by place; in a smaller one, the first image that is
+    A batch of the same size is compared with the first one place by place; in a smaller one, the first image that is
     kept is to be beside none of its own class.
     """
     before = batch.own(range(batch.size)) if len(own) == batch.size else own[kept[0]].expand_as(own)

@@ -1,4 +1,4 @@
-"""What a reader has to know of the images and the model: stand-ins, few images, an accuracy that nobody checked."""
+"""What a reader has to know of the images and the model: stand-ins, few images, an accuracy that was not checked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batch_findings(subject: Subject) -> tuple[Finding, ...]:
 
 
 def caveats(subject: Subject) -> tuple[str, ...]:
-    """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
+    """What the summary has to say of the images: stand-ins, and an accuracy that was not checked."""
     return (*image_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
 
 

@@ -34,7 +34,7 @@ def explain(
 
     Args:
         targets: one row for each image of the subject; None means the subject's own.
-        watch_inputs: compare the images and targets that were handed over with the subject's own afterwards.
+        watch_inputs: compare the images and targets that were passed in with the subject's own afterwards.
 
     Raises:
         Breach: an exception in the explainer, something that is not a map, a wrong shape, NaN, changed inputs.

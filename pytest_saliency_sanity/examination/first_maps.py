@@ -256,14 +256,14 @@ def _go_back(snapshot: Snapshot) -> None:
 
 
 def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> set[str]:
-    """The buffers that a forward pass changes of the model as it stood before, by whatever hooks it has.
+    """The buffers that a forward pass of the model in its earlier state changes, also by its hooks.
 
     The end of a pass is seen before the model's own hooks run, and scripted modules are not seen at all.
     """
     _go_back(snapshot)  # what an observer has seen already moves it no further
     with (
         preserved(audited.model, snapshot),
-        evaluating(audited.model),  # whatever mode the explainer has left it in
+        evaluating(audited.model),  # the explainer may have left it in another mode
         entered(torch.no_grad()),
         replayed(audited.seed),
     ):

@@ -61,7 +61,7 @@ def shared_by_images(
 
 
 def same_findings(shared: float | None, gradients: float | None) -> tuple[Finding, ...]:
-    """A fail for maps that are the same whatever the image is, unless the plain gradient's are nearly so too.
+    """A fail for maps that are the same for every image, unless the plain gradient's are nearly so too.
 
     Args:
         shared, gradients: by the explainer and by the plain gradient; None means unknown.

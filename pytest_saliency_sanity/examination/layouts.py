@@ -23,7 +23,7 @@ def shown_by(audited: Subject, maps: Maps) -> Subject:
 
 
 def doubtful(audited: Subject) -> tuple[int, ...] | None:
-    """The shape of inputs that nobody has called signals, and whose model has no convolution over them."""
+    """The shape of inputs that were not said to be signals, and whose model has no convolution over them."""
     if audited.channel_axis is not None or any(isinstance(m, _OF_SIGNALS) for m in audited.model.modules()):
         return None
     return next((tuple(part.shape[1:]) for part in audited.inputs if part.ndim == 3), None)

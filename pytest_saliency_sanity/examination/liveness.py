@@ -1,4 +1,4 @@
-"""Whether the images and the model can show anything: where they cannot, no explainer is accused."""
+"""Whether the images and the model can show anything: if they cannot, no explainer fails."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def flat_findings(subject: Subject) -> tuple[Finding, ...]:
 
 
 def dead_findings(audited: Subject, deadline: float) -> tuple[Finding, ...]:
-    """Inconclusive where maps that show nothing are the doing of the images or the model; costs a pass or two.
+    """Inconclusive where maps show nothing because of the images or the model; costs a pass or two.
 
     Args:
         audited: held; its explainer is not called.
@@ -85,13 +85,13 @@ def model_findings(audited: Subject, deadline: float) -> tuple[Finding, ...]:
             f"{name} maps are constant on {int(constant.sum())} of {len(constant)} images: {_why(audited)}"
         )
         return (Finding("gate.model", "inconclusive", sentence),)
-    return ()  # nobody can be asked
+    return ()  # neither control can be computed
 
 
 def unless_dead(findings: tuple[Finding, ...], audited: Subject, deadline: float) -> tuple[Finding, ...]:
-    """The findings; where one convicts the explainer, and the model can show nothing, that instead."""
-    convicting = any(finding.outcome == "fail" for finding in findings)
-    return (model_findings(audited, deadline) if convicting else ()) or findings
+    """The findings; if one fails the explainer, but the model can show nothing, that finding instead."""
+    failing = any(finding.outcome == "fail" for finding in findings)
+    return (model_findings(audited, deadline) if failing else ()) or findings
 
 
 def still_findings(

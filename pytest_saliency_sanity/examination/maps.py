@@ -72,7 +72,7 @@ def _check_sums(part: Tensor, total: Tensor, dtype: torch.dtype) -> None:
 def _channels_of(part: Tensor, image: Tensor, channel_axis: int | None) -> int | None:
     """The axis of the image that is none of the map's; None where the image has no axis of channels.
 
-    Inputs of three dimensions may be signals (N, C, L) or embeddings (N, L, D) where nobody has said what they are: a
+    Inputs of three dimensions may be signals (N, C, L) or embeddings (N, L, D) if the user has not said which: a
     map of their full shape is that of signals, one that has lost an axis tells which.
     """
     unsaid = channel_axis is None and image.ndim == 3

@@ -1,4 +1,4 @@
-"""Outputs that a sigmoid or a softmax has driven to its ends: they move with nothing, and so do their explanations."""
+"""Saturated outputs of a sigmoid or a softmax: they no longer respond to the input, and neither do their maps."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def is_saturated(subject: Subject) -> bool:
 def hint_of_saturation(subject: Subject, findings: Sequence[Finding]) -> str:
     """Which outputs to explain instead, where saturated ones are why nothing can be seen; else "".
 
-    It says nothing where a finding has said it.
+    It is empty if a finding has already said it.
     """
     said = any(AT_THE_ENDS in finding.sentence for finding in findings)
     if said or not any(finding.reason in _BY_THEM for finding in findings) or not is_saturated(subject):

@@ -1,4 +1,4 @@
-"""What function interception (`torch.overrides.TorchFunctionMode`) is told, and where it is blind."""
+"""What function interception (`torch.overrides.TorchFunctionMode`) sees, and what it cannot see."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Semantic inpainting: a region filled by a generator, whose latents descend until its image fits what is around.
+"""Semantic inpainting: a generator fills a region; its latents descend until the image fits the surroundings.
 
 Yeh et al. 2017 ("Semantic image inpainting with deep generative models", section 3), which Thakur and Fischmeister
-use to vary what a mask holds relevant. Nothing is judged here; `pytest_saliency_sanity.variations` does that.
+use to vary the region that a mask calls relevant. Nothing is judged here; `pytest_saliency_sanity.variations` does
+that.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _sets(word: str, flag: str) -> bool:
 def _own_options(config: pytest.Config) -> tuple[list[str], list[str]]:
     """Options that pytest does not know by itself: those that can be repeated, and those whose value is not known.
 
-    A project may have a flag such as --runslow without which a test is skipped; one that stands before a word may be
+    A project may have a flag such as --runslow without which a test is skipped; one that comes before a word may be
     a flag and the word a directory, or an option and the word its value.
     """
     words = _typed(config)

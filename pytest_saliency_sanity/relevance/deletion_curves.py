@@ -1,4 +1,4 @@
-"""The curves of a check of insertion and deletion: of a map alone, or beside those of rivals."""
+"""The insertion and deletion curves of a map, alone or together with those of rivals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control explainers have to do what they must, on this model and these images, before a look is believed."""
+"""A look counts only if the control explainers pass or fail as they must, on this model and these images."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _from(audit: Audit, look: Look) -> tuple[Look, ...]:
 
 
 def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[Finding, ...], bool]:
-    """What speaks against a control, and whether a larger sample would say the same."""
+    """The findings against a control, and whether they are final."""
     found = samples(begun, audit.measures, chunks_for(begun, look.images), look.draws, audit.reduced)
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
     stages = judged(found, audit.judging, limits, ALPHA_FAIL, ALPHA_PASS)

@@ -1,4 +1,4 @@
-"""What has to hold before a verdict means something: accuracy, living copies, controls, repeatability."""
+"""Conditions under which a verdict means something: accuracy, working copies, controls, repeatability."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def copies_findings(begun: Survey, depths: list[str]) -> tuple[Finding, ...]:
 
 
 def edge_findings(subject: Subject) -> tuple[Finding, ...]:
-    """Sobel's maps know no model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
+    """Sobel's maps do not use the model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
     if subject.inputs[0].ndim < 3:
         return ()
     index = torch.arange(min(_EDGES_ON, subject.images))

@@ -1,4 +1,4 @@
-"""What has to hold of the networks before their maps are compared: memorized, at chance, better than chance."""
+"""Conditions on the networks before their maps are compared: labels memorized, accuracy at or above chance."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
 
 
 def distinct(networks: Sequence[torch.nn.Module], name: str) -> None:
-    """Check networks that were handed over.
+    """Check networks that were passed in already trained.
 
     Raises:
         TypeError, ValueError: when they are no networks, too few, or the same object twice.

@@ -1,9 +1,9 @@
-"""Maps whose ranks change though the map does not: turned around, edges over a faint rest, edges with other signs.
+"""Maps whose ranks change although the picture stays: an inverted map, strong edges over a faint rest, changed signs.
 
-Ranks see no amplitude and a mean of signed correlations sees no sign, so a map can be made whose ranks change and
-whose picture stays. Each suspicion has a statistic of its own, and stands only where the plain gradient, on the
-same model and images, gives no reason for it. `python -m tests.calibration.suspicions` prints how far honest
-explainers and such maps lie apart.
+Ranks do not see amplitudes, and a mean of signed correlations does not see the sign. So the ranks of a map can change
+while the picture stays. Each suspicion has a statistic of its own, and counts only if the plain gradient, on the same
+model and images, gives no reason for it. `python -m tests.calibration.suspicions` prints how far honest explainers and
+such maps lie apart.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What speaks against a map whose ranks change.
+    """Evidence against a map whose ranks change.
 
     Attributes:
         finding: what it makes of the verdict.
-        rows: for the verdict's table, the number that it stands on with its bounds; none where nothing was left to
+        rows: for the verdict's table, the number that it is based on, with its bounds; none where nothing was left to
             compare with.
     """
 
@@ -69,7 +69,7 @@ def suspicions(suspect: Suspect) -> tuple[Suspicion, ...]:
 
 
 def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
-    """One pattern and its negative, whatever the image: nothing is left to compare with."""
+    """One pattern and its negative for every image: nothing is left to compare with."""
     shared = _shared_up_to_sign(suspect.begun)
     for name, sample in suspect.samples(SIGNLESS).items():
         survived = float(sample.matched.mean())

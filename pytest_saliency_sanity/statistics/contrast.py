@@ -4,7 +4,7 @@
 
 Images and draws are both random: a two-way random-effects mean with Satterthwaite's degrees of freedom. A test
 over images alone had 5-23 % false alarms where 1 % was asked for; `python -m tests.calibration.contrast` prints
-this one's. The interval of rho = mean(T - X) / mean(N - X) inverts the very test that decides (Fieller's
+this one's. The interval of rho = mean(T - X) / mean(N - X) inverts the same test that decides (Fieller's
 method), so that text and decision cannot disagree.
 """
 

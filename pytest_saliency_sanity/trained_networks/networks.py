@@ -58,7 +58,7 @@ class Network:
     Attributes:
         model: in evaluation mode.
         labels: "true" or "permuted".
-        seed: of its initial weights and its training; None for a network that was handed over.
+        seed: of its initial weights and its training; None for a network that was passed in.
         accuracy: on its training set in evaluation mode; None where unknown.
         epochs: how many it was trained for; None where unknown.
         seconds: what the training took.

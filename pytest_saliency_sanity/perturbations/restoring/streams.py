@@ -34,7 +34,7 @@ class RandomState:
 
 
 def random_state() -> RandomState:
-    """The present state of all global generators. CUDA is left asleep where nobody has used it."""
+    """The present state of all global generators. CUDA is not initialized if it has not been used."""
     cuda = tuple(torch.cuda.get_rng_state_all()) if _cuda_is_awake() else ()
     return RandomState(torch.get_rng_state(), cuda, np.random.get_state(legacy=False), random.getstate())
 

@@ -1,4 +1,4 @@
-"""The user's own model with its weights drawn anew, block by block, and given back (Adebayo et al. 2018, 3).
+"""The user's own model with its weights re-initialized, block by block, and then restored (Adebayo et al. 2018, 3).
 
 Everything here changes the model object itself, so that an explainer which holds the model, or a layer of it,
 sees the randomized weights; and everything happens within `preservation.preserved`.
@@ -226,7 +226,7 @@ def _stepping(
     with preserved(model, snapshot) as trained:
         walk = _cumulative if cumulative else _one_at_a_time
         steps = walk(Step(0, len(order), (), (), unwrapped(model), blocks, trained), order, stops, seed, draw)
-        # Advanced later, it would change the model with nobody to give it back.
+        # Advanced later, it would change the model, and nothing would restore it.
         with lent(lambda: steps, steps.close):
             yield steps
 
