@@ -151,9 +151,7 @@ def _untrained(recipe: Recipe, seed: int) -> nn.Module:
             f"make_model() must return an untrained torch.nn.Module, not {type(model).__name__}: {shown(model)}"
         )
     if any(model is known.model for known in _IN_MEMORY.values()):
-        raise TypeError(
-            "make_model() returned the same object twice; it has to build a new network each time"
-        )
+        raise TypeError("make_model() returned the same object twice; it must build a new network each time")
     return model
 
 

@@ -166,7 +166,9 @@ def test_distancing_wants_one_class_an_image() -> None:
 
 
 def test_networks_are_trained_on_one_label_an_image() -> None:
-    with pytest.raises(TypeError, match=r"of several take one, labels\[:, 0\].long\(\), with forward="):
+    with pytest.raises(
+        TypeError, match=r"choose one of several, such as labels\[:, 0\].long\(\), with forward="
+    ):
         check_data_sensitivity(
             gradient, lambda: network(4), (images_of(4), labels_of(4)), images_of(4)
         )  # fmt: skip

@@ -432,7 +432,8 @@ class Infinite(nn.Module):
         (
             perceptron(),
             pair(IMAGES, (1, 2)),
-            "the model ranks class 1 higher on all 20 images of the data, which leaves none of the other of 1 and 2",
+            "the model ranks class 1 higher on all 20 images of the data, so no image is left for the other one "
+            "of 1 and 2",
         ),
     ],
 )  # fmt: skip
