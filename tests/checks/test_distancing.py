@@ -298,7 +298,7 @@ def test_steps_that_are_too_long_are_to_be_shorter() -> None:
     verdict = checked(learning_rate=1e6, epochs=2)
     assert re.search(
         r": α = 2 (agrees with its targets by -\S+|has outputs that are not finite), .* after 2 epochs, where 0\.9 is "
-        r"needed; take a lower learning_rate=$",
+        r"needed; use a lower learning_rate=$",
         verdict.summary,
     )
     assert re.search(r"α = 2 has outputs that are not finite", checked(learning_rate=1e30, epochs=2).summary)

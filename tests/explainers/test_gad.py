@@ -345,7 +345,7 @@ def test_where_none_did_it_is_an_error() -> None:
 )
 def test_steps_that_are_too_long_are_to_be_shorter(rate: float, agreement: str) -> None:
     sentence = (
-        rf"α = 1, agreement {agreement} after 60 epochs; α = 2, .* is needed; take a lower learning_rate=$"
+        rf"α = 1, agreement {agreement} after 60 epochs; α = 2, .* is needed; use a lower learning_rate=$"
     )
     with pytest.raises(NotDistanced, match=sentence):
         explainer(learning_rate=rate)(network(), SEEN, TARGETS)
@@ -355,7 +355,9 @@ def test_an_alpha_that_is_rounded_away_is_to_be_larger() -> None:
     model = network()
     with torch.no_grad():
         model[4].bias += 1e9
-    with pytest.raises(NotDistanced, match=r"take larger alphas=, for beside logits as large as these it is"):
+    with pytest.raises(
+        NotDistanced, match=r"use larger alphas=: next to logits as large as these, the distance is"
+    ):
         explainer(epochs=1, learning_rate=1e-30)(model, SEEN, TARGETS)
 
 

@@ -424,7 +424,7 @@ class Infinite(nn.Module):
 @pytest.mark.parametrize(
     "model, samples, sentence",
     [
-        (Uncopied(1, 1), images(), "Uncopied cannot be copied, which its support networks start from: no copies"),
+        (Uncopied(1, 1), images(), "Uncopied cannot be copied, but its support networks start from a copy: no copies"),
         (Infinite(), images(), "the model's logits are not finite on 20 of the 20 images of the data"),
         (nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), images(), "class 2 is out of range: the model has 2 logits"),
         (perceptron(), images(inputs=torch.zeros(20, 3, 4, 4)), "raised RuntimeError for inputs of shape (20, 3"),
@@ -461,6 +461,6 @@ def test_a_regression_that_explodes_agrees_by_less_than_nothing(tmp_path: Path) 
     how = Regression(200, 1e37, 20)
     found = made(perceptron(), how=how, cache=tmp_path)
     assert found.agreement == -math.inf and found.error == math.inf and not found.finite
-    assert (found.shown, found.advice) == ("not finite", "take a lower learning_rate=")
+    assert (found.shown, found.advice) == ("not finite", "use a lower learning_rate=")
     support.forget()
     assert made(perceptron(), how=how, cache=tmp_path).agreement == -math.inf
