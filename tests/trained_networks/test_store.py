@@ -134,8 +134,8 @@ def test_there_is_no_entry_without_json(saved: Path, tmp_path: Path) -> None:
         ("x", torch.ones(1, device="meta"), "the state's entry 'x' cannot be stored: it is a tensor without values"),
         ("x", torch.eye(2).to_sparse(), "the state's entry 'x' cannot be stored: it is torch.sparse_coo, not dense"),
         (3, torch.ones(1), "the state's entry 3 cannot be stored: safetensors does not support this name"),
-        ("__metadata__", torch.ones(1), "the state's entry '__metadata__' cannot be stored: safetensors does not have "
-         "the name"),
+        ("__metadata__", torch.ones(1), "the state's entry '__metadata__' cannot be stored: safetensors does not "
+         "support this name"),
         ("x", torch.ones(1, dtype=torch.complex128), "the state cannot be stored, because safetensors does not "
        "support torch.complex128"),
     ],
