@@ -246,7 +246,7 @@ def judged_on(models: TrueAndPermuted, explainer: Any) -> Verdict:
     return check_data_sensitivity(explainer, inputs=explained()[0], labels=explained()[1], models=models)
 
 
-def test_trained_networks_can_be_handed_over() -> None:
+def test_trained_networks_can_be_passed_in() -> None:
     for explainer, outcome in ((gradient, "pass"), (sobel, "fail")):
         verdict = judged_on(already_trained(), explainer)
         assert verdict.outcome == outcome
@@ -366,7 +366,7 @@ def test_true_networks_at_chance() -> None:
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.accuracy")
 
 
-def test_where_the_gradient_fails_too_nobody_is_convicted() -> None:
+def test_no_explainer_fails_where_the_gradient_fails_too() -> None:
     """Linear networks whose weights nobody trains: every explanation of them is the same."""
 
     class Fixed(nn.Module):

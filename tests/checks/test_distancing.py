@@ -120,7 +120,7 @@ def of_planted(base: Any, seed: int, **placed: Any) -> Verdict:
 @pytest.mark.covering
 @pytest.mark.parametrize("seed, placed", list(enumerate(PLACED)))
 @pytest.mark.parametrize("base", [explainers.sobel, ink, central])
-def test_who_knows_no_model_does_not_pass_where_the_object_is_easily_found(
+def test_a_map_without_the_model_does_not_pass_where_the_object_is_easily_found(
     base: Any, seed: int, placed: dict[str, Any]
 ) -> None:
     verdict = of_planted(base, seed, **placed)
@@ -144,7 +144,7 @@ def test_the_percentile_alone_would_let_it_pass() -> None:
     assert percentile.outcome == "pass" and over_sobel.outcome == "fail"
 
 
-def test_where_the_center_cannot_be_beaten_losing_to_it_convicts_nobody() -> None:
+def test_losing_to_the_center_is_no_evidence_where_it_cannot_be_beaten() -> None:
     verdict = of_planted(partial(central, by=6), 4, position="center")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals"), verdict
     assert not next(stage for stage in verdict.stages if stage.name == "lead over the center").judged
@@ -163,7 +163,7 @@ def test_what_narrows_down_to_another_place_fails(seed: int) -> None:
 
 
 @pytest.mark.parametrize("name, seed", [("sobel", 0), ("sobel", 1), ("noise", 2), ("constant", 0)])
-def test_what_knows_no_model_does_not_pass(name: str, seed: int) -> None:
+def test_a_map_that_does_not_use_the_model_does_not_pass(name: str, seed: int) -> None:
     verdict = checked(CONTROLS[name](), seed)
     assert verdict.outcome in ("fail", "inconclusive"), verdict
 
@@ -283,7 +283,7 @@ def test_those_that_did_not_learn_are_left_out_with_a_note(recwarn: pytest.Warni
     assert not recwarn.list
 
 
-def test_where_none_did_nothing_can_be_said() -> None:
+def test_without_any_usable_support_network_the_check_is_inconclusive() -> None:
     verdict = checked(epochs=1, learning_rate=1e-6)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.support")
     assert re.fullmatch(
@@ -425,7 +425,7 @@ def test_fewer_than_two_images_of_the_classes_are_an_error(count: int) -> None:
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
-def test_the_model_comes_back_as_it_was(error: type[Exception] | None) -> None:
+def test_the_model_is_restored_afterwards(error: type[Exception] | None) -> None:
     model, (images, labels) = planted_cnn(0).train(), samples()
 
     def base(given: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:

@@ -253,7 +253,7 @@ def test_noise_passes_as_rarely_as_the_level_says() -> None:
     assert passed <= 4
 
 
-def test_what_knows_no_model_is_a_note() -> None:
+def test_a_rival_that_does_not_use_the_model_is_named_in_a_note() -> None:
     """Curves cannot recognize an edge detector: that is said, and does not decide."""
     verdict = checked(CONTROLS["sobel"](), name="sobel")
     assert "it is not shown to be better than Sobel" in str(verdict)
@@ -358,7 +358,7 @@ def test_pixels_are_deleted_from_images() -> None:
         check_insertion_deletion(occlusion, nn.Flatten(), torch.rand(4, 3, 8))
 
 
-def test_the_model_is_given_back_and_the_assertion_raises() -> None:
+def test_the_model_is_restored_and_the_assertion_raises() -> None:
     model, data = planted_cnn().train(), planted_images(16, 3)
     with pytest.raises(SanityCheckFailed, match=r"^occlusion does not rank"):
         assert_insertion_deletion(occlusion, model, data.images, data.labels, min_insertion=0.99)

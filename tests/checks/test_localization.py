@@ -146,7 +146,7 @@ def test_the_message_names_the_rival() -> None:
     assert verdict.evidence["rivals"]["|x − mean|"] == pytest.approx(1, abs=0.01)
 
 
-def test_who_points_at_the_center_of_centered_objects_leads_nobody() -> None:
+def test_a_map_of_the_center_leads_no_rival_on_centered_objects() -> None:
     verdict = checked(centered, planted_images(24, 3, position="center"), min_iou=0.05)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
     assert "it is not shown to be better than the center, which does not use the model" in verdict.summary

@@ -54,7 +54,7 @@ def test_rise_passes() -> None:
 @pytest.mark.parametrize(
     "name", ["sobel", "noise", "center_prior", "input_copy", "input_x_sobel", "constant"]
 )
-def test_what_knows_no_model_does_not_pass(name: str, seed: int) -> None:
+def test_a_map_that_does_not_use_the_model_does_not_pass(name: str, seed: int) -> None:
     verdict = checked(CONTROLS[name](), planted_images(32, seed), network=seed, name=name)
     assert verdict.outcome in ("fail", "inconclusive"), verdict
     assert verdict.outcome == "fail" or name not in ("sobel", "center_prior", "constant")
@@ -142,7 +142,7 @@ def test_where_the_center_cannot_be_beaten() -> None:
     assert checked(occlusion, planted_images(32, 3, position="center")).outcome != "fail"
 
 
-def test_the_lead_is_held_against_a_share_of_what_the_rival_leaves() -> None:
+def test_the_lead_is_compared_with_a_share_of_what_the_rival_leaves() -> None:
     verdict = checked(occlusion)
     rows = verdict.evidence["regions"]["hidden"]
     own, theirs = (sum(values) / len(rows) for values in (
@@ -153,7 +153,7 @@ def test_the_lead_is_held_against_a_share_of_what_the_rival_leaves() -> None:
     assert verdict.stages[2].pass_above == pytest.approx(0.1 * (1 - theirs))
 
 
-def test_who_is_convicted_otherwise_fails_though_the_center_cannot_be_beaten() -> None:
+def test_a_fail_for_another_reason_stays_where_the_center_cannot_be_beaten() -> None:
     verdict = checked(partial(moved, by=10), planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point")
     assert verdict.deciding.name in ("percentile", "lead over Sobel")
@@ -211,8 +211,8 @@ def test_one_class_is_asked_for_by_its_number(classes: Any) -> None:
     assert checked(occlusion, classes=classes).stages[3].name == "RS of class 3"
 
 
-def test_who_stops_short_of_all_images_where_only_the_center_convicts() -> None:
-    """The first sixteen convict by the center alone, which convicts nobody: the others may by something else."""
+def test_all_images_are_used_where_only_the_center_speaks_against_the_map() -> None:
+    """On the first sixteen images the map loses only to the center, which is no evidence; the others may show more."""
     data = planted_images(32, 3, position="center")
     first = subject(beside_the_center, planted_cnn(), data.images, None).order[:16]
     alone = check_occlusion_sensitivity(beside_the_center, planted_cnn(), data.images[first])
@@ -230,7 +230,7 @@ def test_the_error_rates_are_shared_over_looks_and_stages() -> None:
 
 
 @pytest.mark.extended
-def test_who_does_not_lead_is_passed_as_rarely_as_the_level_says() -> None:
+def test_a_map_without_a_lead_passes_as_rarely_as_the_level_says() -> None:
     """Percentiles of the explainer and of the rivals drawn alike, two looks: passes among 600 within their level."""
     random, passed = np.random.default_rng(0), 0
     for _ in range(600):
@@ -241,7 +241,7 @@ def test_who_does_not_lead_is_passed_as_rarely_as_the_level_says() -> None:
 
 
 @pytest.mark.extended
-def test_who_leads_by_just_the_line_is_convicted_as_rarely_as_the_level_says() -> None:
+def test_a_lead_of_just_the_threshold_fails_as_rarely_as_the_level_says() -> None:
     """An excess of 0 on average over both rivals, whatever their own percentile: fails among 600 within their level."""
     random, failed = np.random.default_rng(1), 0
     for _ in range(600):
@@ -299,7 +299,7 @@ def test_a_clear_case_takes_the_profiles_images_and_an_open_one_all() -> None:
     assert checked(CONTROLS["laplacian"]()).stages[0].images > 16
 
 
-def test_the_model_comes_back_as_it_was() -> None:
+def test_the_model_is_restored_afterwards() -> None:
     model, data = planted_cnn().train(), planted_images(16, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()

@@ -144,7 +144,7 @@ def test_the_verdict_is_recorded_once() -> None:
     assert verdict.replay == "pytest test_it.py --saliency-seed 4"
 
 
-def test_the_model_is_given_back() -> None:
+def test_the_model_is_restored() -> None:
     model = train("plain_cnn").train()
     before = state_of(model)
     check_target_sensitivity(gradient, model, held_out_digits().images[:16])

@@ -256,7 +256,7 @@ def test_the_gradient_of_a_linear_model_is_excused(
     assert check_model_sensitivity(explainer, make(), images(16)).outcome != "fail"
 
 
-def test_the_excuse() -> None:
+def test_the_plain_gradients_maps_excuse_those_of_the_explainer() -> None:
     assert same_findings(SAME, GRADIENTS - 0.01) and same_findings(1.0, None)
     assert not same_findings(SAME - 0.01, None) and not same_findings(None, None)
     assert not same_findings(1.0, GRADIENTS)

@@ -330,7 +330,7 @@ def test_a_network_that_did_not_learn_its_distance_is_left_out_with_a_warning() 
     assert (kept != 0).sum() < (found != 0).sum()
 
 
-def test_where_none_did_it_is_an_error() -> None:
+def test_without_any_usable_support_network_it_is_an_error() -> None:
     sentence = (
         r"no support network has learned its distance: α = 1, agreement 0\.\d\d\d after 1 epochs; α = 2, "
     )

@@ -133,7 +133,7 @@ def test_a_model_that_cannot_show_anything() -> None:
         )
 
 
-def test_a_bottleneck_of_one_unit_convicts_nobody() -> None:
+def test_a_bottleneck_of_one_unit_fails_no_explainer() -> None:
     """What is above it decides the sign of an honest gradient, and nothing else."""
     model = seeded(
         lambda: nn.Sequential(

@@ -51,7 +51,7 @@ def test_the_looks_share_the_error_rates(available: int) -> None:
     assert sum(look.alpha_pass for look in found if look.may_pass) == pytest.approx(ALPHA_PASS)
 
 
-def test_the_early_look_may_only_convict() -> None:
+def test_the_early_look_may_fail_but_not_pass() -> None:
     assert [look.may_pass for look in looks(CI, 100)] == [False, True, True, True]
     assert all(look.may_pass for look in looks(CI, 8))
 

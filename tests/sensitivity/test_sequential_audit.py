@@ -99,9 +99,7 @@ def test_a_budget_that_ends_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 @pytest.mark.parametrize("calls", [1, 3, 8])
-def test_the_model_is_given_back_whenever_the_explainer_raises(
-    error: type[BaseException], calls: int
-) -> None:
+def test_the_model_is_restored_whenever_the_explainer_raises(error: type[BaseException], calls: int) -> None:
     """Call 1 examines the contract, 3 repeats it, 8 sees a re-initialized model."""
     model, made = norm_cnn().train(), []
     before = state_of(model)
@@ -121,7 +119,7 @@ def test_the_model_is_given_back_whenever_the_explainer_raises(
     assert state_of(model) == before
 
 
-def test_the_model_is_given_back_after_a_verdict() -> None:
+def test_the_model_is_restored_after_a_verdict() -> None:
     model = train("plain_cnn")
     before = state_of(model)
     for explainer in (gradient, sobel, noise, guided_backprop, explainers.constant):

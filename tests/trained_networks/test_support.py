@@ -134,7 +134,7 @@ def test_agreement_and_error_are_those_of_the_formula() -> None:
     assert set(found.facts()) == {"alpha", "agreement", "error", "epochs", "seconds", "cached"}
 
 
-def test_an_untouched_copy_agrees_by_nothing() -> None:
+def test_an_untouched_copy_has_an_agreement_of_zero() -> None:
     assert made(perceptron(), how=Regression(1, 1e-30, 32)).agreement == pytest.approx(0, abs=1e-5)
 
 
