@@ -34,7 +34,7 @@ def test_an_explainer_that_holds_a_layer_sees_its_randomized_weights() -> None:
 
 
 class OwnsItsModel:
-    """As captum's classes do: the model is handed over when the object is made."""
+    """As captum's classes do: the model is passed to the constructor."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -129,7 +129,7 @@ def test_a_compiled_model_under_a_guided_method() -> None:
 
 
 def test_a_model_in_training_mode() -> None:
-    """It is audited in evaluation mode (dropout, batch statistics), and given back as it came."""
+    """It is audited in evaluation mode (dropout, batch statistics), and its mode is restored."""
     model, inputs = train("mlp"), held_out_digits().images[:32]
     expected = check_model_sensitivity(gradient, model, inputs)
     model.train()

@@ -226,7 +226,7 @@ def with_a_generator(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tenso
 
 @pytest.mark.parametrize("explainer", [seeding, with_a_generator])
 def test_noise_of_an_own_seed_is_no_dependence_on_other_images(explainer: Explainer) -> None:
-    """In another place of the batch it is other noise, whatever the other images are."""
+    """At another place of the batch the noise differs, even with the same other images."""
     assert kept(check_contract(explainer, cnn(), images()))
 
 

@@ -229,7 +229,7 @@ def test_true_networks_see_the_true_labels_and_permuted_ones_others(fresh: None)
 
 @functools.cache
 def already_trained() -> TrueAndPermuted:
-    """Two networks of each kind; nobody changes them."""
+    """Two networks of each kind; no test changes them."""
     images, labels = train_set()
 
     def made(order: int | None, seed: int) -> nn.Module:
@@ -367,7 +367,7 @@ def test_true_networks_at_chance() -> None:
 
 
 def test_no_explainer_fails_where_the_gradient_fails_too() -> None:
-    """Linear networks whose weights nobody trains: every explanation of them is the same."""
+    """Linear networks with fixed weights: every explanation of them is the same."""
 
     class Fixed(nn.Module):
         def __init__(self) -> None:

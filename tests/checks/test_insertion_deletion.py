@@ -295,7 +295,7 @@ def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: lis
 
 
 def test_an_area_of_nothing_keeps_to_a_threshold_of_zero() -> None:
-    """The probability of a class that is always far below the others is 0 whatever is shown."""
+    """The probability of a class that is always far below the others is 0 for any input."""
 
     def occlusion_of_the_prediction(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         return occlusion(model, inputs, model(inputs).argmax(1))

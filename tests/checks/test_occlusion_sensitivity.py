@@ -131,7 +131,7 @@ def test_some_images_without_a_region_are_noted() -> None:
 
 
 def test_where_the_center_cannot_be_beaten() -> None:
-    """The object is in the center of every image: who always points there is right, and nobody leads him."""
+    """The object is in the center of every image: a map that always points there is right, and no map leads it."""
     verdict = checked(centered, planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
     assert re.search(
@@ -223,7 +223,7 @@ def test_all_images_are_used_where_only_the_center_speaks_against_the_map() -> N
 
 
 def test_the_error_rates_are_shared_over_looks_and_stages() -> None:
-    """Two looks, and three stages each of which may convict."""
+    """Two looks, and three stages, each of which can fail the explainer."""
     verdict = checked(occlusion)
     assert {(stage.alpha_fail, stage.alpha_pass) for stage in verdict.judged} == {(0.01 / 6, 0.05 / 2)}
     assert checked(occlusion, planted_images(16, 3)).judged[0].alpha_pass == 0.05
@@ -242,7 +242,7 @@ def test_a_map_without_a_lead_passes_as_rarely_as_the_level_says() -> None:
 
 @pytest.mark.extended
 def test_a_lead_of_just_the_threshold_fails_as_rarely_as_the_level_says() -> None:
-    """An excess of 0 on average over both rivals, whatever their own percentile: fails among 600 within their level."""
+    """A mean excess of 0 over both rivals, at any percentile of theirs: the fails among 600 stay within the level."""
     random, failed = np.random.default_rng(1), 0
     for _ in range(600):
         drawn = []

@@ -138,7 +138,7 @@ def test_several_labels_an_image(
 
 
 def test_rare_labels_are_no_credit() -> None:
-    """Who never sees a label that few images have is right on most, and has learned nothing."""
+    """A model that never predicts a rare label is right on most images, and has learned nothing."""
     rare = torch.zeros(32, 4, dtype=torch.int64)
     rare[:4, 0] = rare[1:4, 1] = rare[0, 2] = 1
     blind = Ended(network(4), lambda z: z - 100)

@@ -35,7 +35,7 @@ def checked(
 
 
 def ignores_targets(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Explains the prediction, whatever is asked: a wrapper that forgot to pass its target on."""
+    """Explains the prediction for any target: a wrapper that forgot to pass its target on."""
     with torch.no_grad():
         predicted = model(inputs).argmax(1)
     return gradient(model, inputs, predicted)

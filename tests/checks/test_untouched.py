@@ -119,7 +119,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
 
 
 def handed(seen: list[Tensor]) -> Callable[..., Any]:
-    """A careful explainer, which notes what it is handed."""
+    """A careful explainer, which notes what it is given."""
 
     def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         seen.append(inputs.clone())

@@ -85,7 +85,7 @@ def test_random_weights_may_be_audited() -> None:
 
 @pytest.mark.parametrize("explainer", [gradient, guided_backprop])
 def test_images_that_are_one_and_the_same(explainer: Callable[..., Any]) -> None:
-    """To the model: it sees the left edge alone, where nobody writes."""
+    """To the model: it sees only the left edge, where no digit has ink."""
     seen = torch.zeros(1, 1, 28, 28)
     seen[..., 0] = 1
     verdict = check_model_sensitivity(

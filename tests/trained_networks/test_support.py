@@ -49,7 +49,7 @@ def undecided() -> nn.Module:
 
 
 def normalized() -> nn.Module:
-    """With BatchNorm whose statistics are not those of the images, and dropout; handed over in training mode."""
+    """With BatchNorm whose statistics are not those of the images, and dropout; passed in training mode."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(
