@@ -105,7 +105,7 @@ def test_the_hint_says_how_many_more_samples() -> None:
     verdict = checked(noisy(0.8))
     times = float(
         re.search(
-            r"with about \(\[\d\.\]\+\) times as many samples, two runs would agree by 0\\.5", verdict.hint
+            r"with about ([\d.]+) times as many samples, two runs would agree by 0\.5", verdict.hint
         ).group(1)
     )
     present = verdict.statistic

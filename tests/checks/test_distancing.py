@@ -178,7 +178,7 @@ def test_rs_alone_would_let_it_pass() -> None:
 def test_the_hull_of_half_of_the_pixels_is_too_wide_to_be_judged() -> None:
     verdict = checked(share=None)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
-    assert re.search(r"in \d\+ the hull covers more than 40% of the frame", verdict.summary)
+    assert re.search(r"in \d+ the hull covers more than 40% of the frame", verdict.summary)
     assert {stage.name for stage in verdict.stages} >= {"RC < 1, class 0", "RC < 1, class 1"}
 
 
@@ -419,7 +419,7 @@ def test_without_labels_all_images_count() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_images_of_the_classes_are_an_error(count: int) -> None:
     labels = torch.tensor([0] * count + [2] * (24 - count))
-    sentence = f"labels name {count} images of the classes 0 and 1, of 24; at least 2 are needed"
+    sentence = f"labels assign {count} of 24 images to the classes 0 and 1; at least 2 are needed"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         checked(labels=labels, targets=None)
 

@@ -94,7 +94,7 @@ def test_noise_has_hulls_as_wide_as_the_image() -> None:
     verdict = checked(CONTROLS["noise"](), name="noise")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
     assert re.search(
-        r"only \d of 32 maps have a region that can be judged: in \d\+ the hull covers more than 40% of the "
+        r"only \d of 32 maps have a region that can be judged: in \d+ the hull covers more than 40% of the "
         r"frame, as that of scattered pixels does",
         verdict.summary,
     )
@@ -127,7 +127,7 @@ def test_some_images_without_a_region_are_noted() -> None:
 
     verdict = checked(sometimes_zero)
     assert verdict.outcome == "pass"
-    assert re.search(r"note: in \d\+ the map points at nothing; these images are left out", str(verdict))
+    assert re.search(r"note: in \d+ the map points at nothing; these images are left out", str(verdict))
 
 
 def test_where_the_center_cannot_be_beaten() -> None:

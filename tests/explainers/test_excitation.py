@@ -151,7 +151,7 @@ def test_guided_methods_refuse_gradient_checkpointing_in_one_sentence(stages, op
     with pytest.raises(NotApplicable, match=SENTENCE):
         explainer(model, IMAGES, TARGETS)
     verdict = check_contract(explainer, model, IMAGES)
-    assert verdict.reason == "not_applicable" and "switch it off" in verdict.summary
+    assert verdict.reason == "not_applicable" and "turn it off" in verdict.summary
 
 
 @pytest.mark.parametrize("stages", [(1, 2), (0, 1, 2)])

@@ -97,7 +97,7 @@ def test_the_gradient_is_the_control_where_it_can_be_taken(check: Callable[..., 
 def test_the_control_has_to_pass_here_too() -> None:
     verdict = check_model_sensitivity(sobel, UnderNoGrad(Skipping()).eval(), images(16))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
-    assert "even occlusion retains 1.00" in verdict.summary
+    assert "even occlusion, which should pass, retains 1.00" in verdict.summary
 
 
 def test_where_neither_can_be_taken_both_reasons_are_told() -> None:

@@ -126,8 +126,9 @@ def test_a_model_that_cannot_show_anything() -> None:
         verdict = check_model_sensitivity(explainer, Skipping().eval(), images(16), name="mine")
         assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
         assert re.fullmatch(
-            r"mine: inconclusive: even the plain gradient retains 1\.00, at most 1\.00, when the upper third "
-            r"\(network\.7 … network\.5\) is re-initialized, and should pass; with this model and these images, "
+            r"mine: inconclusive: even the plain gradient, which should pass, retains 1\.00 \(upper bound 1\.00\) "
+            r"when the upper third "
+            r"\(network\.7 … network\.5\) is re-initialized; with this model and these images, "
             r"it cannot be shown whether an explainer depends on the model",
             verdict.summary,
         )
