@@ -41,7 +41,7 @@ from pytest_saliency_sanity.trained_networks.support import Support, Unfinished
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
-    fails="does not narrow down to what the score depends on",
+    fails="does not narrow its map down to what the score depends on",
     measures="is",
     columns=("measure", "counted", "value"),
     code="beside_the_point",

@@ -344,7 +344,8 @@ def test_the_message() -> None:
     verdict = of_moved(0)
     lines = str(verdict).splitlines()
     assert re.match(
-        r"gad\(moved\) does not narrow down to what the score depends on: -0\.\d\d is the lead of its percentile over "
+        r"gad\(moved\) does not narrow its map down to what the score depends on: -0\.\d\d is the lead of its "
+        r"percentile over "
         r"the center: a region of the same area by the center reaches 0\.\d\d \(99 % upper bound -0\.\d\d < 0\.\d\d\)",
         lines[0],
     )
