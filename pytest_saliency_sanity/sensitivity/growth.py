@@ -66,7 +66,7 @@ def unusable(what: str) -> Finding:
     return Finding(
         "gate.randomization",
         "inconclusive",
-        f"{what}; such a copy of the model cannot show whether a map depends on the model",
+        f"{what}; such a copy of the model cannot show anything",
     )
 
 
