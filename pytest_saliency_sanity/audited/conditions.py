@@ -70,13 +70,11 @@ class Conditions(WithLabels, OfStandIns, OfChannels, total=False):
 
 WORDS = {
     "labels": "(N,) int64, the true classes; with them, the model must beat chance. (N, K) of 0 and 1 for several "
-    "labels per image. A single output, or one of several labels, is predicted above 0, or above .5 if all "
-    "outputs lie "
-    "in 0 … 1.",
+    "labels per image. A single output, or one of several labels, is predicted above 0, or above .5 if all outputs "
+    "lie in 0 … 1.",
     "name": "the explainer's name in messages.",
     "seed": "seed of everything random: re-initializations, networks, random streams, the choice of images; None "
-    "means "
-    "the run's.",
+    "means the run's.",
     "profile": '"smoke" (which trains nothing), "ci" or "release"; None means the run\'s.',
     "max_seconds": "time budget; when it is used up, the verdict is inconclusive. None means the profile's.",
     "forward": "forward(model, inputs) -> logits, for models that return something else.",

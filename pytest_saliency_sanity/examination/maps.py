@@ -87,9 +87,8 @@ def _channels_of(part: Tensor, image: Tensor, channel_axis: int | None) -> int |
         )
     if len(fitting) > 1 and part.shape != image.shape:
         sentence = (
-            f"it returned maps of shape {_shape(part)} for inputs of shape {_shape(image)}, which may be signals "
-            f"(N, C, L) or embeddings "
-            f"(N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
+            f"it returned maps of shape {_shape(part)} for inputs of shape {_shape(image)}, which may be signals (N, "
+            f"C, L) or embeddings (N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
         )
         raise Stopped(Finding("gate.channel_axis", "inconclusive", sentence))
     return fitting[0] if image.ndim > 2 else None

@@ -61,8 +61,7 @@ def of_the_classes(targets: Any, count: int, classes: tuple[int, int]) -> Tensor
     if found.dim() != 1:
         raise ValueError(
             f"gad moves the classes {first} and {second} apart: targets must be ({count},) of these classes, got "
-            f"weights of "
-            f"shape {tuple(found.shape)}."
+            f"weights of shape {tuple(found.shape)}."
         )
     others = found[(found != first) & (found != second)]
     if len(others):

@@ -60,9 +60,8 @@ def checkpointed(explainer: str, model: Any) -> str:
     """The sentence that refuses a model with gradient checkpointing."""
     return (
         f"{explainer} does not work with gradient checkpointing (torch.utils.checkpoint), which "
-        f"{type(model).__name__} uses: turn it off, e.g. with model.gradient_checkpointing_disable() "
-        f"(transformers) or "
-        "model.set_grad_checkpointing(False) (timm)."
+        f"{type(model).__name__} uses: turn it off, e.g. with model.gradient_checkpointing_disable() (transformers) "
+        f"or model.set_grad_checkpointing(False) (timm)."
     )
 
 

@@ -56,16 +56,14 @@ def _labeled(labels: Any, classes: tuple[int, int]) -> Tensor:
     found = _values(labels)
     if found.ndim != 1:
         raise ValueError(
-            f"labels must be (N,) integers, one class per image, not of shape {tuple(found.shape)}; leave out "
-            f"images of "
-            f"several labels, and pass labels.argmax(1)"
+            f"labels must be (N,) integers, one class per image, not of shape {tuple(found.shape)}; leave out images "
+            f"of several labels, and pass labels.argmax(1)"
         )
     rows = torch.isin(found, torch.tensor(classes)).nonzero()[:, 0]
     if len(rows) < 2:
         raise ValueError(
             f"labels assign {len(rows)} of {len(labels)} images to the classes {classes[0]} and {classes[1]}; at "
-            f"least "
-            f"2 are needed"
+            f"least 2 are needed"
         )
     return rows
 

@@ -108,9 +108,8 @@ def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None
             f"gradient bypasses them"
         )
     return (
-        "its maps equal the plain gradient, although its name announces a modified backward pass: hooks on "
-        "nn.ReLU modules "
-        "do not see functional ReLUs or other activations"
+        "its maps equal the plain gradient, although its name announces a modified backward pass: hooks on nn.ReLU "
+        "modules do not see functional ReLUs or other activations"
     )
 
 

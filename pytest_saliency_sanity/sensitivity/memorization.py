@@ -37,9 +37,8 @@ def memorization_findings(network: Network, budget: float) -> tuple[Finding, ...
         "network, or raise max_epochs",
     }.get(network.ended, "")
     sentence = (
-        f"the network of seed {network.seed} reached an accuracy of {network.accuracy:.2f} on its "
-        f"{network.labels} training labels "
-        f"{how} ({MEMORIZED:g} is needed){f'; {advice}' if advice else ''}"
+        f"the network of seed {network.seed} reached an accuracy of {network.accuracy:.2f} on its {network.labels} "
+        f"training labels {how} ({MEMORIZED:g} is needed){f'; {advice}' if advice else ''}"
     )
     return (Finding(reason, "inconclusive", sentence),)
 

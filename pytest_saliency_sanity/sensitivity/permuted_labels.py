@@ -207,8 +207,7 @@ def _usable_findings(found: Agreement) -> tuple[Finding, ...]:
     if found.constant_share > gates.MOSTLY_CONSTANT:
         sentence = (
             f"{found.constant_share:.0%} of its maps are constant on the networks trained on permuted labels; a "
-            f"constant map "
-            f"cannot show what is left"
+            f"constant map cannot show what is left"
         )
         return (Finding("gate.constant_copies", "inconclusive", sentence),)
     return ()
@@ -229,9 +228,9 @@ def _scale_findings(found: Agreement) -> tuple[Finding, ...]:
         return ()
     sentence = (
         f"its maps of two networks trained on the same labels agree too little for a loss to be measured: rank "
-        f"correlation "
-        f"{table['true–true']:.2f}, and {table['different images']:.2f} between different images (more than "
-        f"{AGREES:g} above that is needed); more training data, or more samples of a stochastic explainer, may help"
+        f"correlation {table['true–true']:.2f}, and {table['different images']:.2f} between different images (more "
+        f"than {AGREES:g} above that is needed); more training data, or more samples of a stochastic explainer, may "
+        f"help"
     )
     return (Finding("gate.agreement", "inconclusive", sentence),)
 

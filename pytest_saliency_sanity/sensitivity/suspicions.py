@@ -99,8 +99,7 @@ def _loud(suspect: Suspect) -> tuple[Suspicion, ...]:
     """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
     sentence = (
         "keeps the strong pixels of its map: measured by values instead of ranks (Pearson), {retained} of the map "
-        "survives "
-        "at {where}"
+        "survives at {where}"
     )
     return _suspicion(
         suspect,

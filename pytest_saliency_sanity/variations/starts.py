@@ -95,9 +95,8 @@ def check_generated(
         whose = "inputs" if value_range is None else "value_range"
         raise ValueError(
             f"generator makes images from {bottom:.3g} to {top:.3g}, but the {whose} reach from {low:.3g} to "
-            f"{high:.3g}: convert its images to the units of the inputs, such as generator=lambda z: (decoder(z) "
-            f"+ 1) / 2 "
-            "for a tanh, or pass the range of valid images as value_range=."
+            f"{high:.3g}: convert its images to the units of the inputs, such as generator=lambda z: (decoder(z) + "
+            f"1) / 2 for a tanh, or pass the range of valid images as value_range=."
         )
 
 

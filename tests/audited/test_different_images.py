@@ -89,8 +89,7 @@ def test_one_image_many_times_is_inconclusive_in_every_check(check: str, how: st
     given = 8 if check == "contract" else 16
     assert verdict.summary.endswith(
         f"inconclusive: {given} images were given, but they all count as 1: identical and nearly identical images "
-        f"count "
-        f"once; at least 2 are needed, 16 are better"
+        f"count once; at least 2 are needed, 16 are better"
     )
 
 

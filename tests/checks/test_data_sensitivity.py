@@ -273,9 +273,8 @@ def test_labels_that_were_not_memorized(fresh: None) -> None:
     verdict = checked(gradient, make_model=make_small, train=lazy(5))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
     sentence = (
-        r"^gradient: inconclusive: the network of seed \d+ reached an accuracy of 0\.\d\d on its permuted "
-        r"training labels with "
-        r"train= \(0\.95 is needed\); does it train on the dataset that it is given\?$"
+        r"^gradient: inconclusive: the network of seed \d+ reached an accuracy of 0\.\d\d on its permuted training "
+        r"labels with train= \(0\.95 is needed\); does it train on the dataset that it is given\?$"
     )
     assert re.match(sentence, verdict.summary)
 
@@ -289,8 +288,8 @@ def test_how_far_the_default_training_came_in_its_epochs(fresh: None) -> None:
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.memorization")
     assert re.search(
         r"reached an accuracy of 0\.\d\d on its permuted training labels after 1 epochs \(0\.95 is needed\); the "
-        r"network may be "
-        r"too small to memorize so many samples: use fewer samples or a larger network, or raise max_epochs$",
+        r"network may be too small to memorize so many samples: use fewer samples or a larger network, or raise "
+        r"max_epochs$",
         verdict.summary,
     )
 

@@ -121,8 +121,7 @@ def test_where_shapes_leave_it_open_the_way_out_is_told(check: Callable[..., Ver
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.channel_axis")
     assert (
         "it returned maps of shape (8, 14) for inputs of shape (8, 14, 14), which may be signals (N, C, L) or "
-        "embeddings (N, L, D); pass "
-        "channel_axis=1 for signals, channel_axis=-1 for embeddings"
+        "embeddings (N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
     ) in verdict.summary
     for axis in (-1, 1):
         assert check(summed, model, inputs, channel_axis=axis, profile="smoke").reason != "gate.channel_axis"

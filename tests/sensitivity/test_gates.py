@@ -127,8 +127,7 @@ def test_a_model_that_cannot_show_anything() -> None:
         assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
         assert re.fullmatch(
             r"mine: inconclusive: even the plain gradient, which should pass, retains 1\.00 \(upper bound 1\.00\) "
-            r"when the upper third "
-            r"\(network\.7 … network\.5\) is re-initialized; with this model and these images, "
+            r"when the upper third \(network\.7 … network\.5\) is re-initialized; with this model and these images, "
             r"it cannot be shown whether an explainer depends on the model",
             verdict.summary,
         )

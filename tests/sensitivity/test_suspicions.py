@@ -39,8 +39,7 @@ def test_the_sentences() -> None:
     loud, turned, same = (check_model_sensitivity(PLANTED[name], model, images).summary for name in REASONS)
     assert re.match(
         r"sparse_edges keeps the strong pixels of its map: measured by values instead of ranks \(Pearson\), "
-        r"[01]\.\d\d "
-        r"of the map survives at 'upper' \(99 % lower bound [01]\.\d\d > 0\.30\)$",
+        r"[01]\.\d\d of the map survives at 'upper' \(99 % lower bound [01]\.\d\d > 0\.30\)$",
         loud,
     )
     assert re.match(

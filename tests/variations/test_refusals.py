@@ -249,9 +249,8 @@ CRITICS = {
 @pytest.mark.parametrize("name", CRITICS)
 def test_a_critic_that_no_gradient_passes(name: str) -> None:
     message = (
-        r"^No gradient passes the critic, .* so that a realism_weight of 0\.1 would have no effect: fix the "
-        r"critic, or pass "
-        r"realism_weight=0 to only measure realism\.$"
+        r"^No gradient passes the critic, .* so that a realism_weight of 0\.1 would have no effect: fix the critic, "
+        r"or pass realism_weight=0 to only measure realism\.$"
     )
     with pytest.raises(ValueError, match=message):
         varied(critic=CRITICS[name])
