@@ -51,7 +51,7 @@ def logits(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor
     """The model's logits, (N, K), with their graph.
 
     `inputs` is a tensor (N, C, *S) or a tuple of tensors, which are passed as `model(*inputs)`. The model
-    may return a tensor, or something that holds one under `logits` or `out`. One number an input, (N,),
+    may return a tensor, or something that holds one under `logits` or `out`. One number per input, (N,),
     becomes (N, 1); a dense prediction (N, K, *S) of four or more dimensions is averaged over S.
 
     The model gets copies, so that it may write into them (`x.sub_(mean)`). Under `torch.no_grad()` a model whose
@@ -114,7 +114,7 @@ def read_logits(
 def class_scores(model: Any, inputs: Inputs, targets: Any, forward: Forward | None = None) -> Tensor:
     """One score an input, (N,), with its graph.
 
-    `targets` (N,) of integers: the logit of that class; (N, K) of weights, for several labels an image:
+    `targets` (N,) of integers: the logit of that class; (N, K) of weights, for several labels per image:
     the weighted sum of the logits. Raises what `logits` and `check_targets` raise.
     """
     scores = logits(model, inputs, forward)
@@ -280,7 +280,7 @@ def _one_an_input(returned: Any, n: int) -> bool:
 
 
 def _suggested_for_each(found: Any) -> str:
-    """An example for detectors: a number an image, also of images in which nothing is found."""
+    """An example for detectors: one number per image, also of images in which nothing is found."""
     scores = _scores_in(found)
     if scores is None:
         return (

@@ -1,4 +1,4 @@
-"""True labels of the images: one label an image, or several."""
+"""True labels of the images: one label per image, or several."""
 
 from __future__ import annotations
 

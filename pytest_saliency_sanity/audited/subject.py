@@ -45,7 +45,7 @@ class Subject:
         packed: whether the model takes a tuple of inputs.
         targets: (N,) int64 or (N, K) weights.
         scores: (N, K) logits of the images, on the CPU.
-        labels: (N,) int64, (N, K) of 0 and 1 for several labels an image, or None.
+        labels: (N,) int64, (N, K) of 0 and 1 for several labels per image, or None.
         forward: the user's forward function, or None.
         seed: the seed of the check.
         amounts: the profile that holds.

@@ -1,4 +1,4 @@
-"""How many of the labels a model predicts, beside the best constant answer; one label an image, or several."""
+"""How many of the labels a model predicts, beside the best constant answer; one label per image, or several."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Answers:
 
     @property
     def chance(self) -> float:
-        """The accuracy of the best constant answer; of one label an image at least 1 / classes."""
+        """The accuracy of the best constant answer; of one label per image at least 1 / classes."""
         if self.labels.ndim == 2:
             return float(self.constant_hits.mean())
         share = self.labels.bincount().max().item() / len(self.labels)
@@ -52,7 +52,7 @@ class Answers:
     def p_value(self) -> float:
         """That of the model's accuracy against `chance`, one-sided.
 
-        One label an image: the binomial test. Several: the sign test over the images on which the model and the
+        One label per image: the binomial test. Several: the sign test over the images on which the model and the
         constant answer differ in how many labels they get right, since the labels of one image go together.
         """
         if self.labels.ndim == 1:

@@ -93,7 +93,7 @@ def check_scores(logits: Tensor, what: str) -> None:
     """Raise Stopped, inconclusive, unless the logits (n, K) of images that were changed are all finite.
 
     Args:
-        logits: a row an image.
+        logits: one row per image.
         what: describes these images, e.g. "with pixels deleted".
     """
     broken = int((~logits.isfinite()).any(1).sum())

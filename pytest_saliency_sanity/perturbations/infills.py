@@ -130,7 +130,7 @@ def named(images: Tensor, infill: str) -> Tensor:
 
 
 def blurred(inputs: Tensor) -> Tensor:
-    """`inputs` (n, C, *S) blurred as in RISE's program: 11 pixels a side, σ = 5, zeros beyond the border.
+    """`inputs` (n, C, *S) blurred as in RISE's program: 11 pixels per side, σ = 5, zeros beyond the border.
 
     Its kernel is scipy's Gaussian filter of a single 1 in 11×11 pixels, which mirrors what falls outside back into
     the kernel: it is flatter than a Gaussian cut off and scaled. The zeros darken the border, in normalized space

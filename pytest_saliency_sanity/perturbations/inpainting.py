@@ -25,7 +25,7 @@ Generator: TypeAlias = Callable[[Tensor], Tensor]
 Critic: TypeAlias = Callable[[Tensor], Tensor]
 
 BOX = 7  # pixels; the window in which Yeh et al. count the missing pixels, at 64×64
-PUBLISHED_WEIGHTS = ((64, 0.1), (224, 0.005))  # pixels a side, λ: Thakur and Fischmeister
+PUBLISHED_WEIGHTS = ((64, 0.1), (224, 0.005))  # pixels per side, λ: Thakur and Fischmeister
 VALUES_PER_CALL = 2**22  # about 28 images of 3×224×224
 
 
@@ -100,7 +100,7 @@ def soft_ring(masks: Tensor, box: int = BOX, dtype: torch.dtype = torch.float32)
 
     Args:
         masks: (N, H, W) bool.
-        box: pixels a side, odd.
+        box: pixels per side, odd.
         dtype: of the ring.
     """
     inside = masks.to(dtype)
@@ -128,7 +128,7 @@ def prior_loss(latents: Tensor) -> Tensor:
 
 
 def published_weight(side: int) -> float:
-    """λ for images of so many pixels a side: .1 up to 64, .005 from 224, between them on a straight line of logs."""
+    """λ for images of so many pixels per side: .1 up to 64, .005 from 224, between them on a straight line of logs."""
     (small, high), (large, low) = PUBLISHED_WEIGHTS
     share = math.log(min(max(side, small), large) / small) / math.log(large / small)
     return float(high * (low / high) ** share)
@@ -228,7 +228,7 @@ def _losses(
 
 
 def _judged(critic: Critic, made: Tensor) -> Tensor:
-    """(K,) the critic's values; one number an image in any shape will do."""
+    """(K,) the critic's values; one number per image in any shape will do."""
     with named_failures("critic", critic, "images", made):
         values: Any = critic(made)
     if not isinstance(values, Tensor) or not values.is_floating_point():
@@ -236,7 +236,7 @@ def _judged(critic: Critic, made: Tensor) -> Tensor:
         raise TypeError(f"critic must return a tensor of floating-point numbers, got {kind}.")
     if values.dim() == 0 or len(values) != len(made) or values.numel() != len(made):
         raise ValueError(
-            f"critic must return one number an image, ({len(made)},) for images {tuple(made.shape)}, "
+            f"critic must return one number per image, ({len(made)},) for images {tuple(made.shape)}, "
             f"got {tuple(values.shape)}."
         )
     return wide(values.flatten())

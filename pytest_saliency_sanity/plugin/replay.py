@@ -30,7 +30,7 @@ _OF_PYTEST = frozenset(
     --dist --tx --maxprocesses --max-worker-restart --maxschedchunk --looponfail --rsyncdir --cov --cov-report
     --cov-fail-under --no-cov --cov-append --cov-branch --cov-config --cov-context --html
     --self-contained-html --css --reruns --reruns-delay --only-rerun --timeout --timeout-method --count
-    """.split()  # noqa: SIM905 - eight a line
+    """.split()  # noqa: SIM905 - eight per line
 )
 
 

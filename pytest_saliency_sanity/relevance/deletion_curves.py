@@ -27,7 +27,7 @@ from pytest_saliency_sanity.perturbations.insertion import (
     smooth_random_maps,
 )
 
-# (kind, name) -> a row an image; the kinds are areas, curves and normalized areas
+# (kind, name) -> one row per image; the kinds are areas, curves and normalized areas
 Found: TypeAlias = "Mapping[tuple[str, str], np.ndarray]"
 
 RELATIVE_STEPS = 28

@@ -176,7 +176,7 @@ def fill(
 
     Args:
         key: (depth, chunk, draw).
-        targets: other targets than the subject's, one row an image.
+        targets: other targets than the subject's, one row per image.
     """
     if key in begun.cells:
         return

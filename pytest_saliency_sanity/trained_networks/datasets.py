@@ -215,7 +215,7 @@ def _integers(labels: Any) -> Tensor:
 
 
 def _several_labels(labels: Tensor) -> str:
-    """What to do about several labels an image."""
+    """What to do about several labels per image."""
     if labels.ndim != 2:
         return ""
     return (

@@ -238,7 +238,7 @@ def test_about_28_photographs_a_call() -> None:
         ({"generator": lambda z: linear_generator()[2](z.detach())}, ValueError, "No gradient reaches the latents: "),
         ({"critic": lambda made: 0.5}, TypeError, "critic must return a tensor of floating-point numbers, got float"),
         ({"critic": lambda made: made.mean()}, ValueError,
-         r"critic must return one number an image, \(12,\) for images \(12, 2, 9, 8\), got \(\)\."),
+         r"critic must return one number per image, \(12,\) for images \(12, 2, 9, 8\), got \(\)\."),
         ({"critic": lambda made: made.mean((2, 3))}, ValueError, r"got \(12, 2\)\."),
         ({"critic": lambda made: made.mean((1, 2, 3)) / 0}, ValueError,
          "The realism became -?inf at the starts: look at what the generator and the critic return"),
