@@ -29,7 +29,7 @@ class TrainingSet:
         packed: whether the model takes a tuple of inputs.
         labels: (N,) int64.
         source: the user's dataset, or None for a pair of tensors.
-        relabeled: whether the labels are others than those of `source`.
+        relabeled: whether the labels differ from those of `source`.
         key: what identifies the data in a cache; "" means its content does.
     """
 

@@ -36,7 +36,7 @@ STILL = 1e-6  # a logit that varies less over the images, relative to the larges
 
 @dataclass(frozen=True)
 class Step:
-    """The model now has `index` of its `total` blocks re-initialized: `blocks`, of which `new` just now.
+    """The state of the model: `index` of its `total` blocks are re-initialized, `blocks`, of which `new` in this step.
 
     For `independent`, `index` counts the block's place from the top, and `blocks` is that block alone.
     `trained` is the snapshot of the trained model, which `coverage` compares with.
@@ -53,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What re-initialization did to the model: parameters changed out of those in use, and to the logits.
+    """The effect of re-initialization: how many of the parameters in use it changed, and how much the logits.
 
     `tensors_*` count parameters as tensors, `parameters_*` their elements; a parameter counts once, however
     many layers share it. `logit_correlation` is Pearson's, over images and classes, 0 where undefined;
@@ -82,17 +82,17 @@ def cascading(
     forward: Forward | None = None,
     snapshot: Snapshot | None = None,
 ) -> Iterator[Iterator[Step]]:
-    """Re-initialize from the top block down, cumulatively: yields an iterator that does it as it advances.
+    """Re-initialize the blocks cumulatively, from the top down: yields an iterator that does so as it advances.
 
     `blocks` are those of `find_blocks`, or the inputs to find them with. `depths` are the numbers of blocks,
-    1 to all, to stop at; None stops at each. Equal (seed, draw, name) give equal weights, whatever `depths`.
+    1 to all, to stop at; None stops at each. Equal (seed, draw, name) give equal weights for any `depths`.
     `snapshot` is as in `preserved`.
 
         with cascading(model, blocks, depths=(1, 4, 10)) as steps:
             for step in steps:
                 maps = explainer(model, inputs, targets)
 
-    After the context the model is as before, and the iterator is exhausted. Raises ValueError for depths
+    After the context the model is restored, and the iterator is exhausted. Raises ValueError for depths
     outside 1..len(blocks), and what `check_randomizable` raises.
     """
     blocks = _blocks(model, blocks, forward)
@@ -114,7 +114,7 @@ class Walk(TypedDict, total=False):
 def bottom_up(
     model: nn.Module, blocks: Sequence[Block] | Inputs, **walk: Unpack[Walk]
 ) -> Iterator[Iterator[Step]]:
-    """As `cascading`, but from the block next to the input up: `seed`, `draw`, `depths` and `forward`."""
+    """As `cascading`, but from the block next to the input upward: `seed`, `draw`, `depths` and `forward`."""
     blocks = _blocks(model, blocks, walk.get("forward"))
     with _walking(model, blocks, blocks, True, walk) as steps:
         yield steps
@@ -163,8 +163,8 @@ def negated_head(
     """Within this context the last linear layer, weight and bias, is negated; yields the names negated.
 
     The last layer weight of the top block, in order of use, and the parameters used after it (its bias)
-    change their sign. Where that layer ends the network the logits turn around exactly, f -> -f; where more
-    follows (a norm, a ReLU), or its weight is tied, they do not: the caller has to compare the logits.
+    change their sign. Where that layer ends the network, all logits change their sign exactly, f -> -f; where more
+    follows (a norm, a ReLU), or its weight is tied, they do not. So the caller has to compare the logits.
     `snapshot` is as in `preserved`.
     """
     blocks = _blocks(model, blocks, None)
@@ -179,7 +179,7 @@ def negated_head(
 
 
 def coverage(step: Step, trained_logits: Tensor, logits: Tensor) -> Coverage:
-    """How far the model at `step`, while it is there, is from the trained one, whose logits (N, K) are given.
+    """How far the model at `step`, while it is in that state, is from the trained one, whose logits (N, K) are given.
 
     Both logits are of the same images. Raises ValueError if their shapes differ.
     """
