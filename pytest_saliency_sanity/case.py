@@ -1,4 +1,4 @@
-"""What a project hands to the checks, as one frozen value."""
+"""What a project gives to the checks, as one frozen value."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def _absent() -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A model and the data its explanations are audited on; what is None is not there.
+    """A model and the data that its explanations are audited on; None means missing.
 
     Attributes:
         model: the torch module.
-        inputs: (N, C, *S), or a tuple of such.
+        inputs: (N, C, *S), or a tuple of such tensors.
         targets: (N,) int64, or (N, K) weights; None means the model's own prediction.
-        labels: (N,) int64, the truth; with it, accuracy is checked.
+        labels: (N,) int64, the true classes; with them, accuracy is checked.
         train_set: a pair of tensors or a map-style dataset.
         make_model: builds an untrained model.
         regions: what the explanation should point at: boxes or boolean masks.
@@ -27,7 +27,7 @@ class Case:
     """
 
     # Factories instead of plain defaults: a field without a class attribute can be looked up on first use,
-    # which is how the fixture leaves alone what no check asks for.
+    # which is how the fixture skips what no check needs.
     model: Any = field(default_factory=_absent)
     inputs: Any = field(default_factory=_absent)
     targets: Any = field(default_factory=_absent)

@@ -1,7 +1,7 @@
-"""What an assertion raises: one class for each outcome that is not a pass; and what an explainer may raise.
+"""The errors that an assertion raises, one for each outcome that is not a pass, and one that an explainer may raise.
 
-All three are AssertionErrors and none is a subclass of another, so that `xfail(raises=SanityCheckFailed)`
-means what it says: a crash of the explainer, or too little evidence, is not the known failure.
+All three are AssertionErrors, and none is a subclass of another. So `xfail(raises=SanityCheckFailed)` expects a failed
+check only: not a crash of the explainer, and not too little evidence.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ P = ParamSpec("P")
 class NotApplicable(ValueError):
     """Raised by an explainer whose method does not exist for the model that it is given.
 
-    GradCAM for a network without feature maps, guided backpropagation without a ReLU, a gradient through integer
-    arithmetic: nobody has made a mistake. The explainers of this package raise it, and a wrapper of your own may:
-    the check is then inconclusive, with the reason `not_applicable` and this exception's message, instead of an error.
-    Say what is missing and what to do about it. Bad arguments are a plain ValueError or TypeError.
+    Examples are GradCAM for a network without feature maps, guided backpropagation without a ReLU, and a gradient
+    through integer arithmetic. None of these is a mistake. The explainers of this package raise this exception, and
+    your own wrappers may. The check is then inconclusive, with the reason `not_applicable` and the exception's
+    message, instead of an error. Say in the message what is missing and what to do about it. For bad arguments, raise
+    a plain ValueError or TypeError.
 
     A check raises it where its question cannot be asked at all: another target, of a model with a single logit; hidden
-    pixels, of inputs that are no images.
+    pixels, of inputs that are not images.
     """
 
 
@@ -87,7 +88,7 @@ def raise_unless_passed(verdict: Verdict) -> Verdict:
 
 
 def asserting(check: Callable[P, Verdict], name: str) -> Callable[P, Verdict]:
-    """The assertion `name` of a check: it takes the same, returns the verdict of a pass, and raises for any other."""
+    """The assertion `name` of a check: it takes the same arguments, and raises unless the verdict is a pass."""
 
     @functools.wraps(check)
     def assertion(*args: P.args, **options: P.kwargs) -> Verdict:
@@ -95,7 +96,7 @@ def asserting(check: Callable[P, Verdict], name: str) -> Callable[P, Verdict]:
         return raise_unless_passed(check(*args, **options))
 
     assertion.__name__ = assertion.__qualname__ = name
-    assertion.__doc__ = f"""`{check.__name__}`, raising unless it passes.
+    assertion.__doc__ = f"""As `{check.__name__}`, but it raises unless the verdict is a pass.
 
     Raises:
         SanityCheckFailed, SanityCheckInconclusive, ExplainerContractError: by the verdict's outcome; chained to the

@@ -1,7 +1,6 @@
-"""An exception that is kept with a verdict: its text, and where it came from as text, but nothing that it ran in.
+"""An exception that is kept with a verdict: its text and its traceback as text, but no frames.
 
-A traceback holds frames, and these the model, its maps and whatever else was there. A run over many models must not
-keep them all.
+The frames of a traceback hold the model, its maps and everything else. A run over many models must not keep them all.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _PLAIN = (str, bytes, int, float, complex, type(None), Path, type, enum.Enum, Ba
 
 
 class Shown:
-    """What stands in an exception in place of an object that is not to be kept: how it looked."""
+    """Replaces an object in an exception that must not be kept: only its text is kept."""
 
     def __init__(self, value: Any) -> None:
         self._text, self._representation = _text(str, value), _text(repr, value)

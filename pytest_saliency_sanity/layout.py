@@ -71,7 +71,7 @@ def check_channel_axis(axis: Any, parts: Sequence[Tensor]) -> int | None:
     for part in deep:
         if not -part.ndim < number < part.ndim or number == 0:
             raise ValueError(
-                f"channel_axis={number} is no axis of channels in inputs of shape {tuple(part.shape)}; it is 1 for "
-                f"(N, C, *S), or -1 for (N, *S, C)"
+                f"channel_axis={number} cannot be the axis of the channels in inputs of shape "
+                f"{tuple(part.shape)}; use 1 for (N, C, *S), or -1 for (N, *S, C)"
             )
     return number

@@ -1,8 +1,8 @@
-"""What belongs to the user is taken on loan: whatever happens, at whatever line, it is given back.
+"""Contexts that always restore what they change of the user's, wherever an exception arrives.
 
-An exception can come anywhere: a Ctrl-C, the alarm of a test's timeout, a debugger. `contextlib.contextmanager` has
-lines of its own on which one leaves everything as it is; so has every `__exit__` that is written in Python, for on
-its first line nothing is given back yet, and nobody calls it again. A `Loan` has no such line (see there).
+An exception can arrive anywhere: from Ctrl-C, from the alarm of a test's timeout, from a debugger. If it arrives on a
+line of `contextlib.contextmanager` itself, nothing is restored. The same is true of the first line of every `__exit__`
+that is written in Python, because nobody calls it again. A `Loan` has no such line; its docstring says how.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from pytest_saliency_sanity.signals import deferred, interrupting, raise_first
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_ATTEMPTS = 20  # at giving back, before what prevents it is taken for something that will not pass
+_ATTEMPTS = 20  # at restoring, before an error is taken for a permanent one
 
 
 def lent(take: Callable[[], T], give_back: Callable[[], object]) -> Loan[T]:
     """A context: `take` on entering, whose result it yields, and `give_back` on leaving, however that happens.
 
     No signal arrives in either; those that came are delivered afterwards. An exception in `take` is raised once
-    what was taken is given back. Where one comes while it is given back, that is tried again until it is done.
+    what was taken is restored. If an exception arrives during restoring, restoring is tried again until it is done.
 
     Args:
         take: changes what belongs to the user, having noted what it was.
@@ -36,7 +36,7 @@ def lent(take: Callable[[], T], give_back: Callable[[], object]) -> Loan[T]:
 
 
 def loan(function: Callable[P, Iterator[T]]) -> Callable[P, Loan[T]]:
-    """Decorator: as `contextlib.contextmanager`, for a generator that gives back what it takes.
+    """Decorator: as `contextlib.contextmanager`, for a generator that restores what it changes.
 
     It is not told of an exception in the context: it goes on behind its `yield` in any case. It has to hold what it
     takes in contexts that are loans themselves (`with preserved(model): yield`), for its own lines are in the way
@@ -69,15 +69,15 @@ class _Passed:
 
 
 class Loan(contextlib.ContextDecorator, Generic[T]):
-    """A context that is left without a line of Python before it gives back.
+    """A context that is left without a line of Python before it restores.
 
-    A generator waits inside its `try`; whoever resumes it is in there. `__enter__` and `__exit__` are built-in
+    A generator waits inside its `try`, so resuming it means being inside. `__enter__` and `__exit__` are built-in
     functions which do that: the generator's `__next__`, and `max`, which calls its `key`, the generator's `send`,
-    for each of its arguments. The first `send` gives back; the others (for the three arguments of `__exit__`) do
+    for each of its arguments. The first `send` restores; the others (for the three arguments of `__exit__`) do
     nothing. The largest key is that of False, so that `__exit__` returns False: no exception is swallowed.
 
     Where the `with` statement itself is left on its own line, as a tracing function can do, the generator is in
-    nobody's hands any more; Python then closes it, which gives back as well.
+    no variable any more; Python then closes it, which restores as well.
     """
 
     def __init__(self, make: Callable[[], Iterator[T]]) -> None:
@@ -123,7 +123,7 @@ def _lending(take: Callable[[], T], give_back: Callable[[], object]) -> Iterator
 
 
 class _Debt:
-    """Something to give back, once: `settled` says that it is done."""
+    """Something to restore, once: `settled` says that it is done."""
 
     def __init__(self, give_back: Callable[[], object]) -> None:
         self.give_back, self.settled = give_back, False

@@ -51,7 +51,7 @@ def logits(model: Any, inputs: Inputs, forward: Forward | None = None) -> Tensor
     """The model's logits, (N, K), with their graph.
 
     `inputs` is a tensor (N, C, *S) or a tuple of tensors, which are passed as `model(*inputs)`. The model
-    may return a tensor, or something that holds one under `logits` or `out`. One number an input, (N,),
+    may return a tensor, or something that holds one under `logits` or `out`. One number per input, (N,),
     becomes (N, 1); a dense prediction (N, K, *S) of four or more dimensions is averaged over S.
 
     The model gets copies, so that it may write into them (`x.sub_(mean)`). Under `torch.no_grad()` a model whose
@@ -114,7 +114,7 @@ def read_logits(
 def class_scores(model: Any, inputs: Inputs, targets: Any, forward: Forward | None = None) -> Tensor:
     """One score an input, (N,), with its graph.
 
-    `targets` (N,) of integers: the logit of that class; (N, K) of weights, for several labels an image:
+    `targets` (N,) of integers: the logit of that class; (N, K) of weights, for several labels per image:
     the weighted sum of the logits. Raises what `logits` and `check_targets` raise.
     """
     scores = logits(model, inputs, forward)
@@ -133,15 +133,15 @@ def predicted_targets(model: Any, inputs: Inputs, forward: Forward | None = None
 def unreadable(tensor: Tensor) -> str:
     """Why the numbers of a tensor cannot be read, in words that follow "is"; "" where they can."""
     if tensor.is_nested:
-        return "nested: its rows have lengths of their own"
+        return "nested (its rows differ in length)"
     if tensor.layout != torch.strided:
         return f"sparse ({tensor.layout}); pass .to_dense()"
     if tensor.is_meta:
-        return "on the meta device, where there are no values"
+        return "on the meta device, which holds no values"
     if tensor.is_quantized:
         return f"quantized ({tensor.dtype}); pass .dequantize()"
     if tensor.is_floating_point() and tensor.element_size() == 1:
-        return f"of {tensor.dtype}, which torch does not compute with; pass .float()"
+        return f"of {tensor.dtype}, which torch cannot compute with; pass .float()"
     return ""
 
 
@@ -167,7 +167,7 @@ def as_targets(targets: Any, n: int) -> Tensor:
     if len(found) != n:
         raise ValueError(f"There are {n} inputs but {len(found)} targets.")
     if found.is_complex():
-        raise ValueError(f"targets must be class indices or weights, real numbers, got {found.dtype}.")
+        raise ValueError(f"targets must be real numbers, class indices or weights, got {found.dtype}.")
     if found.dim() == 2:
         return found if found.is_floating_point() else found.to(torch.get_default_dtype())
     if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
@@ -280,16 +280,16 @@ def _one_an_input(returned: Any, n: int) -> bool:
 
 
 def _suggested_for_each(found: Any) -> str:
-    """An example for detectors: a number an image, also of images in which nothing is found."""
+    """An example for detectors: one number per image, also of images in which nothing is found."""
     scores = _scores_in(found)
     if scores is None:
         return (
-            "forward=, a function forward(model, inputs) that makes of each of them a number, or K of them, and "
-            "stacks these to logits (N, K)"
+            "forward=, a function forward(model, inputs) that turns each of them into one number, or into K "
+            "numbers, and stacks these into logits (N, K)"
         )
     return (
-        f"forward=lambda model, inputs: torch.stack([found{scores}.sum() for found in model(inputs)]), or other "
-        f"numbers of each"
+        f"forward=lambda model, inputs: torch.stack([found{scores}.sum() for found in model(inputs)]), or another "
+        f"score of each"
     )
 
 
@@ -319,19 +319,19 @@ def _two_dimensional(scores: Tensor, n: int) -> Tensor:
     shape = tuple(scores.shape)
     if not scores.is_floating_point():
         raise TypeError(
-            f"The logits must be floating-point numbers, the model returned {scores.dtype}; "
+            f"The logits must be floating-point numbers, but the model returned {scores.dtype}; "
             "pass forward=, a function forward(model, inputs) -> logits."
         )
     if scores.dim() == 0 or shape[0] != n:
         raise ValueError(
-            f"The model returned a tensor of shape {shape} for {n} inputs, where ({n}, K) is "
-            "needed; pass forward=, a function forward(model, inputs) -> logits."
+            f"The model returned a tensor of shape {shape} for {n} inputs, but ({n}, K) is needed; pass forward=, "
+            f"a function forward(model, inputs) -> logits."
         )
     if scores.dim() > 1 and not shape[1]:
-        raise ValueError(f"The model returned logits of shape {shape}, which are of no class.")
+        raise ValueError(f"The model returned logits of shape {shape}, which have no classes.")
     if scores.dim() == 3:
         raise ValueError(
-            f"Logits of shape {shape} can be (N, positions, K) or (N, K, positions): pass "
+            f"Logits of shape {shape} are ambiguous, (N, positions, K) or (N, K, positions): pass "
             "forward=lambda model, inputs: model(inputs).mean(1), or another reduction to (N, K)."
         )
     return scores[:, None] if scores.dim() == 1 else scores.flatten(2).mean(2) if scores.dim() > 3 else scores

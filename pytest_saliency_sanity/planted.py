@@ -1,7 +1,7 @@
-"""Images with a known answer: the shape of one object decides the label, among distractors that catch the eye.
+"""Images with a known answer: the shape of one object decides the label, among distractors that stand out more.
 
-A model that reads these labels well has to look at the object, so that an explanation has a place where it should
-point. The distractors have the stronger edges and the more ink: an edge detector points at them.
+A model that predicts these labels well has to look at the object, so it is known where an explanation should point. The
+distractors have stronger edges and cover more pixels, so an edge detector points at them.
 """
 
 from __future__ import annotations
@@ -58,19 +58,19 @@ def planted_images(
     position: str = "anywhere",
     contrast: float = 0.8,
 ) -> PlantedImages:
-    """`count` images of an object among bars, the same for the same arguments.
+    """`count` images of an object among bars. The same arguments always give the same images.
 
     The shapes are as frequent as one another, give or take one image. No global random state is read or changed.
 
     Args:
         count: how many images.
-        seed: of the images; other seeds give other images.
-        size: S, pixels a side, 16 or more. The object is about a third of it.
-        shapes: what the object may be, the classes in order: of "cross", "ring", "frame" and "saltire" (an x). Of
-            two shapes a model may look for one alone, and hiding the other then changes little.
-        position: "anywhere" in the frame, or "center", where a prior for the center is right without a model.
-        contrast: how much brighter the bars are than the background, 0 (no bars) to 0.9 (white). The object has .35
-            to .45 at any contrast: where the bars have less, an edge detector finds it.
+        seed: seed of the images; other seeds give other images.
+        size: S, the side in pixels, 16 or more. The object is about a third of it.
+        shapes: the possible shapes of the object, in the order of the classes: "cross", "ring", "frame" and "saltire"
+            (an x). With two shapes, a model may look for one of them only, and hiding the other then changes little.
+        position: "anywhere" in the frame, or "center", where a map of the center is right without using the model.
+        contrast: how much brighter the bars are than the background, 0 (no bars) to 0.9 (white). The object is brighter
+            by .35 to .45 at any contrast: if the bars have less, an edge detector finds it.
 
     Raises:
         ValueError: for an option outside its choices or range, with the value.

@@ -1,4 +1,4 @@
-"""Defaults and where they come from: an argument beats a flag beats pyproject.toml beats the profile.
+"""Defaults and where they come from: an argument overrides a flag, a flag pyproject.toml, and that the profile.
 
 The settings that hold for the running test, and the place where verdicts are recorded, live in a ContextVar.
 The plugin sets it around each test, so that imported functions and fixtures see the same; outside pytest the
@@ -33,7 +33,7 @@ class Profile:
         images: images of the ordinary look; an early look takes 8, the last one up to twice as many.
         draws: re-initializations of the ordinary look; the last look takes up to four times as many.
         depths: the judged depths of the cascade.
-        max_seconds: budget of one check; past it the verdict is inconclusive with what is known.
+        max_seconds: time budget of one check; when it is used up, the verdict is inconclusive, with what is known.
         inconclusive: what an inconclusive verdict does to its test, "fail" or "skip".
     """
 
@@ -60,7 +60,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What holds for the checks of one run.
+    """The settings of the checks of one run.
 
     Attributes:
         seed: seed of every check that is not given one.

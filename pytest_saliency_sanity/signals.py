@@ -1,4 +1,4 @@
-"""Signals whose handlers raise: put off while something is given back, and told from what a model raises itself."""
+"""Signals whose handlers raise: deferred while state is restored, and told apart from what a model raises itself."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def is_interruption(error: BaseException) -> bool:
-    """Whether an exception comes from outside the code that it passes: a signal's handler, a trace, a giving back.
+    """Whether an exception comes from outside the code that it passes: a signal's handler, a trace function, restoring.
 
     A timeout's alarm may ring inside a model. Its TimeoutError says nothing of the model, and has to go on.
     """

@@ -22,7 +22,7 @@ NOT_APPLICABLE = (
 
 @dataclass(frozen=True)
 class Claim:
-    """How a check speaks: the words that a message puts around the numbers.
+    """The words of a check, which a message puts around the numbers.
 
     Attributes:
         fails: what a failing explainer does, e.g. "ignores the model".
@@ -41,7 +41,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Stage:
-    """One measurement: a statistic with one-sided bounds, and the lines they are held against.
+    """One measurement: a statistic with one-sided bounds, and the thresholds that they are compared with.
 
     Where less is better (what survives a randomization) the lines are `fail_above` and `pass_below`; where more is
     better (how well a map points at an object) they are `fail_below` and `pass_above`, and the other two are None.
@@ -49,7 +49,7 @@ class Stage:
     Attributes:
         name: e.g. "upper".
         detail: what was done, e.g. "fc2, fc1 (2 of 5 blocks)".
-        sentence: the same as it stands in a sentence, e.g. "the upper third is re-initialized".
+        sentence: the same, as part of a sentence, e.g. "the upper third is re-initialized".
         statistic: point estimate; for the sensitivity checks the retained fraction rho.
         lower: lower confidence bound at level 1 - `alpha_fail`; 1 - `alpha_pass` where more is better.
         upper: upper confidence bound at level 1 - `alpha_pass`; 1 - `alpha_fail` where more is better.
@@ -116,7 +116,7 @@ class Stage:
 
     @property
     def threshold(self) -> float:
-        """The line that the outcome was read from."""
+        """The threshold that gave the outcome."""
         fails, passes = self.lines
         return fails if self.outcome == "fail" else passes
 
@@ -231,7 +231,7 @@ class Verdict:
 
     @property
     def threshold(self) -> float | None:
-        """The line that the deciding stage was held against."""
+        """The threshold that the deciding stage was compared with."""
         return self.deciding.threshold if self.deciding else None
 
     @property
@@ -247,10 +247,10 @@ class Verdict:
         return self.render()
 
     def to_json(self) -> dict[str, Any]:
-        """The verdict as a dict of builtin types; what is not finite becomes None.
+        """The verdict as a dict of builtin types; numbers that are not finite become None.
 
-        A numpy scalar on a pytest report cannot be sent by an xdist worker, and turns a red run green: this
-        is the one boundary where everything is cast.
+        An xdist worker cannot send a numpy scalar on a pytest report: it would lose the test, and a failing run would
+        pass. This is the one boundary where everything is cast.
         """
         derived = ("outcome", "reason", "statistic", "interval", "threshold", "summary")
         stated = ("check", "explainer", "model", "seed", "hint", "notes", "caveats", "replay", "evidence")
@@ -266,7 +266,7 @@ class Verdict:
 
 
 def _as_summary(verdict: Verdict) -> str:
-    """How a verdict is shown: the one way up from here, taken when it is needed."""
+    """The one import of a higher room, made when a verdict is shown."""
     from pytest_saliency_sanity.report.message import summary
 
     return summary(verdict)

@@ -26,7 +26,7 @@ def pytest_report_header() -> list[str]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """What `covering` leaves out is extended; what takes longest goes first, so that nobody waits for it at the end."""
+    """What `covering` leaves out is extended; the slowest tests run first, so no worker waits for them at the end."""
     leave_the_rest_to_extended(items)
     yield
     items.sort(key=lambda item: item.get_closest_marker("first") is None)

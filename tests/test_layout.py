@@ -47,9 +47,9 @@ def test_axes(shape: tuple[int, ...], axis: int | None, place: int, space: tuple
         ("last", TypeError, "channel_axis must be a whole number, such as 1 or -1, not 'last'"),
         (True, TypeError, "channel_axis must be a whole number, such as 1 or -1, not True"),
         (1.0, TypeError, "channel_axis must be a whole number, such as 1 or -1, not 1.0"),
-        (0, ValueError, "channel_axis=0 is no axis of channels in inputs of shape (2, 3, 5)"),
-        (3, ValueError, "channel_axis=3 is no axis of channels in inputs of shape (2, 3, 5)"),
-        (-3, ValueError, "channel_axis=-3 is no axis of channels in inputs of shape (2, 3, 5)"),
+        (0, ValueError, "channel_axis=0 cannot be the axis of the channels in inputs of shape (2, 3, 5)"),
+        (3, ValueError, "channel_axis=3 cannot be the axis of the channels in inputs of shape (2, 3, 5)"),
+        (-3, ValueError, "channel_axis=-3 cannot be the axis of the channels in inputs of shape (2, 3, 5)"),
     ],
 )
 def test_what_is_no_axis(axis: Any, error: type[Exception], text: str) -> None:

@@ -25,7 +25,7 @@ MEASURED = "of the map survives when the upper third is re-initialized"
         (
             "inconclusive",
             f"sobel: inconclusive whether it ignores the model: 0.30 {MEASURED} "
-            "(99 % lower bound 0.20, 95 % upper bound 0.40, threshold 0.30); more images or draws would tell",
+            "(99 % lower bound 0.20, 95 % upper bound 0.40, threshold 0.30); more images or draws would settle it",
         ),
         ("error", "sobel broke the contract: it returned NaN for 3 of 16 images"),
     ],

@@ -76,10 +76,10 @@ def test_dense_predictions_are_averaged_over_space(sides):
     ({}, TypeError, r"a dict with the keys \[\].*forward="),
     (Hidden(SCORES), TypeError, r"a Hidden with the fields \['hidden_state'\].*forward="),
     (None, TypeError, r"a NoneType, .*forward="),
-    (SCORES.argmax(1), TypeError, r"floating-point numbers, the model returned torch.int64; pass forward="),
-    (torch.zeros(2, 5, 3), ValueError, r"Logits of shape \(2, 5, 3\) can be .*forward="),
+    (SCORES.argmax(1), TypeError, r"floating-point numbers, but the model returned torch.int64; pass forward="),
+    (torch.zeros(2, 5, 3), ValueError, r"Logits of shape \(2, 5, 3\) are ambiguous.*forward="),
     (torch.tensor(1.0), ValueError, r"shape \(\) for 2 inputs"),
-    (SCORES[:1], ValueError, r"shape \(1, 3\) for 2 inputs, where \(2, K\) is needed; pass forward="),
+    (SCORES[:1], ValueError, r"shape \(1, 3\) for 2 inputs, but \(2, K\) is needed; pass forward="),
 ])  # fmt: skip
 def test_what_is_no_logits_is_refused(value, error, message):
     with pytest.raises(error, match=message):
@@ -186,7 +186,7 @@ DETECTED = {
 
 
 def example(told):
-    return eval(re.search(r"forward=(lambda.*\)\]\)), or other", str(told.value)).group(1))
+    return eval(re.search(r"forward=(lambda.*\)\]\)), or another", str(told.value)).group(1))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
@@ -209,7 +209,7 @@ def test_a_detector_is_told_of_forward_with_an_example_that_is_right_for_a_batch
 )
 def test_where_no_scores_are_found_the_shape_is_told(found):
     with pytest.raises(
-        TypeError, match=r"makes of each of them a number, .* stacks these to logits \(N, K\)\.$"
+        TypeError, match=r"turns each of them into one number, .* stacks these into logits \(N, K\)\.$"
     ):
         logits(returning([found, found]), INPUTS)
 

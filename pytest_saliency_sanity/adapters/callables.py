@@ -47,7 +47,7 @@ def _of_class(kind: type, again: Again) -> Adapted:
     if len(required) != 1:
         raise UnusableExplainer(
             f"the explainer is the class {kind.__name__} itself; pass a function "
-            f"explainer(model, inputs, targets), or an object of the class that can be called so"
+            f"explainer(model, inputs, targets), or a callable instance of the class"
         )
     return _built(kind, again)
 

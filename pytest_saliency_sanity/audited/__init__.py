@@ -1,1 +1,1 @@
-"""What is audited: the user's arguments, checked and put in order, and what stands in for those that are missing."""
+"""What is audited: the user's arguments, checked and converted, and what replaces those that are missing."""

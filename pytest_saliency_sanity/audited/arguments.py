@@ -1,4 +1,4 @@
-"""The user's arguments: what they may be, and how they are cast."""
+"""The user's arguments: which are valid, and how they are converted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pytest_saliency_sanity.text import shown
 
 
 def checked_name(name: Any) -> str | None:
-    """The name, if it is one."""
+    """The name, if it is a string or None."""
     if name is not None and not isinstance(name, str):
-        raise TypeError(f"name must be a string, what messages call the explainer, not {shown(name)}")
+        raise TypeError(f"name must be a string (it names the explainer in messages), not {shown(name)}")
     return name
 
 
@@ -31,7 +31,7 @@ def check_model(model: Any) -> None:
 def read_images(
     model: nn.Module, inputs: Any, input_shape: tuple[int, ...] | None, channel_axis: Any
 ) -> tuple[bool, tuple[Tensor, ...], tuple[str, ...]]:
-    """Whether they are packed in a tuple, the images by input, and what a reader has to know of them.
+    """Whether they are packed in a tuple, the images by input, and what a reader has to know about them.
 
     Raises:
         TypeError, ValueError: in one sentence, which shows what was given.
@@ -77,7 +77,7 @@ def _floating(part: Any, model: nn.Module) -> Tensor:
 
 def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
     if not parts:
-        raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such")
+        raise ValueError("inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such tensors")
     for part in parts:
         if part.ndim < 2:
             raise ValueError(
@@ -87,7 +87,8 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
             check_channel_axis(channel_axis, (part,))
         if math.prod(space_of(part, channel_axis) or part.shape[1:]) == 1:
             raise ValueError(
-                f"inputs of shape {tuple(part.shape)} have one value an image; a map of one value has nothing to rank"
+                f"inputs of shape {tuple(part.shape)} have one value per image; a map of a single value cannot be "
+                f"ranked"
             )
         if not part.numel() and len(part):
             raise ValueError(f"inputs of shape {tuple(part.shape)} hold no values")
@@ -102,8 +103,8 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
         raise ValueError("inputs hold no images; at least 2 are needed, 16 are better")
     if sizes == {1} and len({part.shape for part in parts}) == 1 < len(parts):
         raise ValueError(
-            f"inputs are {len(parts)} tensors of shape {tuple(parts[0].shape)}, which reads as one image for a "
-            f"model of {len(parts)} inputs; if they are {len(parts)} images, pass torch.stack(inputs)"
+            f"inputs are {len(parts)} tensors of shape {tuple(parts[0].shape)}, which is read as one image of a "
+            f"model with {len(parts)} inputs; if they are {len(parts)} images, pass torch.stack(inputs)"
         )
     if sizes == {1}:
         raise ValueError(
@@ -131,7 +132,7 @@ def read_rows(values: Any, images: int, classes: int, order: Tensor, what: str) 
 
 
 def as_tensor(values: Any, rule: str) -> Tensor:
-    """Numbers of any kind as a tensor on the CPU; ValueError, beginning with `rule`, for what is none."""
+    """Numbers of any kind as a tensor on the CPU; ValueError, beginning with `rule`, for anything else."""
     _check_unmasked(values, rule.partition(" ")[0])
     try:
         found = torch.as_tensor(values if isinstance(values, Tensor) else np.asarray(values)).detach()

@@ -1,4 +1,4 @@
-"""Keyword options that checks have in common: their types and their words, each said once."""
+"""Keyword options that checks have in common: the one place for their types and descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ P = ParamSpec("P")
 
 
 class OfAnyCheck(TypedDict, total=False):
-    """What every check may be told."""
+    """The options of every check."""
 
     name: str | None
     seed: int | None
@@ -25,61 +25,62 @@ class OfAnyCheck(TypedDict, total=False):
 
 
 class WithBudget(OfAnyCheck, total=False):
-    """Of a check that may take long."""
+    """The options of a check that may take long."""
 
     max_seconds: float | None
 
 
 class WithLabels(WithBudget, total=False):
-    """Of a check that asks whether the model is accurate."""
+    """The options of a check that tests whether the model is accurate."""
 
     labels: Any
 
 
 class OfStandIns(TypedDict, total=False):
-    """Of a check that takes photographs where it is given no inputs."""
+    """The option of a check that uses stand-in photographs if no inputs are given."""
 
     input_shape: tuple[int, ...] | None
 
 
 class OfChannels(TypedDict, total=False):
-    """Of a check whose inputs may have their channels elsewhere."""
+    """The option of a check whose inputs may have their channels on another axis."""
 
     channel_axis: int | None
 
 
 class OfContract(OfAnyCheck, OfStandIns, OfChannels, total=False):
-    """The conditions of the contract."""
+    """The options of `check_contract`."""
 
 
 class OfRuns(WithBudget, OfStandIns, OfChannels, total=False):
-    """The conditions of consistency."""
+    """The options of `check_consistency`."""
 
 
 class OfImages(WithLabels, OfStandIns, total=False):
-    """The conditions of checks that hide pixels of images."""
+    """The options of the checks that hide pixels of images."""
 
 
 class OfNetworks(WithLabels, OfChannels, total=False):
-    """The conditions of data sensitivity."""
+    """The options of `check_data_sensitivity`."""
 
 
 class Conditions(WithLabels, OfStandIns, OfChannels, total=False):
-    """All of them: those of model and target sensitivity."""
+    """All of them: the options of `check_model_sensitivity` and `check_target_sensitivity`."""
 
 
 WORDS = {
-    "labels": "(N,) int64, the truth; with it, the model must beat chance. (N, K) of 0 and 1 for several labels an "
-    "image. The classes are read as logits are, and at .5 where all outputs lie in 0 … 1.",
+    "labels": "(N,) int64, the true classes; with them, the model must beat chance. (N, K) of 0 and 1 for several "
+    "labels per image. A single output, or one of several labels, is predicted above 0, or above .5 if all outputs "
+    "lie in 0 … 1.",
     "name": "the explainer's name in messages.",
-    "seed": "of all that is random: re-initializations, networks, random streams, the choice of images; None means the "
-    "run's.",
+    "seed": "seed of everything random: re-initializations, networks, random streams, the choice of images; None "
+    "means the run's.",
     "profile": '"smoke" (which trains nothing), "ci" or "release"; None means the run\'s.',
-    "max_seconds": "budget; past it the verdict is inconclusive. None means the profile's.",
+    "max_seconds": "time budget; when it is used up, the verdict is inconclusive. None means the profile's.",
     "forward": "forward(model, inputs) -> logits, for models that return something else.",
     "input_shape": "(C, H, W) of the stand-in photographs.",
-    "channel_axis": "where the channels of `inputs` and maps are, as in scikit-image: 1, which None means, or -1 for "
-    "embeddings (N, L, D) and images (N, H, W, C). A map (N, L) of inputs (N, L, D) says so itself.",
+    "channel_axis": "the axis of the channels in `inputs` and maps, as in scikit-image: 1 (the same as None), or -1 "
+    "for embeddings (N, L, D) and images (N, H, W, C). A map (N, L) for inputs (N, L, D) already implies -1.",
 }
 _PLACE = re.compile(r"^( *)\*\*conditions: .*\n(?:\1 +.*\n)*", re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Which of the images are different ones: an image that is there twice is not evidence twice."""
+"""Which of the images are different: the same image twice is not twice the evidence."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def first_of_their_kind(parts: tuple[Tensor, ...]) -> Tensor:
 def _nearly_equal(part: Tensor) -> Tensor:
     """(N, N) bool: whether two images (C, *S) are in no channel further apart than nearly.
 
-    What is held against the channel's scale is the root mean square of their difference. The scale is the deviation
+    What is compared with the channel's scale is the root mean square of their difference. The scale is the deviation
     over all images and places, so that a feature of a table counts, however large another one is.
     """
     loudness = torch.stack([channel.square().mean() for channel in _channels(part)]).mean().sqrt()

@@ -14,7 +14,7 @@ from pytest_saliency_sanity.signals import is_interruption
 def advice(inputs: Tensor, model: nn.Module) -> str:
     """The way out for inputs that are not floating point, by their shape, their values and the model's embedding."""
     if inputs.is_complex():
-        return "pass real and imaginary parts as channels"
+        return "pass the real and imaginary parts as channels"
     ids = inputs.dtype not in (torch.bool, torch.uint8)
     name = _embedding(unwrapped(model))
     if ids and name is not None and inputs.ndim <= 3:
@@ -58,4 +58,4 @@ def _of_tokens(model: nn.Module) -> object:
 def _continued(model: nn.Module) -> str:
     if isinstance(_of_tokens(unwrapped(model)), nn.Embedding):
         return "forward=lambda model, embeddings: model(inputs_embeds=embeddings)"
-    return "forward=, a function forward(model, embeddings) -> logits that goes on from there"
+    return "forward=, a function forward(model, embeddings) -> logits that continues from the embeddings"

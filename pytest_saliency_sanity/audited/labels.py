@@ -1,4 +1,4 @@
-"""True labels of the images: one label an image, or several."""
+"""True labels of the images: one label per image, or several."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _multi_hot(rows: Tensor, images: int, classes: int) -> Tensor:
     """Labels (N, K) of 0 and 1; (N,) classes where each row holds a single 1, or where the model has one output."""
     if rows.shape != (images, classes):
         raise ValueError(
-            f"labels must be (N,) integers, not {rows.dtype} of shape {tuple(rows.shape)}; for several labels an "
+            f"labels must be (N,) integers, not {rows.dtype} of shape {tuple(rows.shape)}; for several labels per "
             f"image they must be ({images}, {classes}) of 0 and 1, a column for each output of the model"
         )
     wrong = rows[(rows != 0) & (rows != 1)]

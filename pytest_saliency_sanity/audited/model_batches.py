@@ -1,4 +1,4 @@
-"""Whether the model itself gives an image other logits in another batch: then no explainer can help it."""
+"""Whether the model itself gives an image other logits in another batch, for which no explainer is responsible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def depends_by(
     """How far an image's logits move in another batch, relative to the spread of all; 0 where that is rounding.
 
     Dynamically quantized layers and BatchNorm without running statistics depend on their batch. A model that draws
-    random numbers is no case: its logits are others in the same batch, too, and by as much.
+    random numbers does not count: its logits differ as much in the same batch, too.
 
     Args:
         model: in evaluation mode, and without a graph.
@@ -62,12 +62,12 @@ def note(moved: float) -> tuple[str, ...]:
     if not moved:
         return ()
     how = (
-        "it does not take a single image"
+        "it fails on a batch of one image"
         if math.isinf(moved)
-        else f"in another batch an image's are {moved:.1%} of their spread away"
+        else f"in another batch an image's logits move by {moved:.1%} of their spread"
     )
     return (
-        f"the model's own logits depend on the batch: {how}; each image was explained in one and the same batch",
+        f"the model's own logits depend on the batch: {how}; each image was explained in the same batch every time",
     )
 
 

@@ -48,9 +48,7 @@ def check_classes(classes: Any, count: int) -> tuple[int, ...]:
     ]
     if wrong or not given:
         found = shown(wrong[0]) if wrong else "an empty sequence"
-        raise ValueError(
-            f"classes must be numbers from 0 to {count - 1}, the logits of the model, not {found}"
-        )
+        raise ValueError(f"classes must be numbers from 0 to {count - 1} (the model's logits), not {found}")
     if len(set(given)) < len(given):
         raise ValueError(f"classes must differ from one another, not {shown(given)}")
     return tuple(int(k) for k in given)

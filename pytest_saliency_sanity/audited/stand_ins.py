@@ -1,4 +1,4 @@
-"""scikit-image's photographs, fitted to a model's input: for users who hand over no images."""
+"""scikit-image's photographs, fitted to a model's input: for users who pass no images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def photographs(model: nn.Module, shape: tuple[int, ...] | None = None) -> tuple
     shape = _tried(model) if shape is None else _checked(shape)
     names = ", ".join(PHOTOGRAPHS)
     size = "×".join(map(str, shape))
-    note = f"no inputs were given: four stand-in photographs of scikit-image ({names}), fitted to {size}"
+    note = (
+        f"no inputs were given: used four stand-in photographs from scikit-image ({names}), cropped and resized "
+        f"to {size}"
+    )
     return _fitted(shape), note
 
 
@@ -49,7 +52,7 @@ def _tried(model: nn.Module) -> tuple[int, ...]:
         if _takes(model, shape):
             return shape
     raise ValueError(
-        f"no input shape was found that {type(model).__name__} takes; pass inputs=(N, C, *S), or "
+        f"no input shape was found that {type(model).__name__} accepts; pass inputs= of shape (N, C, *S), or "
         f"input_shape=(C, H, W) for stand-in photographs"
     )
 

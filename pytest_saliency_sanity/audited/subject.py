@@ -1,4 +1,4 @@
-"""What is audited: the user's arguments, checked, cast and put in order, as one frozen value."""
+"""What is audited: the user's arguments, checked and converted, as one frozen value."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Subject:
         packed: whether the model takes a tuple of inputs.
         targets: (N,) int64 or (N, K) weights.
         scores: (N, K) logits of the images, on the CPU.
-        labels: (N,) int64, (N, K) of 0 and 1 for several labels an image, or None.
+        labels: (N,) int64, (N, K) of 0 and 1 for several labels per image, or None.
         forward: the user's forward function, or None.
         seed: the seed of the check.
         amounts: the profile that holds.
@@ -57,7 +57,7 @@ class Subject:
         left_out: how many of the user's images were left out, each for one that it equals, or nearly does.
         alone: whether the explainer is called with one image at a time.
         batch_effect: how far the model's own logits of an image move in another batch, see `model_batches`; 0 for most.
-        channel_axis: where the channels of the inputs are; None where nobody said so, which is read as 1.
+        channel_axis: where the channels of the inputs are; None, if it was not given, means 1.
     """
 
     explainer: Callable[..., Any]
@@ -257,7 +257,7 @@ def held(audited: Subject) -> Iterator[Subject]:
 
 
 def _given_back(model: nn.Module) -> contextlib.AbstractContextManager[Any]:
-    """A forward pass may count its calls; lazy modules have no values to give back before the first one."""
+    """Restores the model after a forward pass, which may count calls; lazy modules have no values to restore yet."""
     tensors = (*model.parameters(), *model.buffers())
     return contextlib.nullcontext() if any(map(is_lazy, tensors)) else preserved(model)
 
@@ -297,15 +297,18 @@ def _mode_note(model: nn.Module) -> tuple[str, ...]:
         return ()
     own = next((type(module).__name__ for module in training if has_own_train(module)), None)
     uncalled = (
-        f"; {own}.train() was not called: if it prepares weights, call model.eval() first" if own else ""
+        f"; {own} has a train() of its own, which was not called: if it prepares weights, call model.eval() "
+        f"first"
+        if own
+        else ""
     )
-    return (f"the model was handed over in training mode; it was audited in evaluation mode{uncalled}",)
+    return (f"the model was passed in training mode and audited in evaluation mode{uncalled}",)
 
 
 def _left_out_note(used: Chosen) -> tuple[str, ...]:
     if not used.left_out:
         return ()
     return (
-        f"{used.left_out} of the images equal others, or nearly do, and are left out: {used.different} different ones "
-        f"are used",
+        f"{used.left_out} of the images are identical or nearly identical to others and were left out: "
+        f"{used.different} different images were used",
     )

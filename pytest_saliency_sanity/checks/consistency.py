@@ -70,18 +70,19 @@ def check_consistency(
     min_agreement: float = MIN_AGREEMENT,
     **conditions: Unpack[OfRuns],
 ) -> Verdict:
-    """Whether two runs of an explainer on the same model and images, on free random streams, agree.
+    """Whether two runs of an explainer on the same model and images agree, each with random numbers of its own.
 
-    As many runs as the profile has draws are compared pair by pair. Images and runs are both random: the bounds are
-    those of a two-way random-effects mean of the runs' jackknife pseudo-values. A deterministic explainer passes at 1.
+    The check makes as many runs as the profile has draws, and compares them pair by pair. Images and runs both count as
+    random samples: the bounds are those of a two-way random-effects mean over the runs' jackknife pseudo-values. A
+    deterministic explainer passes with 1.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
-        model: the network; given back as it was.
-        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
+        model: the network; it is restored afterwards.
+        inputs: (N, C, *S) floating point, or a tuple of such tensors, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        min_agreement: mean rank correlation of two runs, with its sign, that is needed, from 0 to 1. Maps that are
-            the same in all runs pass at 1, no others.
+        min_agreement: the mean rank correlation of two runs (with its sign) that is needed, from 0 to 1. With 1, only
+            maps that are the same in all runs pass.
         **conditions: see `OfRuns`.
 
     Returns:
@@ -157,6 +158,6 @@ def _hint(stages: tuple[Stage, ...], wanted: float) -> str:
     present = stages[0].statistic
     times = wanted * (1 - present) / (present * (1 - wanted))
     return (
-        f"with about {times:.1f} times the samples two runs would agree {wanted:g} (Spearman and Brown's formula, "
-        f"for a map that is a mean over samples)"
+        f"with about {times:.1f} times as many samples, two runs would agree by {wanted:g} (Spearman-Brown "
+        f"formula, for a map that is a mean over samples)"
     )

@@ -41,19 +41,19 @@ def check_contract(
     targets: Any = None,
     **conditions: Unpack[OfContract],
 ) -> Verdict:
-    """Whether an explainer keeps its contract: shape, finite, hands off the model, each image's map its own.
+    """Whether an explainer keeps its contract: finite maps of the right shape, each image's own, and no changes.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
-        model: the network; given back as it was.
-        inputs: (N, C, *S) or a tuple of such; None means scikit-image's photographs.
+        model: the network; it is restored afterwards.
+        inputs: (N, C, *S) or a tuple of such tensors; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's prediction.
         **conditions: see `OfContract`.
 
     Returns:
-        A verdict: error for a breach, fail for constant maps and for maps that are the same for every image, else
-        pass; inconclusive where the images are but one, where images or model make any map constant, and where the
-        explainer raises `NotApplicable`.
+        The verdict. It is an error if the contract is broken, and a fail for constant maps and for maps that are the
+        same for every image. It is inconclusive if all images are the same, if the images or the model make any map
+        constant, and if the explainer raises `NotApplicable`. Otherwise it is a pass.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.

@@ -72,22 +72,23 @@ def check_data_sensitivity(
 ) -> Verdict:
     """Whether the maps of an explainer differ between networks trained on true and on permuted labels.
 
-    Networks of different seeds differ anyway, so the agreement of two networks trained on the true labels is the
-    measure of what is left when one of them has memorized permuted labels instead.
+    Networks of different seeds differ anyway. So the reference is the agreement of two networks that are both trained
+    on the true labels; what is measured is how much of it is left when one of them has memorized permuted labels.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
-        make_model: () -> an untrained network; called once for each network that is made.
+        make_model: a function without arguments that returns a new, untrained network; called once for each network.
         train_set: a pair (inputs, labels) of tensors, or a map-style dataset of (input, label).
-        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2: what is explained; best not in the train_set.
+        inputs: (N, C, *S) floating point, or a tuple of such tensors, N >= 2: the images to explain, best not in the
+            train_set.
         targets: (N,) int64 or (N, K) weights; None means the prediction of the first network of the true labels.
         train: train(model, dataset, seed) -> the trained model; None means `trained_networks.training.fit`.
         models: networks that are already trained, instead of make_model and train_set.
-        twins: networks of each kind; None means the profile's: 2, or 5 in "release". From 5 on the verdict is about
-            networks in general, below it is about these networks.
-        max_epochs: of the training; past it the verdict is inconclusive unless the labels are memorized.
+        twins: number of networks of each kind; None means the profile's: 2, or 5 in "release". With 5 or more the
+            verdict is about networks in general, with fewer about these networks.
+        max_epochs: limit of the training; if the labels are not memorized by then, the verdict is inconclusive.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
-        key: identifies the train_set in the cache instead of its content.
+        key: a name that identifies the train_set in the cache, instead of its content.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
         similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
@@ -143,7 +144,7 @@ def _check_inputs(inputs: Any) -> None:
     if inputs is None:
         raise ValueError(
             "data sensitivity needs inputs= like those of the train_set (in pytest: the fixture saliency_inputs); "
-            "stand-in photographs would show networks what they have never seen"
+            "the networks have never seen anything like the stand-in photographs"
         )
 
 
@@ -159,7 +160,10 @@ def _count(twins: int | None, profile: str) -> int:
     if twins is None:
         return TWINS[profile]
     if isinstance(twins, bool) or not isinstance(twins, int) or twins < 2:
-        raise ValueError(f"twins must be an integer of at least 2, networks of each kind, not {shown(twins)}")
+        raise ValueError(
+            f"twins, the number of networks of each kind, must be an integer of at least 2, not "
+            f"{shown(twins)}"
+        )
     return twins
 
 
@@ -228,7 +232,8 @@ def _handed_over(models: Any) -> tuple[Network, ...]:
 def _excuse(error: Exception) -> Finding:
     if isinstance(error, NotTrained):
         sentence = (
-            f"the profile smoke trains nothing, and not all networks are cached ({error}); ci trains them"
+            f"the profile 'smoke' trains no networks, and not all of them are cached ({error}); run the profile "
+            f"'ci' once to train them"
         )
         return Finding("smoke", "inconclusive", sentence)
     return Finding("budget", "inconclusive", str(error))
@@ -269,7 +274,10 @@ def _scope(account: Compared, networks: tuple[Network, ...]) -> tuple[str, ...]:
 
 def _notes(networks: tuple[Network, ...]) -> tuple[str, ...]:
     if all(trained.accuracy is None for trained in networks):
-        return ("the networks were handed over: nobody checked that they have memorized permuted labels",)
+        return (
+            "the networks were passed in already trained: it was not checked that they have memorized "
+            "permuted labels",
+        )
     return ()
 
 

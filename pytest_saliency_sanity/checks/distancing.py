@@ -42,7 +42,7 @@ from pytest_saliency_sanity.trained_networks.support import Support
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
-    fails="does not narrow down to what the score depends on",
+    fails="does not narrow its map down to what the score depends on",
     measures="is",
     columns=("measure", "counted", "value"),
     code="beside_the_point",
@@ -70,31 +70,34 @@ def check_distancing(
     cache: str | Path | None = None,
     **conditions: Unpack[WithLabels],
 ) -> Verdict:
-    """What `explainers.gad` makes of an explainer's maps: how much smaller their hulls are, and whether these matter.
+    """Whether the maps that `explainers.gad` has narrowed down point at what the score depends on.
 
-    RC, the area of GAD's hull by that of the original's, and RS, the change of the target's logit by the area that is
-    hidden, of GAD's hull and of the supplementary region (what the original's hull has beyond it), are counted by
-    class as in the paper's tables 1 and 2, and shown. They decide nothing: RS divides by the area while a change
-    saturates, so that hulls of noise have the larger RS on most images. What is judged is whether hiding GAD's hull
-    lowers the logit further than hiding the same shape elsewhere in the same image, and whether its percentile there
-    leads those of Sobel's filter and of the center, who know no model (as in `check_occlusion_sensitivity`, whose
-    condition for the center holds here as well). A hull above 40 % of the frame has no elsewhere: that of half of the
-    pixels is wide, so that a verdict may need a smaller `share` than the paper's.
+    Two things are judged, as in `check_occlusion_sensitivity`, whose condition for the center holds here as well.
+    Hiding GAD's hull has to lower the logit further than hiding the same shape elsewhere in the same image. And its
+    percentile there has to lead those of Sobel's filter and of the center, which do not use the model. A hull above
+    40 % of the frame cannot be placed elsewhere. The hull of half of the pixels is wide, so a verdict may need a
+    smaller `share` than the paper's.
+
+    Two ratios are counted for each class, as in the paper's tables 1 and 2, and shown. RC is the area of GAD's hull
+    divided by that of the original hull. RS is the change of the target's logit divided by the hidden area, for GAD's
+    hull and for the supplementary region: the part of the original hull outside GAD's. The ratios decide nothing,
+    because RS divides by the area while the change saturates: hulls of noise have the larger RS on most images.
 
     Args:
         base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
-        inputs: (N, C, H, W) floating point, N >= 2. With labels, images of other classes are left out, which a note
-            says.
+        model: the network; it is restored afterwards.
+        inputs: (N, C, H, W) floating point, N >= 2. With labels, images of other classes are left out, and a note
+            says so.
         targets: (N,) int64 of the two classes; None means the one that the model ranks higher.
-        classes: the two that are moved apart.
+        classes: the two classes that are moved apart.
         data: what the support networks are trained on, see `explainers.gad`; None means the inputs, with their labels
             where there are any.
         alphas, epochs, learning_rate, batch_size, min_agreement: see `explainers.gad`. A support network that did not
-            learn its distance is left out, which a note says; where none did, the verdict is inconclusive.
-        share: of the pixels that count as important, for GAD and for the hulls; half by default, as in the paper.
-        fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
-        infill: of hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
+            learn its distance is left out, and a note says so; if none did, the verdict is inconclusive.
+        share: share of the pixels that are important, for GAD and for the hulls; half by default, as in the paper.
+        fraction: instead of `share`, the fraction of the map's maximum from which pixels are important; .1 in the
+            paper's figure 4.
+        infill: what replaces hidden pixels: "zero", as in the paper, "blur", "mean", a number, or a tensor.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
         **conditions: see `WithLabels`.
 
@@ -164,7 +167,7 @@ def _trained(
         with using_forward(audited.forward):
             support = distanced.supports(audited.model, began + seconds)
     except Unfinished as error:
-        sentence = f"the budget of {seconds:g} s ended while {error}; raise max_seconds"
+        sentence = f"the budget of {seconds:g} s was used up while {error}; raise max_seconds"
         return (), (Finding("budget", "inconclusive", sentence),)
     except Busy as error:
         return (), (Finding("budget", "inconclusive", str(error)),)
@@ -184,7 +187,8 @@ def _left_out(support: tuple[Support, ...], needed: float) -> tuple[str, ...]:
     if not lost:
         return ()
     return (
-        f"support networks that did not learn their distance are left out: {_fits(lost)}, where {needed:g} is needed",
+        f"support networks that did not learn their distance were left out: {_fits(lost)}, where {needed:g} is "
+        f"needed",
     )
 
 
@@ -228,7 +232,7 @@ def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, i
 def _classes(kept: Subject) -> tuple[int, int]:
     explainer = kept.explainer
     if not isinstance(explainer, ArtificialDistancing):
-        raise TypeError(f"distancing measures what gad makes, not {shown(explainer)}")
+        raise TypeError(f"check_distancing measures explainers that gad() returns, not {shown(explainer)}")
     return explainer.images.classes
 
 
@@ -266,8 +270,8 @@ def _row(name: str, means: str, hits: list[bool]) -> tuple[Stage, ...]:
 _APART = {
     "equal": "have RC = 1",
     "larger": "have RC > 1",
-    "infinite": "have a hull of GAD alone (RC infinite)",
-    "emptied": "have no hull of GAD (RC = 0)",
+    "infinite": "have a hull for GAD alone (RC infinite)",
+    "emptied": "have no hull for GAD (RC = 0)",
     "neither": "have no hull at all",
     "no rest": "have no supplementary region",
 }

@@ -82,33 +82,37 @@ def check_insertion_deletion(
 ) -> Verdict:
     """Whether the score falls as the most relevant pixels are deleted, and rises as they are inserted.
 
-    Without thresholds the claim is relative: the area between the deletion curves of the least and of the most
-    relevant pixels first is larger than that of a random map of the same smoothness, image by image (sign-flip test,
-    28 steps, of the target's logit: the softmax score is at an end after one step, whichever pixels go). With
-    `min_insertion` or `max_deletion` it is RISE's protocol, 224 steps where there are so many pixels: the mean area
-    under the softmax score's curve is held against the threshold. Of a model with a single logit that score is the
-    logit's sigmoid, also where it is below .5, for the logit is what is explained; targets of weights (N, 1), -1 for
-    the images on the other side, ask for the probability of that side. Fewer than 5 images cannot pass, and fewer than
-    7 cannot fail, whatever their areas: so few signs can be flipped in too few ways, and a bound is infinite.
+    Without thresholds the claim is relative. The target's logit is followed along two deletion curves of 28 steps: the
+    least relevant pixels first, and the most relevant ones first. The area between the curves has to be larger than
+    that of a random map of the same smoothness, image by image (sign-flip test). The softmax score would not do: it
+    saturates after one step, whichever pixels are deleted.
 
-    A large area does not make an explanation faithful: image × Sobel beats honest gradients on it. That an explainer
-    is no better than Sobel, a centered disc or |x − mean| is a note.
+    With `min_insertion` or `max_deletion` the check follows RISE's protocol, with 224 steps, or one for each pixel if
+    there are fewer. The mean area under the curve of the softmax score is compared with the threshold. For a model with
+    a single logit, this score is the logit's sigmoid, even where it is below .5, because the logit is what is
+    explained. Targets of weights (N, 1), -1 for the images on the other side, ask for the probability of that side.
+
+    Fewer than 5 images cannot pass, and fewer than 7 cannot fail, whatever their areas: the signs of so few images can
+    be flipped in too few ways, and a bound is infinite.
+
+    A large area does not make an explanation faithful: image × Sobel beats honest gradients on it. A note says if an
+    explainer is not shown to be better than Sobel, a centered disc or |x − mean|.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
+        model: the network; it is restored afterwards.
         inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64; None means the model's own prediction.
-        min_insertion: mean area under the insertion curve that is needed, of the softmax score (of a single logit
-            the sigmoid), from 0 to 1.
-        max_deletion: mean area under the deletion curve, of the same score, that may not be exceeded, from 0 to 1.
-        steps: of the curves; None means as above.
+        min_insertion: the least mean area under the insertion curve of the softmax score (for a single logit, of the
+            sigmoid), from 0 to 1.
+        max_deletion: the largest mean area under the deletion curve of the same score, from 0 to 1.
+        steps: steps of the curves; None means as above.
         infill: "zero", "blur", "mean" (of each channel over the images), "noisy_linear", a number, or a tensor or an
-            array that broadcasts to the inputs; or a mapping of the modes "insertion" and "deletion" to one of these
-            each. None means zero for deletion and blur for insertion.
-        absolute: rank by the absolute values of the map, for explainers whose sign does not say "for the class". To
-            delete pixels that speak against the class may break up what is seen as well, so that a signed map can
-            stay open where its size does not; decide before you look, not by which of the two passes.
+            array that broadcasts to the inputs; or a mapping of the modes "insertion" and "deletion" to one of
+            these. None means zero for deletion and blur for insertion.
+        absolute: rank by the absolute values of the map, for explainers whose sign does not mean "for the class".
+            Deleting pixels that speak against the class can also break up the object. A signed map may then stay
+            inconclusive where its absolute values do not. Decide before you look, not by which of the two passes.
         **conditions: see `OfImages`.
 
     Returns:
@@ -133,7 +137,7 @@ def check_insertion_deletion(
     check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
-    check_images(audited, "pixels are deleted from images")
+    check_images(audited, "this check deletes pixels of images")
     infills = of_chosen(asked.infill, audited, inputs)
     asked = replace(asked, infill=fitted(infills, audited.inputs[0]))
     pixel_counts(audited.inputs[0][0, 0].numel(), steps)
@@ -198,7 +202,7 @@ def _advantages(found: Found, asked: Asked, levels: Levels) -> tuple[Stage, ...]
 def _advantage(name: str, own: np.ndarray, other: np.ndarray, levels: Levels) -> Stage:
     return _stage(
         f"above {name}", f"area between the curves {own.mean():.2f}, of {name} {other.mean():.2f}",
-        f"its area between the deletion curves above that of {name}", own - other,
+        f"its area between the deletion curves minus that of {name}", own - other,
         {"fail_below": 0.0, "pass_above": 0.0}, levels, judged=name == RANDOM,
     )  # fmt: skip
 
@@ -207,7 +211,7 @@ def _warnings(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     beaten_by = [stage.name.removeprefix("above ") for stage in stages if stage.outcome != "pass"]
     if not beaten_by:
         return ()
-    return (f"it is not shown to be better than {', '.join(beaten_by)}, which know no model",)
+    return (f"it is not shown to be better than {', '.join(beaten_by)}, which do not use the model",)
 
 
 def _stage(
@@ -247,5 +251,5 @@ def _stage(
 def _settled_by(values: np.ndarray, levels: Levels) -> str:
     fewest = fewest_values(levels.failing)
     if len(values) >= fewest:
-        return "more images may tell"
-    return f"with fewer than {fewest} images the 99 % bound is infinite, and nothing can fail"
+        return "more images may settle it"
+    return f"with fewer than {fewest} images the 99 % bound is infinite, and no explainer can fail"

@@ -1,4 +1,4 @@
-"""Does a map point at the region that it should point at, better than who knows no model does?"""
+"""Does a map point at the region that it should point at, better than a map that does not use the model?"""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ CLAIM = Claim(
 )
 RANDOM_BOXES = 39
 CENTER = "the center"
-# What images have to be like, where one who knows no model points at their regions.
+# Which images are needed where a rival that does not use the model points at the regions.
 _NEEDED = {
-    "Sobel": "other things than the regions have edges",
+    "Sobel": "things other than the regions have edges",
     CENTER: "the regions lie elsewhere",
-    "|x − mean|": "other things than the regions stand out",
+    "|x − mean|": "things other than the regions stand out",
 }
 WIDEST = 0.4  # share of the image from which a region is too large to be missed
 
@@ -83,28 +83,32 @@ def check_localization(
 ) -> Verdict:
     """Whether an explainer's highest pixels lie in given regions.
 
-    Of each map as many pixels are taken as the region of the image has; their intersection over union with the
+    Each map's highest pixels are taken, as many as the image's region has. Their intersection over union (IoU) with the
     region is compared, image by image, with that of a centered disc and of random boxes of the same area. Without
-    `min_iou` the claim is that it beats both; with it, that the mean reaches `min_iou`. Either way it has to lead the
-    best of three rivals who know no model: the disc, Sobel's filter, and contrast, |x − mean|. Where one of these
-    points at the regions as well, nothing is shown, and the verdict is inconclusive and says which. With `box` it is
-    the bounding box of these pixels that is compared, and of the rivals', after isolated pixels are left out:
-    connected components of less than a quarter of the largest.
+    `min_iou` the map has to beat both; with it, the mean IoU has to reach `min_iou`.
+
+    In either case the map also has to lead the best of three rivals that do not use the model: the disc, Sobel's
+    filter, and contrast, |x − mean|. If one of them points at the regions as well, nothing is shown: the verdict is
+    inconclusive and names the rival.
+
+    With `box`, the bounding box of these pixels is compared instead, and that of the rivals' pixels. Isolated pixels
+    are
+    left out first: connected components of less than a quarter of the largest.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
+        model: the network; it is restored afterwards.
         inputs: (N, C, H, W) floating point, N >= 2.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         regions: boolean masks (N, H, W), or boxes (N, 4) in pixels, or for each image a tensor (k, 4) of boxes.
         box_format: as in torchvision: "xyxy", "xywh" or "cxcywh".
-        min_iou: mean intersection over union that is needed, from 0 to 1; None means better than the references.
-        box: compare the bounding box of the highest pixels, for regions that are boxes around what is seen.
-        absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
+        min_iou: the mean intersection over union that is needed, from 0 to 1; None means better than the references.
+        box: compare the bounding box of the highest pixels, for regions that are boxes around objects.
+        absolute: use the absolute values of the map, for explainers whose sign does not mean "for the class".
         **conditions: see `WithLabels`.
 
     Returns:
-        The verdict. Pointing game (Zhang et al. 2016) and mass inside (Arras et al. 2022) are shown beside it.
+        The verdict. The pointing game (Zhang et al. 2016) and the mass inside (Arras et al. 2022) are shown as well.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -159,8 +163,8 @@ def _size_findings(masks: Tensor) -> tuple[Finding, ...]:
     if share <= WIDEST:
         return ()
     sentence = (
-        f"the regions cover {share:.0%} of the images; above {WIDEST:.0%} a map can hardly miss them, and nothing "
-        f"can be shown"
+        f"the regions cover {share:.0%} of the images; above {WIDEST:.0%} a map can hardly miss them, and a hit "
+        f"shows nothing"
     )
     return (Finding("gate.regions", "inconclusive", sentence),)
 
@@ -200,7 +204,7 @@ def random_boxes_iou(masks: Tensor, seed: int) -> np.ndarray:
 
 
 def _of_rival(made: Callable[..., Any], audited: Subject, masks: Tensor, box: bool) -> Pointing:
-    """How well a map that knows no model points at the regions."""
+    """How well a map that does not use the model points at the regions."""
     return pointing(_summed(made(audited.model, audited.inputs[0], audited.targets)), masks, box)
 
 
@@ -229,21 +233,22 @@ def _stages(
 def _rival_findings(
     stages: Sequence[Stage], found: Pointing, rivals: Mapping[str, Pointing]
 ) -> tuple[Finding, ...]:
-    """Inconclusive where a map that would pass does not lead the best of those who know no model."""
+    """Inconclusive where a map that would pass does not lead the best rival that does not use the model."""
     best = max(rivals, key=lambda name: rivals[name].iou.mean())
     lead = next(stage for stage in stages if stage.name == f"IoU − {best}")
     if lead.outcome == "pass" or {stage.outcome for stage in stages if stage.judged} != {"pass"}:
         return ()
     sentence = (
-        f"it does not lead {best}, which knows no model and points at the regions as well: their highest pixels have a "
-        f"mean IoU of {found.iou.mean():.2f} and {rivals[best].iou.mean():.2f} with them (95 % lower bound of the lead "
-        f"{lead.lower:.2f}, above 0.00 is needed); images are needed in which {_NEEDED[best]}"
+        f"it is not shown to be better than {best}, which does not use the model and points at the regions as "
+        f"well: their highest pixels have a mean IoU of {found.iou.mean():.2f} and {rivals[best].iou.mean():.2f} "
+        f"with the regions (95 % lower bound of the difference {lead.lower:.2f}; it must be above 0.00); use "
+        f"images in which {_NEEDED[best]}"
     )
     return (Finding("gate.rivals", "inconclusive", sentence),)
 
 
 def _beats(name: str, what: str, iou: np.ndarray, reference: np.ndarray, judged: bool) -> Stage:
-    sentence = f"the IoU of {what} above that of {name}"
+    sentence = f"the IoU of {what} minus that of {name}"
     return _stage(f"IoU − {name}", "on the same images", sentence, iou - reference, 0.0, judged)
 
 

@@ -64,10 +64,10 @@ def check_model_sensitivity(
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
-        model: the network, with trained weights; given back as it was.
-        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
+        model: the network, with trained weights; it is restored afterwards.
+        inputs: (N, C, *S) floating point, or a tuple of such tensors, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        blocks: names of the modules or parameters to re-initialize as blocks; None means as the paper does.
+        blocks: names of the modules or parameters to re-initialize as blocks; None means blocks as in the paper.
         depths: some of "head", "upper", "half", "all", or "every" for the cascade block by block.
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
@@ -75,8 +75,8 @@ def check_model_sensitivity(
         **conditions: see `Conditions`.
 
     Returns:
-        The verdict. Its stages are the depths; `statistic` is the retained fraction, 1 for a map that does not
-        change and 0 for one of which no more is left than any two maps share.
+        The verdict. Its stages are the depths. `statistic` is the retained fraction: 1 for a map that does not change,
+        0 for a map of which no more is left than the maps of any two images have in common.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -159,8 +159,8 @@ def _measure(name: str, count: int, blocks: Sequence[Block], whole: bool) -> Mea
 def _check_blocks(audited: Subject, found: Sequence[Block]) -> None:
     if not found:
         raise ValueError(
-            f"no logit of {audited.model_name} depends on a parameter: there is nothing to re-initialize; its weights "
-            f"have to be parameters (nn.Parameter) of the model that is handed over"
+            f"no logit of {audited.model_name} depends on a parameter: there is nothing to re-initialize; its "
+            f"weights must be parameters (nn.Parameter) of the model that is passed in"
         )
 
 
@@ -173,8 +173,8 @@ def _check_depths(depths: Any) -> None:
             raise ValueError(f"unknown depth {shown(depth)}; choose from {', '.join(DEPTHS)}, or {EVERY!r}")
     if set(listed) <= {"head"}:
         raise ValueError(
-            f"the head is shown and does not decide; add one of {', '.join(DEPTHS[1:])} to depths, "
-            f"or take {EVERY!r}"
+            f"the depth 'head' is shown but does not decide; add one of {', '.join(DEPTHS[1:])} to depths, or "
+            f"pass {EVERY!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Does hiding what a map points at hurt the score, more than elsewhere and more than where edges are?"""
+"""Does hiding what a map points at lower the score, more than hiding other places and more than hiding edges?"""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ CLAIM = Claim(
     passed="to_the_point",
 )
 CHANCE = 0.5  # mean percentile of a region placed without knowledge of the image
-LEAD = 0.1  # that is needed, of what is between the percentile of who knows no model, and 1
-# A rival's percentile from which losing to it convicts nobody: photographs have their object in the center.
+LEAD = 0.1  # the lead that is needed, as a share of 1 minus the rival's percentile
+# A rival's percentile from which losing to it is no evidence: photographs have their object in the center.
 UNBEATABLE: Mapping[str, float] = {"the center": 0.75}
 PER_PIXELS = 1000  # RS is shown per so many
 _USABLE = 0.5  # share of the images whose region can be placed elsewhere
@@ -57,7 +57,7 @@ _VACANT = 0.5  # share of a region's pixels from which the infill is said to be 
 # A rival's percentile that leaves little room for a lead, and what the images lack then.
 _HARD: Mapping[str, tuple[float, str]] = {
     "the center": (UNBEATABLE["the center"], "whose object lies elsewhere"),
-    "Sobel": (0.85, "in which other things than what matters have edges"),
+    "Sobel": (0.85, "in which things other than what matters have edges"),
 }
 _ALIKE = 0.8  # mean intersection over union from which two regions are said to be the same
 
@@ -76,31 +76,39 @@ def check_occlusion_sensitivity(
     absolute: bool = False,
     **conditions: Unpack[OfImages],
 ) -> Verdict:
-    """Whether hiding the region that a map points at lowers the target's logit, and more than who knows no model would.
+    """Whether hiding the region that a map points at lowers the target's logit, and more than without the model.
 
-    The region is the convex hull of the map's most important pixels, without the isolated ones. Hiding it has to
-    lower the logit further than hiding the same shape elsewhere in the same image does (39 places: shifts and mirror
-    images; mid-rank percentile P above .5). And P has to lead the percentiles R of two rivals who know no model, with
-    regions of the same area in the same image: where Sobel's filter points, and a disc in the center. Ink and the
-    center alone beat random places. P − R has to be above a tenth of what R leaves, 1 − R. An explainer that loses to
-    nothing but the center, where that reaches .75 as on most photographs, is inconclusive: nothing can be shown there.
+    The region is the convex hull of the map's most important pixels, without the isolated ones. Two things have to
+    hold.
+
+    Hiding the region has to lower the logit further than hiding the same shape elsewhere in the same image (39 places:
+    shifts and mirror images; mid-rank percentile P above .5).
+
+    And P has to lead the percentiles R of two rivals that do not use the model, with regions of the same area in the
+    same image: where Sobel's filter points, and a disc in the center. Strong edges and the center alone beat random
+    places. P − R has to be above a tenth of 1 − R.
+
+    An explainer that loses to the center only, where the center reaches .75 as on most photographs, is inconclusive:
+    nothing can be shown there.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).
-        model: the network; given back as it was.
+        model: the network; it is restored afterwards.
         inputs: (N, C, H, W) floating point, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        share: of the pixels that count as important; .05 by default. The paper's experiments take .5.
-        fraction: instead, of the map's maximum from which pixels count as important; .1 in the paper's figure 4.
+        share: share of the pixels that are important; .05 by default, .5 in the paper's experiments.
+        fraction: instead of `share`, the fraction of the map's maximum from which pixels are important; .1 in the
+            paper's figure 4.
         infill: "zero", as in the paper, "blur", "mean" (of each channel over the images), a number, or a tensor that
             broadcasts to the images.
-        classes: one or several, the logits of which RS is shown; None means the target's.
-        absolute: take the absolute values of the map, for explainers whose sign does not say "for the class".
+        classes: one or several classes whose RS is shown; None means the target's.
+        absolute: use the absolute values of the map, for explainers whose sign does not mean "for the class".
         **conditions: see `OfImages`.
 
     Returns:
-        The verdict. RS = |N_a(I) − N_a(I × (1 − M))| / ΣM is shown per 1,000 pixels; it divides by an area while a drop
-        saturates, and decides nothing. `evidence["regions"]` has area, drop, percentile and RS of every image.
+        The verdict. RS = |N_a(I) − N_a(I × (1 − M))| / ΣM is shown per 1,000 pixels. It decides nothing, because it
+        divides by an area while the drop saturates. `evidence["regions"]` has area, drop, percentile and RS of every
+        image.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -111,7 +119,7 @@ def check_occlusion_sensitivity(
     check_flags(absolute=absolute)
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
-    check_images(audited, "regions are hidden in images")
+    check_images(audited, "this check hides regions of images")
     infill = of_chosen(infill, audited, inputs)
     filling(audited.inputs[0], infill)
     how = Hiding(infill, check_classes(classes, audited.classes), share or TOP_SHARE)
@@ -146,7 +154,7 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
 
 
 def judgment(kept: Subject, sample: Sample, stages: Sequence[Stage]) -> Measured:
-    """The stages, those that convict nobody as shown only, with what keeps them from deciding, and why."""
+    """The stages, and what keeps them from deciding; a stage that is no evidence is only shown."""
     return Measured(
         tuple(replace(stage, judged=not _unbeatable(sample, stage)) for stage in stages),
         _region_findings(sample) or _still_findings(kept, sample) or _unbeatable_findings(sample, stages),
@@ -178,13 +186,14 @@ def _percentile_stage(sample: Sample, levels: tuple[float, float]) -> Stage:
     return mean_stage(
         "percentile",
         f"of the logit's drop, among {places} places of the same shape",
-        "the percentile of the logit's drop when its region is hidden, among the same shape elsewhere in the image",
+        "the percentile of the logit's drop when its region is hidden, compared with the same shape elsewhere in "
+        "the image",
         sample.values(lambda one: one.percentile), CHANCE, levels=levels, limits=(0.0, 1.0),
     )  # fmt: skip
 
 
 def _lead(sample: Sample, name: str, levels: tuple[float, float]) -> Stage:
-    """P − R of the percentiles P of the explainer and R of a rival, held against a share of 1 − R.
+    """P − R of the percentiles P of the explainer and R of a rival, compared with a share of 1 − R.
 
     Both sides vary from image to image: what is tested is the mean of (P − R) − LEAD (1 − R), shown as far from the
     mean line as it is from 0.
@@ -249,29 +258,29 @@ def _left_out(sample: Sample) -> tuple[str, ...]:
 
 def _lost(sample: Sample) -> str:
     reasons = {
-        f"has a hull of more than {WIDEST:.0%} of the frame, as scattered pixels do": sample.wide,
-        f"has a hull that fits in fewer than {FEWEST_PLACES} other places": sample.cramped,
-        "points at nothing": sample.empty,
+        f"the hull covers more than {WIDEST:.0%} of the frame, as that of scattered pixels does": sample.wide,
+        f"the hull fits in fewer than {FEWEST_PLACES} other places": sample.cramped,
+        "the map points at nothing": sample.empty,
     }
-    return ", ".join(f"in {len(images)} it {what}" for what, images in reasons.items() if images)
+    return ", ".join(f"in {len(images)} {what}" for what, images in reasons.items() if images)
 
 
 def _unbeatable(sample: Sample, stage: Stage) -> str:
-    """The rival who convicts an explainer at this stage, and can hardly be beaten on these images; else ""."""
+    """The rival that an explainer fails against at this stage, if it can hardly be beaten on these images; else ""."""
     names = [name for name, line in UNBEATABLE.items() if _reached(sample, name) > line]
     convicting = [name for name in names if stage.name == _lead_name(name) and stage.outcome == "fail"]
     return convicting[0] if convicting else ""
 
 
 def _unbeatable_findings(sample: Sample, stages: Sequence[Stage]) -> tuple[Finding, ...]:
-    """Inconclusive where nothing but such a rival convicts the explainer."""
+    """Inconclusive where the explainer fails only against such a rival."""
     rivals = [_unbeatable(sample, stage) for stage in stages if stage.outcome == "fail"]
     if not rivals or not all(rivals):
         return ()
     name = rivals[0]
     sentence = (
         f"{name} can hardly be beaten on these images: hiding its region of the same area has a percentile of "
-        f"{_reached(sample, name):.2f} (above {UNBEATABLE[name]:.2f}); images are needed in which what matters lies "
+        f"{_reached(sample, name):.2f} (above {UNBEATABLE[name]:.2f}); use images in which what matters lies "
         f"elsewhere"
     )
     return (Finding("gate.rivals", "inconclusive", sentence),)
@@ -281,7 +290,9 @@ def _excused(sample: Sample, stages: Sequence[Stage]) -> tuple[str, ...]:
     """The note that says why a stage that fails decides nothing."""
     names = filter(None, (_unbeatable(sample, stage) for stage in stages))
     return tuple(
-        f"to lose to {name} convicts nobody where it reaches {_reached(sample, name):.2f}" for name in names
+        f"losing to {name} is no evidence against the explainer where {name} reaches "
+        f"{_reached(sample, name):.2f}"
+        for name in names
     )
 
 
@@ -296,7 +307,9 @@ def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
     for name in RIVALS:
         overlap = float(sample.values(partial(_overlap, name)).mean())
         if overlap > _ALIKE:
-            return f"its regions are those of {name}: their intersection over union is {overlap:.2f}"
+            return (
+                f"its regions coincide with those of {name}: their intersection over union is {overlap:.2f}"
+            )
     vacant = float(sample.values(lambda one: one.vacant).mean())
     if vacant > _VACANT:
         return (
@@ -306,7 +319,7 @@ def _hint(sample: Sample, stages: Sequence[Stage]) -> str:
     led = {stage.name for stage in stages if stage.outcome == "pass"}
     for name, (line, elsewhere) in _HARD.items():
         if _lead_name(name) not in led and (reached := _reached(sample, name)) > line:
-            return f"{name} alone reaches {reached:.2f}: images {elsewhere} would tell more"
+            return f"{name} alone reaches {reached:.2f}: images {elsewhere} would show more"
     return ""
 
 

@@ -103,8 +103,8 @@ CHECKS = (
     Check(
         name="consistency",
         assertion="assert_consistent",
-        question="do two runs on free random streams agree (`min_agreement=0.5`, mean rank correlation)? "
-        "deterministic explainers pass at 1",
+        question="do two runs with different random numbers agree (mean rank correlation above "
+        "`min_agreement=0.5`)? A deterministic explainer passes with 1",
         takes=("model", "inputs", "targets", "channel_axis"),
         columns={
             "agreement": "how maps are compared",
@@ -116,11 +116,11 @@ CHECKS = (
     Check(
         name="occlusion_sensitivity",
         assertion="assert_occlusion_sensitive",
-        question="does hiding what it points at hurt, more than hiding the same shape elsewhere, or what an edge "
-        "detector and the center point at?",
+        question="does hiding the region that the map points at lower the score more than hiding the same shape "
+        "elsewhere, and more than hiding what an edge detector and the center point at?",
         takes=_LABELED,
         columns={
-            "measure": "a percentile, or a lead over one that knows no model",
+            "measure": "a percentile, or a lead over a rival that does not use the model",
             "how": "what was hidden",
             "value": "the mean over images",
         },
@@ -130,7 +130,8 @@ CHECKS = (
         name="insertion_deletion",
         assertion="assert_insertion_deletion",
         question="does the score fall as relevant pixels are deleted, more than for a random map of the same "
-        "smoothness? or reach `min_insertion=`, `max_deletion=` in RISE's protocol",
+        "smoothness? With `min_insertion=` or `max_deletion=`: do the areas under RISE's curves meet these "
+        "thresholds?",
         takes=_LABELED,
         columns={
             "measure": "an area under or between curves",
@@ -142,11 +143,12 @@ CHECKS = (
     Check(
         name="localization",
         assertion="assert_localized",
-        question="do the highest pixels lie in given regions (`regions=`, boxes or masks), more than those of the "
-        "center and of random boxes do? or reach `min_iou=`; and more than those of an edge detector and of contrast",
+        question="do the map's highest pixels overlap the given regions (`regions=`, boxes or masks) more than "
+        "those of the center and of random boxes do, or with a mean IoU of at least `min_iou=`; and more than "
+        "those of an edge detector and of contrast?",
         takes=(*_LABELED, "regions"),
         columns={
-            "measure": "an overlap, or a lead over one that knows no model",
+            "measure": "an overlap, or a lead over a rival that does not use the model",
             "beside it": "what the map was compared with",
             "value": "the mean over images",
         },
@@ -156,8 +158,8 @@ CHECKS = (
     Check(
         name="contract",
         assertion="assert_contract",
-        question="shape, finite, not constant, leaves the model alone, one map per image whatever else is in the "
-        "batch, another map for another image",
+        question="are the maps finite, not constant and of the right shape; is the model left unchanged; does "
+        "each image get a map of its own, which does not depend on the rest of the batch?",
         takes=("model", "inputs", "targets", "channel_axis"),
         columns={"stage": "", "detail": "", "statistic": ""},
         source="",
@@ -165,7 +167,7 @@ CHECKS = (
     Check(
         name="distancing",
         assertion=None,
-        question="do maps that artificial distancing (`explainers.gad`) narrows down point at what matters?",
+        question="do the maps that artificial distancing (`explainers.gad`) has narrowed down point at what matters?",
         takes=(*_LABELED,),
         columns={
             "measure": "a percentile, a lead, RC or RS",

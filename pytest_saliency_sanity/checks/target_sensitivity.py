@@ -77,13 +77,13 @@ def check_target_sensitivity(
 ) -> Verdict:
     """Whether the maps of an explainer change when another class is explained, on the same model and images.
 
-    Nothing is re-initialized. Each image is explained for up to as many other classes as the profile has draws;
-    their mean is the image's, and the bounds are a one-way t over images.
+    Nothing is re-initialized. Each image is explained for other classes, up to as many as the profile has draws. Their
+    mean is the image's value, and the bounds are those of a one-way t over images.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
-        model: the network, with at least two logits; given back as it was.
-        inputs: (N, C, *S) floating point, or a tuple of such, N >= 2; None means scikit-image's photographs.
+        model: the network, with at least two logits; it is restored afterwards.
+        inputs: (N, C, *S) floating point, or a tuple of such tensors, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         similarities: as in `check_model_sensitivity`.
         threshold: retained fraction above which a signed map fails and below which it passes.
@@ -133,8 +133,8 @@ def _other_targets(audited: Subject) -> OtherTargets:
     classes = audited.classes
     if classes < 2:
         raise NotApplicable(
-            f"{audited.model_name} has a single logit: there is no other target to explain; "
-            f"check_model_sensitivity is the check for it"
+            f"{audited.model_name} has a single logit: there is no other target to explain; use "
+            f"check_model_sensitivity instead"
         )
     generator = np.random.default_rng([audited.seed, classes])
     shifts = generator.permuted(np.tile(np.arange(1, classes), (audited.images, 1)), axis=1)

@@ -1,1 +1,1 @@
-"""What every check does first and last: calling the explainer, and asking whether anything can be seen at all."""
+"""What every check does first and last: calls of the explainer, and tests of whether anything can be shown at all."""

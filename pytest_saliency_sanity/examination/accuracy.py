@@ -1,4 +1,4 @@
-"""How many of the labels a model predicts, beside the best constant answer; one label an image, or several."""
+"""How many of the labels a model predicts, beside the best constant answer; one label per image, or several."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Answers:
 
     @property
     def chance(self) -> float:
-        """The accuracy of the best constant answer; of one label an image at least 1 / classes."""
+        """The accuracy of the best constant answer; of one label per image at least 1 / classes."""
         if self.labels.ndim == 2:
             return float(self.constant_hits.mean())
         share = self.labels.bincount().max().item() / len(self.labels)
@@ -52,7 +52,7 @@ class Answers:
     def p_value(self) -> float:
         """That of the model's accuracy against `chance`, one-sided.
 
-        One label an image: the binomial test. Several: the sign test over the images on which the model and the
+        One label per image: the binomial test. Several: the sign test over the images on which the model and the
         constant answer differ in how many labels they get right, since the labels of one image go together.
         """
         if self.labels.ndim == 1:
@@ -91,13 +91,13 @@ def accuracy_findings(subject: Subject) -> tuple[Finding, ...]:
     right = round(float(found.hits.mean()) * total)
     if found.are_the_same:
         sentence = (
-            f"all {subject.images} labels are {found.labels[0].tolist()}: whoever always answers so is as accurate "
-            f"as the model ({right} of {total}); add images of other classes"
+            f"all {subject.images} labels are {found.labels[0].tolist()}: a constant answer is at least as "
+            f"accurate as the model ({right} of {total}); add images of other classes"
         )
         return (Finding("gate.accuracy", "inconclusive", sentence),)
     sentence = (
         f"the model predicts {right} of {total} labels correctly, no better than chance "
-        f"({found.chance:.2f}, that of a constant answer); its maps cannot show whether they depend on "
-        f"what it learned"
+        f"({found.chance:.2f}, the accuracy of the best constant answer); its maps cannot show whether they "
+        f"depend on what it learned"
     )
     return (Finding("gate.accuracy", "inconclusive", sentence),)

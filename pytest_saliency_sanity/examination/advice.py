@@ -11,7 +11,7 @@ def advice_on(error: Exception) -> str:
 def _arguments(error: Exception) -> str:
     """A reminder, where the arguments may have been taken for others."""
     mistaken = isinstance(error, (TypeError, AttributeError, AssertionError))
-    return " (it is called as explainer(model, inputs, targets))" if mistaken else ""
+    return " (explainers are called as explainer(model, inputs, targets))" if mistaken else ""
 
 
 def _in_place(error: Exception) -> str:
@@ -31,13 +31,13 @@ def _filtered(error: Exception) -> str:
     kind = type(error)
     where = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return (
-        f" (it is a warning, of which a filter of this project makes an error; to let it be, put "
-        f'@pytest.mark.filterwarnings("default::{where}{kind.__qualname__}") on the test, or that text into '
-        f"filterwarnings of pytest's settings)"
+        f" (it is a warning that a filter of this project turns into an error; to keep it a warning, put "
+        f'@pytest.mark.filterwarnings("default::{where}{kind.__qualname__}") on the test, or add the quoted text '
+        f"to filterwarnings in pytest's settings)"
     )
 
 
 def _recomputed(error: Exception) -> str:
     """What to do about a backward pass that finds another forward pass than the one it saw."""
     recomputed = type(error).__name__ == "CheckpointError"
-    return " (the model uses gradient checkpointing: switch it off)" if recomputed else ""
+    return " (the model uses gradient checkpointing: turn it off)" if recomputed else ""

@@ -1,8 +1,8 @@
-"""Whether an image's map is its own: not that of the batch's first image, of its size, or of a place in it.
+"""Whether an image's map depends on that image alone: not on the batch's other images, its size, or a place in it.
 
-What may change with the batch is noise. An explainer that seeds its own (`torch.manual_seed(0)`) draws other numbers
-for another place, and for a batch of another size; nothing else may depend on these, nor on the other images and their
-targets. Such an explainer is called with one image at a time afterwards, since that is how users call it.
+Only noise may change with the batch. An explainer that seeds its own noise (`torch.manual_seed(0)`) draws other numbers
+for another place in the batch, and for another batch size. Nothing else may depend on these, or on the other images and
+their targets. Such an explainer is called with one image at a time afterwards, because that is how users call it.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _moved_in_other_batches(batch: Batch) -> tuple[str, Maps, Maps] | None:
     trials = (
         ("alone", [0], [0]),
         ("in another batch and order", _odd(batch), list(range(_ODD))),
-        ("beside other targets", _few(batch), [1]),
+        ("with other targets in the batch", _few(batch), [1]),
     )
     for how, rows, kept in trials:
         kept = kept[: len(rows)]
@@ -136,7 +136,7 @@ def _with_others(batch: Batch, rows: Sequence[int], kept: Sequence[int]) -> Maps
 def _other_targets(batch: Batch, own: Tensor, kept: Sequence[int]) -> Tensor:
     """(n,) or (n, K) targets: at the places `kept` the own, elsewhere others than the first batch has there.
 
-    A batch of the same size is held against the first one place by place; in a smaller one, the first image that is
+    A batch of the same size is compared with the first one place by place; in a smaller one, the first image that is
     kept is to be beside none of its own class.
     """
     before = batch.own(range(batch.size)) if len(own) == batch.size else own[kept[0]].expand_as(own)
@@ -164,7 +164,9 @@ _HALVES = (
 )  # (bit, value): any two places differ in one of three bits
 
 
-def _check_company(batch: Batch, halves: Sequence[tuple[int, int]], how: str = "beside other images") -> bool:
+def _check_company(
+    batch: Batch, halves: Sequence[tuple[int, int]], how: str = "with other images in the batch"
+) -> bool:
     """Half of the images stay in their places, the others and their targets change; whether maps stay exactly.
 
     Raises:
@@ -192,14 +194,14 @@ def _check_sizes(batch: Batch) -> None:
     by_place = agreement(batch.maps, turned)
     still = distance(batch.maps, turned) <= rounding(batch.audited)
     if 2 * still.sum() >= batch.size and by_place.min() < UNLIKE:
-        raise _depends(batch, "at another place", batch.maps, turned)
+        raise _depends(batch, "at another position", batch.maps, turned)
     index = torch.tensor(every)
     alone = explain(replace(batch.audited, alone=True), batch.meter, index, batch.stream)
     empty = constant_images(batch.maps) & ~constant_images(alone)
     if empty.sum() > (1 if constant_images(alone).any() else 0):
         sentence = (
-            f"it explains only some images of a batch: {int(empty.sum())} of {batch.size} maps are constant there, and "
-            f"not alone"
+            f"it explains only some images of a batch: {int(empty.sum())} of {batch.size} maps are constant in "
+            f"the batch, but not when the images are explained alone"
         )
         raise Breach("contract.batch", sentence)
     if agreement(batch.maps, alone).mean() < by_place.mean() - LESS:
@@ -217,8 +219,8 @@ def check_places(batch: Batch, shared: float | None) -> None:
     """
     if shared is not None and shared >= SAME:
         sentence = (
-            f"its maps belong to the places of the batch: another image at the same place gets a map with a "
-            f"correlation of {shared:.2f}, and the same image at another place another one"
+            f"its maps depend on the position in the batch, not on the image: another image at the same position "
+            f"gets a map with a correlation of {shared:.2f}, and the same image at another position gets another map"
         )
         raise Breach("contract.batch", sentence)
 
@@ -226,8 +228,8 @@ def check_places(batch: Batch, shared: float | None) -> None:
 def _depends(batch: Batch, how: str, before: Maps, after: Maps) -> Breach:
     apart = float(distance(before, after).max())
     sentence = (
-        f"its maps depend on the rest of the batch: {how}, an image's map is {apart:.0%} away (relative distance) from "
-        f"its map in a batch of {batch.size}"
+        f"its maps depend on the rest of the batch: {how}, an image's map differs by {apart:.0%} (relative "
+        f"distance) from its map in a batch of {batch.size}"
     )
     return Breach("contract.batch", sentence)
 

@@ -1,4 +1,4 @@
-"""What a reader has to know of the images and the model: stand-ins, few images, an accuracy that nobody checked."""
+"""What a reader has to know of the images and the model: stand-ins, few images, an accuracy that was not checked."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ def batch_findings(subject: Subject) -> tuple[Finding, ...]:
     if not subject.batch_effect:
         return ()
     sentence = (
-        "the model's own logits depend on the batch, and this check compares logits of other batches; give the model "
-        "running statistics, or static quantization"
+        "the model's own logits depend on the batch, and this check compares logits from different batches; give "
+        "the model running statistics, or use static quantization"
     )
     return (Finding("gate.batch", "inconclusive", sentence),)
 
 
 def caveats(subject: Subject) -> tuple[str, ...]:
-    """What the summary has to say of the images: stand-ins, and an accuracy that nobody checked."""
+    """What the summary has to say of the images: stand-ins, and an accuracy that was not checked."""
     return (*image_caveats(subject), *(("accuracy not checked",) if subject.labels is None else ()))
 
 

@@ -35,7 +35,7 @@ def explain(
 
     Args:
         targets: one row for each image of the subject; None means the subject's own.
-        watch_inputs: compare the images and targets that were handed over with the subject's own afterwards.
+        watch_inputs: compare the images and targets that were passed in with the subject's own afterwards.
 
     Raises:
         Breach: an exception in the explainer, something that is not a map, a wrong shape, NaN, changed inputs.
@@ -74,13 +74,16 @@ def _explained_at_once(
         switched = process.changes()
     forget_gradients(subject.model)
     if switched:
-        raise Breach("contract.process", f"it changed {' and '.join(switched)} of the whole process; undone")
+        raise Breach(
+            "contract.process",
+            f"it changed process-wide settings: {' and '.join(switched)}; the original state was restored",
+        )
     expected = images if subject.packed else (images,)
     if watch_inputs:
         if _changed(subject, index, expected) and not _model_writes(subject, index):
-            raise Breach("contract.inputs", "it changed the inputs that it was given, in place")
+            raise Breach("contract.inputs", "it changed its inputs in place")
         if not torch.equal(given, rows):
-            raise Breach("contract.inputs", "it changed the targets that it was given, in place")
+            raise Breach("contract.inputs", "it changed its targets in place")
     return tuple(
         without_channels(part, image, subject.channel_axis, watch_inputs)
         for part, image in zip(parts_of(returned, len(expected)), expected, strict=True)
@@ -91,14 +94,14 @@ def check_scores(logits: Tensor, what: str) -> None:
     """Raise Stopped, inconclusive, unless the logits (n, K) of images that were changed are all finite.
 
     Args:
-        logits: a row an image.
+        logits: one row per image.
         what: describes these images, e.g. "with pixels deleted".
     """
     broken = int((~logits.isfinite()).any(1).sum())
     if broken:
         sentence = (
-            f"the model's logits are not finite for {broken} of {len(logits)} images {what}; another infill may be "
-            f"one that the model can read"
+            f"the model's logits are not finite for {broken} of {len(logits)} images {what}; try another infill=, "
+            f"one that the model can handle"
         )
         raise Stopped(Finding("gate.scores", "inconclusive", sentence))
 

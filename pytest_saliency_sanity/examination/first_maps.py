@@ -198,7 +198,10 @@ def notes_of(examination: Examination | None) -> tuple[str, ...]:
     """What a reader of any verdict has to know of how the explainer behaved."""
     if examination is None:
         return ()
-    alone = "its maps differ with the size of the batch, as with noise of its own seed: each image was explained alone"
+    alone = (
+        "its maps change with the batch size, as those of an explainer with a random seed of its own do: each "
+        "image was explained alone"
+    )
     return (
         *((alone,) if examination.alone else ()),
         *layouts.note(examination.signals),
@@ -233,7 +236,8 @@ def _check_unchanged(snapshot: Snapshot, audited: Subject, explain_again: Callab
     for aspect in _FORBIDDEN:
         if found.get(aspect):
             raise Breach(
-                f"contract.{aspect}", f"it changed the model's {aspect} ({_listed(found[aspect])}); undone"
+                f"contract.{aspect}",
+                f"it changed the model's {aspect} ({_listed(found[aspect])}); the original state was restored",
             )
 
 
@@ -252,14 +256,14 @@ def _go_back(snapshot: Snapshot) -> None:
 
 
 def _moved_by_the_model(audited: Subject, snapshot: Snapshot) -> set[str]:
-    """The buffers that a forward pass changes of the model as it stood before, by whatever hooks it has.
+    """The buffers that a forward pass of the model in its earlier state changes, also by its hooks.
 
     The end of a pass is seen before the model's own hooks run, and scripted modules are not seen at all.
     """
     _go_back(snapshot)  # what an observer has seen already moves it no further
     with (
         preserved(audited.model, snapshot),
-        evaluating(audited.model),  # whatever mode the explainer has left it in
+        evaluating(audited.model),  # the explainer may have left it in another mode
         entered(torch.no_grad()),
         replayed(audited.seed),
     ):

@@ -26,8 +26,8 @@ def duplicate_findings(subject: Subject) -> tuple[Finding, ...]:
     if subject.different > 1:
         return ()
     sentence = (
-        f"{subject.images} images were given, and only {subject.different} is different: equal ones, and nearly equal "
-        f"ones, count once; at least 2 are needed, 16 are better"
+        f"{subject.images} images were given, but they all count as {subject.different}: identical and "
+        f"nearly identical images count once; at least 2 are needed, 16 are better"
     )
     return (Finding("gate.images", "inconclusive", sentence),)
 
@@ -61,7 +61,7 @@ def shared_by_images(
 
 
 def same_findings(shared: float | None, gradients: float | None) -> tuple[Finding, ...]:
-    """A fail for maps that are the same whatever the image is, unless the plain gradient's are nearly so too.
+    """A fail for maps that are the same for every image, unless the plain gradient's are nearly so too.
 
     Args:
         shared, gradients: by the explainer and by the plain gradient; None means unknown.
@@ -69,8 +69,8 @@ def same_findings(shared: float | None, gradients: float | None) -> tuple[Findin
     if shared is None or shared < SAME or (gradients is not None and gradients >= GRADIENTS):
         return ()
     sentence = (
-        f"draws the same map for every image: another image, explained for the same target at the same place of the "
-        f"batch, gets a map with a correlation of {shared:.2f}"
+        f"draws the same map for every image: another image, explained for the same target at the same position "
+        f"in the batch, gets a map with a correlation of {shared:.2f}"
     )
     return (Finding("input_independent", "fail", sentence),)
 
@@ -81,7 +81,7 @@ def linear_note(shared: float | None, gradients: float | None) -> tuple[str, ...
         return ()
     return (
         f"its maps are nearly the same for every image (correlation {shared:.2f}), and so are the plain gradient's "
-        f"({gradients:.2f}): for one target this model is nearly linear in these images",
+        f"({gradients:.2f}): for a fixed target, this model is nearly linear on these images",
     )
 
 

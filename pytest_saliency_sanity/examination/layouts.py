@@ -23,7 +23,7 @@ def shown_by(audited: Subject, maps: Maps) -> Subject:
 
 
 def doubtful(audited: Subject) -> tuple[int, ...] | None:
-    """The shape of inputs that nobody has called signals, and whose model has no convolution over them."""
+    """The shape of inputs that were not said to be signals, and whose model has no convolution over them."""
     if audited.channel_axis is not None or any(isinstance(m, _OF_SIGNALS) for m in audited.model.modules()):
         return None
     return next((tuple(part.shape[1:]) for part in audited.inputs if part.ndim == 3), None)
@@ -35,6 +35,6 @@ def note(signals: tuple[int, ...] | None) -> tuple[str, ...]:
         return ()
     sizes = ", ".join(map(str, signals))
     return (
-        f"inputs of shape (N, {sizes}) are read as signals (N, C, L), and maps summed over axis 1; for embeddings "
-        f"(N, L, D) pass channel_axis=-1, and channel_axis=1 if they are signals",
+        f"inputs of shape (N, {sizes}) were read as signals (N, C, L), and their maps were summed over axis 1; "
+        f"pass channel_axis=-1 for embeddings (N, L, D), or channel_axis=1 if they are signals",
     )

@@ -1,4 +1,4 @@
-"""Whether the images and the model can show anything: where they cannot, no explainer is accused."""
+"""Whether the images and the model can show anything: if they cannot, no explainer fails."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def alike_findings(subject: Subject) -> tuple[Finding, ...]:
         return ()
     way_out = f"; {AT_THE_ENDS}" if is_saturated(subject) else ""
     sentence = (
-        f"the model's logits are the same for all {subject.images} images; on these images nothing can be shown"
+        f"the model's logits are the same for all {subject.images} images, so these images cannot show anything"
         f"{way_out}"
     )
     return (Finding("gate.images", "inconclusive", sentence),)
@@ -52,14 +52,14 @@ def flat_findings(subject: Subject) -> tuple[Finding, ...]:
     if subject.images - flat >= max(2, _VARYING * subject.images):
         return ()
     sentence = (
-        f"{flat} of the {subject.images} images have one value everywhere in each channel, as black ones do; on "
-        f"these nothing can be shown: pass images with content"
+        f"{flat} of the {subject.images} images have one value everywhere in each channel, as a black image does; "
+        f"such images cannot show anything: pass images with content"
     )
     return (Finding("gate.images", "inconclusive", sentence),)
 
 
 def dead_findings(audited: Subject, deadline: float) -> tuple[Finding, ...]:
-    """Inconclusive where maps that show nothing are the doing of the images or the model; costs a pass or two.
+    """Inconclusive where maps show nothing because of the images or the model; costs a pass or two.
 
     Args:
         audited: held; its explainer is not called.
@@ -85,13 +85,13 @@ def model_findings(audited: Subject, deadline: float) -> tuple[Finding, ...]:
             f"{name} maps are constant on {int(constant.sum())} of {len(constant)} images: {_why(audited)}"
         )
         return (Finding("gate.model", "inconclusive", sentence),)
-    return ()  # nobody can be asked
+    return ()  # neither control can be computed
 
 
 def unless_dead(findings: tuple[Finding, ...], audited: Subject, deadline: float) -> tuple[Finding, ...]:
-    """The findings; where one convicts the explainer, and the model can show nothing, that instead."""
-    convicting = any(finding.outcome == "fail" for finding in findings)
-    return (model_findings(audited, deadline) if convicting else ()) or findings
+    """The findings; if one fails the explainer, but the model can show nothing, that finding instead."""
+    failing = any(finding.outcome == "fail" for finding in findings)
+    return (model_findings(audited, deadline) if failing else ()) or findings
 
 
 def still_findings(
@@ -106,9 +106,12 @@ def still_findings(
     """
     if not moved or sum(moved) >= max(2, _MOVING * len(moved)):
         return ()
-    found = f"{what} does not move the score in {len(moved) - sum(moved)} of {len(moved)} images"
+    found = f"{what} does not change the score of {len(moved) - sum(moved)} of {len(moved)} images"
     if vacant >= _VACANT:
-        sentence = f"{found}, which have the infill's value there already; take another infill, or images with content"
+        sentence = (
+            f"{found}, because they already have the infill's value there; use another infill=, or images with "
+            f"content"
+        )
         return (Finding("gate.images", "inconclusive", sentence),)
     return (Finding("gate.model", "inconclusive", f"{found}: {_why(audited)}"),)
 
@@ -126,8 +129,8 @@ def hint_of_gate(model: nn.Module, findings: Sequence[Finding]) -> str:
         return ""
     names = f"{fresh[0] or 'the model itself'}{', …' if len(fresh) > 1 else ''}"
     return (
-        f"{len(fresh)} of its {len(norms)} BatchNorm layers ({names}) hold their initial statistics, mean 0 and "
-        f"variance 1, so that what differs between images dies away or outgrows all numbers: pass some batches of "
+        f"{len(fresh)} of the model's {len(norms)} BatchNorm layers ({names}) still have their initial statistics "
+        f"(mean 0, variance 1), so that differences between images vanish or overflow: pass some batches of "
         f"images through the model in training mode (model.train(); model(images)), or load trained weights"
     )
 
@@ -153,10 +156,10 @@ def _flat_part(part: Tensor) -> Tensor:
 def _why(audited: Subject) -> str:
     """Why the model may show nothing, and what to do about it."""
     if is_saturated(audited):
-        return f"{audited.model_name} is saturated, {AT_THE_ENDS}"
+        return f"{audited.model_name} is saturated; {AT_THE_ENDS}"
     return (
-        f"{audited.model_name} is flat around these images, as with dead ReLUs, steps, or numbers that underflow in "
-        f"half precision; explain another output with forward=, or take other weights, a wider dtype or other images"
+        f"{audited.model_name} is flat around these images (as with dead ReLUs, step functions, or underflow in "
+        f"half precision); explain another output with forward=, or use other weights, a wider dtype or other images"
     )
 
 

@@ -30,7 +30,9 @@ def parts_of(returned: Any, count: int) -> tuple[Any, ...]:
         )
     if count > 1:
         raise Breach(
-            "contract.type", f"it returned one {type(returned).__name__} for the {count} inputs of the model"
+            "contract.type",
+            f"it returned one {type(returned).__name__} for the {count} inputs of the model; a map for each is "
+            f"needed",
         )
     return (returned,)
 
@@ -41,7 +43,7 @@ def without_channels(returned: Any, image: Tensor, channel_axis: int | None, wat
     if part.ndim == 0 or len(part) != len(image):
         raise Breach(
             "contract.count",
-            f"it returned {_shape(part)} for {len(image)} inputs; one map for each is needed",
+            f"it returned maps of shape {_shape(part)} for {len(image)} inputs; one map for each is needed",
         )
     axis = _channels_of(part, image, channel_axis)
     _check_finite(part)
@@ -60,9 +62,9 @@ def _check_sums(part: Tensor, total: Tensor, dtype: torch.dtype) -> None:
     if channels < 2 or largest == 0 or float(total.abs().max()) > rounding:
         return
     sentence = (
-        f"the channels of its maps add up to 0 everywhere (at most {float(total.abs().max()):.1e}, where values reach "
-        f"{largest:.1e}), as those of a gradient before a LayerNorm do; return maps without channels that are summed "
-        f"in another way, such as (gradient * inputs).sum(-1) or gradient.norm(dim=-1)"
+        f"the channels of its maps sum to 0 everywhere (at most {float(total.abs().max()):.1e}, while single "
+        f"values reach {largest:.1e}), as they do for a gradient taken before a LayerNorm; return maps whose "
+        f"channels are combined in another way, such as (gradient * inputs).sum(-1) or gradient.norm(dim=-1)"
     )
     raise Stopped(Finding(CANCELLED, "inconclusive", sentence))
 
@@ -70,7 +72,7 @@ def _check_sums(part: Tensor, total: Tensor, dtype: torch.dtype) -> None:
 def _channels_of(part: Tensor, image: Tensor, channel_axis: int | None) -> int | None:
     """The axis of the image that is none of the map's; None where the image has no axis of channels.
 
-    Inputs of three dimensions may be signals (N, C, L) or embeddings (N, L, D) where nobody has said what they are: a
+    Inputs of three dimensions may be signals (N, C, L) or embeddings (N, L, D) if the user has not said which: a
     map of their full shape is that of signals, one that has lost an axis tells which.
     """
     unsaid = channel_axis is None and image.ndim == 3
@@ -79,12 +81,14 @@ def _channels_of(part: Tensor, image: Tensor, channel_axis: int | None) -> int |
     if not fitting:
         choices = ", ".join(str(shape) for shape in _choices(image, axes[0]))
         raise Breach(
-            "contract.shape", f"it returned {_shape(part)} for inputs {_shape(image)}; choose from {choices}"
+            "contract.shape",
+            f"it returned maps of shape {_shape(part)} for inputs of shape {_shape(image)}; the shape must be one of "
+            f"{choices}",
         )
     if len(fitting) > 1 and part.shape != image.shape:
         sentence = (
-            f"it returned {_shape(part)} for inputs {_shape(image)}, which may be signals (N, C, L) or embeddings "
-            f"(N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
+            f"it returned maps of shape {_shape(part)} for inputs of shape {_shape(image)}, which may be signals (N, "
+            f"C, L) or embeddings (N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
         )
         raise Stopped(Finding("gate.channel_axis", "inconclusive", sentence))
     return fitting[0] if image.ndim > 2 else None

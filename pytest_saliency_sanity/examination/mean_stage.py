@@ -27,8 +27,8 @@ def mean_stage(
 
     Args:
         name, detail, sentence, judged: as in Stage.
-        values: (n,) one value an image, or (n, k) for k draws: both are samples then.
-        line: the statistic is held against it.
+        values: (n,) one value per image, or (n, k) for k draws: both are samples then.
+        line: the threshold that the statistic is compared with.
         levels: alpha_fail and alpha_pass, one-sided.
         draws: what the columns are called.
         limits: the least and the largest mean there can be, beyond which no bound is shown.

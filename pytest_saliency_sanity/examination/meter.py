@@ -1,4 +1,4 @@
-"""What an explainer's calls cost, and why a measurement ends before it is done."""
+"""What an explainer's calls cost, and why a measurement ends early."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Breach(Stopped):
 
 
 class Refusal(Stopped):
-    """The explainer says that its method does not exist for this model: nobody is accused."""
+    """The explainer says that its method does not exist for this model, which is no fault."""
 
     def __init__(self, sentence: str, cause: BaseException | None = None) -> None:
         super().__init__(Finding(NOT_APPLICABLE, "inconclusive", sentence), cause)

@@ -1,8 +1,8 @@
-"""What the model itself leaves behind in its forward pass: no explainer is to be blamed for it.
+"""Changes that the model itself makes in its forward pass: the explainer is not responsible for them.
 
 Some models install hooks on themselves when they are first asked for attentions (transformers 5), some build a layer
-when they first see an input, and some count their calls, or note the range of what they see, in buffers. Whatever
-appears between the beginning and the end of a forward pass is the model's own doing; what an explainer does before or
+when they first see an input, and some count their calls, or note the range of what they see, in buffers. All
+that appears between the beginning and the end of a forward pass is done by the model; what an explainer does before or
 after it is not.
 """
 
@@ -92,7 +92,7 @@ def _modes(model: nn.Module) -> list[bool | None]:
 
 
 def _buffers(model: nn.Module) -> dict[str, tuple[Any, ...]]:
-    """What stands in its buffers, in short; of those that have no bytes, which objects they are."""
+    """The contents of its buffers, in short; for buffers without bytes, their identities."""
     return {name: _short(buffer) for name, buffer in model.named_buffers()}
 
 

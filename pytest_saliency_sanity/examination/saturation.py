@@ -1,4 +1,4 @@
-"""Outputs that a sigmoid or a softmax has driven to its ends: they move with nothing, and so do their explanations."""
+"""Saturated outputs of a sigmoid or a softmax: they no longer respond to the input, and neither do their maps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pytest_saliency_sanity.verdict import Finding
 
 SATURATED = 1e-3  # distance of a probability from 0 or 1 at which a half-precision one has no derivative left
 AT_THE_ENDS = (
-    "its outputs lie at the ends of a softmax or a sigmoid, where nothing moves them: explain the logits before it, "
-    "with forward="
+    "its outputs lie at the extremes of a softmax or a sigmoid, where they no longer respond to the input: "
+    "explain the logits before it, with forward="
 )
 _BY_THEM = (
     "constant",
@@ -46,14 +46,14 @@ def is_saturated(subject: Subject) -> bool:
 def hint_of_saturation(subject: Subject, findings: Sequence[Finding]) -> str:
     """Which outputs to explain instead, where saturated ones are why nothing can be seen; else "".
 
-    It says nothing where a finding has said it.
+    It is empty if a finding has already said it.
     """
     said = any(AT_THE_ENDS in finding.sentence for finding in findings)
     if said or not any(finding.reason in _BY_THEM for finding in findings) or not is_saturated(subject):
         return ""
     return (
-        f"the model returns probabilities, which are 0 or 1 but for {SATURATED:g} on "
-        f"{int(saturated(subject.scores).sum())} of {subject.images} images, where they have next to no derivative "
-        f"left: explain the logits, with forward= that returns what goes into the sigmoid or softmax, such as "
+        f"the model returns probabilities that are within {SATURATED:g} of 0 or 1 on "
+        f"{int(saturated(subject.scores).sum())} of {subject.images} images, where they have almost no "
+        f"derivative: explain the logits, with a forward= that returns the input of the sigmoid or softmax, such as "
         f"forward=lambda model, inputs: model[:-1](inputs)"
     )

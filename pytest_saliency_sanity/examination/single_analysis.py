@@ -1,4 +1,4 @@
-"""The course of a check that explains the model as it is: contract, maps, one look at the numbers, verdict."""
+"""The steps of a check that explains the unchanged model: contract, maps, measurement, verdict."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
 
 
 def _unless_dead(found: Measured, kept: Subject, meter: Meter) -> Measured:
-    """What was found; where that is no pass, and images or model can show nothing, this instead."""
+    """What was found; if it is no pass, but images or model can show nothing, that instead."""
     outcomes = {one.outcome for one in found.findings or [stage for stage in found.stages if stage.judged]}
     if outcomes == {"pass"}:
         return found
@@ -130,5 +130,5 @@ def _unless_dead(found: Measured, kept: Subject, meter: Meter) -> Measured:
 
 def _out_of_budget(audited: Subject, meter: Meter) -> Finding:
     seconds = audited.amounts.max_seconds
-    sentence = f"the budget of {seconds:g} s ended after {meter.images} maps; raise max_seconds"
+    sentence = f"the budget of {seconds:g} s was used up after {meter.images} maps; raise max_seconds"
     return Finding("budget", "inconclusive", sentence)

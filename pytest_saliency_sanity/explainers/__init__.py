@@ -1,4 +1,4 @@
-"""Explainers as plain functions `(model, inputs, targets, *, options) -> map`, one family a file."""
+"""Explainers as plain functions `(model, inputs, targets, *, options) -> map`, one family per file."""
 
 from __future__ import annotations
 

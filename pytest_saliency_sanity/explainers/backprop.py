@@ -68,7 +68,7 @@ def _with_relu_rule(
 
 def _no_relu(explainer: str, model: Any, others: set[str], reached: list[Rectifier]) -> str:
     if reached:
-        where = "only squeeze-and-excitation has ReLUs, which weigh whole channels,"
+        where = "only squeeze-and-excitation blocks have ReLUs, which weight whole channels,"
         plain = "nearly the plain gradient"
     else:
         where, plain = "no ReLU runs", "the plain gradient"

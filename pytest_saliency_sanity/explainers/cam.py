@@ -84,8 +84,8 @@ def _one_tensor(inputs: Inputs) -> Tensor:
     parts = tensors(inputs)
     if len(parts) != 1:
         raise _SeveralInputs(
-            f"gradcam explains one tensor of inputs, got a tuple of {len(parts)}: "
-            "a feature map does not tell which of them it belongs to."
+            f"gradcam explains one tensor of inputs, got a tuple of {len(parts)}: a feature map does not show "
+            f"which of them it belongs to."
         )
     if parts[0].dim() - 2 not in UPSAMPLING:
         raise NotApplicable(
@@ -120,8 +120,8 @@ def _module(model: Any, layer: str | nn.Module) -> nn.Module:
         if any(module is layer for module in modules.values()):
             return layer
         raise ValueError(
-            f"layer={type(layer).__name__}(...) is no module of this {type(model).__name__} (a copy of "
-            "a model has layers of its own): give the layer's dotted name."
+            f"layer={type(layer).__name__}(...) is not a module of this {type(model).__name__} (a copy of a model "
+            f"has layers of its own): pass the layer's dotted name."
         )
     if layer in modules:
         return modules[layer]
@@ -154,14 +154,14 @@ def _map_of_layer(
     if layout is None:
         found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(
-            f"The output of the layer {name} is no map over the positions of the input: {found}."
+            f"The output of the layer {name} is not a map over the positions of the input: {found}."
         )
     gradient = _gradient_at(model, scores, output)
     if gradient is None:
         _refuse_checkpointing(model, scores, leaf)
         if not output.requires_grad:
             raise NotApplicable(
-                f"The output of the layer {name} has no gradient: it is made under torch.no_grad(), or detached."
+                f"The output of the layer {name} has no gradient: it is computed under torch.no_grad(), or detached."
             )
         raise ValueError(f"The score does not depend on the output of the layer {name}.")
     return layout.read(output), layout.read(gradient)
@@ -180,8 +180,8 @@ def _default_map(
     _refuse_checkpointing(model, scores, leaf)
     if features is not None:
         raise NotApplicable(
-            f"gradcam found no spatial features before the head of {name}, which predicts a map, and the map of "
-            "its logits is the prediction itself: name a layer with layer=."
+            f"gradcam found no spatial features before the head of {name}, which predicts a map (and the map of "
+            f"its logits is the prediction itself): name a layer with layer=."
         )
     raise NotApplicable(_no_map(name, maps))
 
@@ -190,15 +190,15 @@ def _no_map(name: str, maps: FeatureMaps) -> str:
     """Why there is no feature map with a gradient."""
     if maps.without_gradient or maps.found:
         return (
-            f"gradcam weighs feature maps by their gradients, and those of {name} have none: they, or what they are "
-            "made of, are made under torch.no_grad(), or detached; let the gradient through, or use an explainer that "
-            "needs none (occlusion)."
+            f"gradcam weights feature maps by their gradients, but the feature maps of {name} have no gradient: "
+            f"they, or their inputs, are computed under torch.no_grad(), or detached; let the gradient through, "
+            f"or use an explainer that needs none (occlusion)."
         )
     if maps.recurrent:
         layers = ", ".join(sorted(maps.recurrent))
         return (
             f"gradcam found no spatial feature map in {name}: its recurrent layer ({layers}) "
-            "reads the positions one after the other into one state; use another explainer, or name a layer in front "
+            "reads the positions one by one into a single state; use another explainer, or name a layer in front "
             "of it with layer=."
         )
     return (

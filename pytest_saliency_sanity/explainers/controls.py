@@ -1,4 +1,4 @@
-"""Explainers with a known verdict: each ignores the model, the image, or both, in a way of its own.
+"""Explainers with a known verdict: each ignores the model, the image, or both, in its own way.
 
 They take what every explainer takes and work for inputs (N, C, *S) with one or more spatial dimensions, or
 a tuple of such inputs (then they return a tuple). `CONTROLS` gives a fresh instance of each by name.
@@ -28,7 +28,7 @@ Explainer: TypeAlias = Callable[..., Any]
 
 @spatial
 def sobel(model: Any, inputs: Inputs, targets: Any) -> Inputs:
-    """The magnitude of the Sobel filter in each channel: an edge detector that sees no model."""
+    """The magnitude of the Sobel filter in each channel: an edge detector that does not use the model."""
     return _each(_sobel, inputs)
 
 
@@ -72,7 +72,7 @@ def noise(model: Any, inputs: Inputs, targets: Any) -> Inputs:
 
 
 def constant(model: Any, inputs: Inputs, targets: Any) -> Inputs:
-    """One everywhere."""
+    """The value 1 everywhere."""
     return _each(torch.ones_like, inputs)
 
 
@@ -102,7 +102,7 @@ def gradient_sobel_mixture(model: Any, inputs: Inputs, targets: Any, *, sobel: f
 
 
 def stale_model(base: Explainer = gradient) -> Explainer:
-    """An explainer that copies the first model it meets, and explains that one for ever."""
+    """An explainer that copies the first model it is given, and explains that copy ever after."""
     first: list[Any] = []
 
     def explain(model: Any, inputs: Inputs, targets: Any) -> Any:
@@ -115,7 +115,7 @@ def stale_model(base: Explainer = gradient) -> Explainer:
 
 
 def cached_maps(base: Explainer = gradient) -> Explainer:
-    """An explainer that keeps the first map it makes of each image, whatever the model or target."""
+    """An explainer that returns the first map it made of each image, whatever the model or target."""
     cache: dict[bytes, Parts] = {}
 
     def explain(model: Any, inputs: Inputs, targets: Any) -> Any:
@@ -154,7 +154,7 @@ def _always(control: Explainer) -> Callable[[], Explainer]:
     return lambda: control
 
 
-# Name -> a function without arguments that gives a fresh instance: two of them remember what they have met.
+# Name -> a function without arguments that gives a fresh instance: two of them keep a state.
 CONTROLS: Mapping[str, Callable[[], Explainer]] = MappingProxyType(
     {
         **{control.__name__: _always(control) for control in _STATELESS},

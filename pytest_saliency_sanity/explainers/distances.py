@@ -23,14 +23,13 @@ from pytest_saliency_sanity.text import shown
 
 @dataclass(frozen=True)
 class LargestAlpha:
-    """What the search has found.
+    """The result of the search.
 
     Attributes:
-        alpha: the largest one tried whose regression converged, and the regression of every smaller one tried; 0
-            where there is none.
-        capped: whether it is the cap, so that larger ones might do.
-        agreements: of each regression that was tried, by alpha, in the order of the search.
-        epochs: of each.
+        alpha: the largest alpha whose regression converged, like that of every smaller one tried; 0 if there is none.
+        capped: whether this is the cap, so that larger ones might converge as well.
+        agreements: the agreement of each regression that was tried, by alpha, in the order of the search.
+        epochs: the epochs of each regression.
     """
 
     alpha: float
@@ -56,16 +55,16 @@ def largest_alpha(
 ) -> LargestAlpha:
     """The largest alpha that a support network still learns, the range that Rodrigues, Boutry and Najman leave open.
 
-    `first` is doubled until a regression does not converge, or the cap does; then the last interval is halved
-    until it is no wider than `resolution`. One regression is trained for each alpha tried.
+    `first` is doubled until a regression does not converge, or until the cap converges. Then the last interval is
+    halved until it is no wider than `resolution`. One regression is trained for each alpha tried.
 
     Args:
-        model: the network; it is left alone.
+        model: the network; it is not changed.
         data, classes, epochs, learning_rate, batch_size, min_agreement, seed, cache: as in `gad`, which takes the
             networks that were trained here from the same cache.
         first: the first alpha, in logits.
-        cap: the last.
-        resolution: how precisely the largest one is wanted, in logits.
+        cap: the largest alpha that is tried.
+        resolution: how precisely the largest alpha is searched for, in logits.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.

@@ -60,13 +60,14 @@ def of_the_classes(targets: Any, count: int, classes: tuple[int, int]) -> Tensor
     first, second = classes
     if found.dim() != 1:
         raise ValueError(
-            f"gad moves the classes {first} and {second} apart: targets must be ({count},) of them, got weights of "
-            f"shape {tuple(found.shape)}."
+            f"gad moves the classes {first} and {second} apart: targets must be ({count},) of these classes, got "
+            f"weights of shape {tuple(found.shape)}."
         )
     others = found[(found != first) & (found != second)]
     if len(others):
         raise ValueError(
-            f"gad moves the classes {first} and {second} apart: targets must be of them, got {int(others[0])}."
+            f"gad moves the classes {first} and {second} apart: targets must be one of these two, got "
+            f"{int(others[0])}."
         )
     return found
 
@@ -117,7 +118,8 @@ def check_threshold(share: Any, fraction: Any) -> None:
     """ValueError unless one of them is given, above 0 and at most 1."""
     if share is not None and fraction is not None:
         raise ValueError(
-            f"give share (of the pixels) or fraction (of the maximum), got share={share!r} and fraction={fraction!r}."
+            f"give share (of the pixels) or fraction (of the maximum), not both, got share={share!r} and "
+            f"fraction={fraction!r}."
         )
     name, value = ("share", share) if fraction is None else ("fraction", fraction)
     if not is_positive(value) or value > 1:

@@ -51,7 +51,7 @@ class NotDistanced(RuntimeError):
 
 @dataclass(frozen=True, repr=False)
 class ArtificialDistancing:
-    """An explainer that keeps of another one's map what is important in every support network; made by `gad`.
+    """An explainer that keeps the parts of another explainer's map that are important in every support network.
 
     Attributes:
         base: the explainer whose maps are intersected.
@@ -151,7 +151,7 @@ def gad(
     alpha subtracted from the other class's. The map is A · prod over alpha of 1[|A_alpha| important], where A is the
     network's map of `base` (alpha = 0 counts as one of the alphas), and important are the pixels that
     `statistics.hulls.important` chooses from the map summed over its channels, whatever the sign. The paper does not
-    say what "present in all maps" means; with this reading no pixel can appear.
+    say what "present in all maps" means; with this reading no new pixel can appear.
 
     The support networks are trained for the network that the explainer is called with, in evaluation mode, and cached
     by its weights. A map of a stochastic `base` draws the same numbers for every network, and moves the global
@@ -165,11 +165,13 @@ def gad(
             ranks higher of the two.
         classes: the two that are moved apart; targets must be one of them.
         alphas: distances in logits, above 0; the network itself is alpha = 0, and needs no training.
-        epochs, learning_rate, batch_size: of Adam. The paper's are for large networks: small ones need more epochs.
-        share: important are this share of the pixels; half by default, as in the paper's experiments.
-        fraction: or the pixels of at least this fraction of the maximum; a tenth in its figure 4.
-        min_agreement: a support network with less is left out, with a `DistancingWarning`.
-        seed: of the training.
+        epochs, learning_rate, batch_size: options of Adam. The defaults are the paper's, for large networks: small ones
+            need more epochs.
+        share: the share of the pixels that are important; half by default, as in the paper's experiments.
+        fraction: instead of `share`, the fraction of the maximum from which pixels are important; a tenth in the
+            paper's figure 4.
+        min_agreement: a support network with a smaller agreement is left out, with a `DistancingWarning`.
+        seed: seed of the training.
         cache: directory of trained networks; None means the run's (in pytest, its cache directory).
 
     Raises:
@@ -220,7 +222,7 @@ def _fit(network: Support) -> str:
 
 
 def advice(lost: Sequence[Support]) -> str:
-    """What may bring support networks nearer to their distances: what the worst of them needs."""
+    """Advice on how support networks may reach their distances: that of the worst of them."""
     return min(lost, key=lambda network: network.agreement).advice
 
 

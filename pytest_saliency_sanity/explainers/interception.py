@@ -1,4 +1,4 @@
-"""What function interception (`torch.overrides.TorchFunctionMode`) is told, and where it is blind."""
+"""What function interception (`torch.overrides.TorchFunctionMode`) sees, and what it cannot see."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refuse_opaque(explainer: str, model: Any) -> None:
         if kind:
             where = f"the submodule {name!r}" if name else "the model"
             raise ValueError(
-                f"{explainer} intercepts the functions that a model calls, and does not see inside "
+                f"{explainer} intercepts the functions that a model calls, but cannot see inside "
                 f"{where}, which is {kind}: pass the original model."
             )
 
@@ -59,9 +59,9 @@ def inside_checkpoint() -> bool:
 def checkpointed(explainer: str, model: Any) -> str:
     """The sentence that refuses a model with gradient checkpointing."""
     return (
-        f"{explainer} does not go with gradient checkpointing (torch.utils.checkpoint), which {type(model).__name__} "
-        "uses: switch it off, e.g. by model.gradient_checkpointing_disable() (transformers) or "
-        "model.set_grad_checkpointing(False) (timm)."
+        f"{explainer} does not work with gradient checkpointing (torch.utils.checkpoint), which "
+        f"{type(model).__name__} uses: turn it off, e.g. with model.gradient_checkpointing_disable() (transformers) "
+        f"or model.set_grad_checkpointing(False) (timm)."
     )
 
 

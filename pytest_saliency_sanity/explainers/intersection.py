@@ -25,7 +25,8 @@ def intersection(
 ) -> Tensor:
     """The map of `base`, with its values where they are important in every network, else 0.
 
-    Values that are not finite stay, for whoever checks the map. Every network's map draws the same random numbers.
+    Values that are not finite stay, so that checks of the map find them. Every network's map draws the same random
+    numbers.
 
     Args:
         base: callable (model, inputs, targets) -> map of shape (N, C, H, W), (N, 1, H, W) or (N, H, W).

@@ -46,7 +46,7 @@ def occlusion(
     baseline: float | Tensor = 0.0,
     batch_size: int | None = None,
 ) -> Inputs:
-    """How far the target's logit drops when a window over a pixel is replaced, averaged over those windows.
+    """How far the target's logit drops when a window is replaced: for each pixel the mean over its windows.
 
     Zeiler and Fergus 2014, section 4.2; the arithmetic of captum's `Occlusion` with windows over all
     channels. The map is (N, 1, *S), positive where hiding the pixel lowers the score. `window` and `stride`

@@ -130,20 +130,20 @@ def mask_estimation(
     seed: int | None = None,
     track: bool = False,
 ) -> Any:
-    """Where the masks dwell that change the less, the more of the target is seen through them.
+    """Mask estimation: the mean of random masks that change less, the better the model sees the target through them.
 
     Thakur and Fischmeister, Algorithm 1, as their program runs it. A mask is a grid of cells, at first on with
     `probability`, enlarged bilinearly and cut out at a random shift as in `rise`. At each step every cell that is
     on survives with probability p, and every cell that is off switches on with probability 1 - p. The sum of
     the masks, less its mean over the pixels, rectified and divided by its maximum, is the map, (N, 1, *S).
 
-    The poster multiplies the mask by p at each step instead of adding masks up. By the letter a cell that is
-    off stays off, and one that is on shrinks: every mask ends at zero, whatever the model, and so no map is left.
+    The poster multiplies the mask by p at each step instead of adding masks up. Taken literally, a cell that is off
+    stays off, and one that is on shrinks: every mask ends at zero, whatever the model, and no map is left.
 
     Neither says how the score drives p nor where eta enters. The reading taken here: p is the target's softmax
     probability of the input seen through the mask (the sigmoid of a single logit), kept between `eta` and
-    1 - `eta`. A mask through which the model knows the target stays, one through which it does not is turned
-    over, and with eta no mask lasts forever. No mask is refused. `total_variation` times the mask's total
+    1 - `eta`. A mask through which the model recognizes the target stays, one through which it does not is inverted,
+    and because of eta no mask lasts forever. No mask is rejected. `total_variation` times the mask's total
     variation, the mean of |difference| over neighboring cells, is taken from p before it is limited.
 
     `steps` counts the masks of an image (the program takes 5,000); they are shared out among `chains` walks, which

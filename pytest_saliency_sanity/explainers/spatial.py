@@ -1,4 +1,4 @@
-"""Explainers that have to know which axes are space: they are called with channels first, wherever these are."""
+"""Explainers that have to know the spatial axes: they are called with channels first, wherever the inputs have them."""
 
 from __future__ import annotations
 

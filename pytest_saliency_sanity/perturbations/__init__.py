@@ -1,4 +1,4 @@
-"""What is done to the model, the labels or the image, and taken back."""
+"""Changes of the model, the labels or the images, all of which are undone."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def _factorized(equations: sparse.csc_matrix) -> Any:
 
 @lru_cache(maxsize=2)
 def _mean_of_neighbors(height: int, width: int) -> sparse.csr_matrix:
-    """(P, P) the equations of ROAD, one a pixel: its neighbors, weighted, less itself are 0."""
+    """(P, P) the equations of ROAD, one per pixel: its neighbors, weighted, less itself are 0."""
     (rows, row), (columns, column) = _beside(height), _beside(width)
     direct = sparse.kron(rows, column) + sparse.kron(row, columns)
     weights = DIRECT * direct + DIAGONAL * sparse.kron(rows, columns)

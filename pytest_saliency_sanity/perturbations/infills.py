@@ -1,4 +1,4 @@
-"""What takes the place of hidden pixels: zeros, a blur, means, noisy linear imputation, or the user's values."""
+"""What replaces hidden pixels: zeros, a blur, means, noisy linear imputation, or the user's values."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def as_values(infill: Any) -> Tensor | None:
 
 
 def broadcast(values: Tensor, images: Tensor) -> Tensor:
-    """(n, C, *S) values as they stand in for images (n, C, *S), on their device and in their dtype.
+    """(n, C, *S) values broadcast to images (n, C, *S), on their device and in their dtype.
 
     Raises ValueError for a shape that does not fit, and for values that are not finite in that dtype.
     """
@@ -130,7 +130,7 @@ def named(images: Tensor, infill: str) -> Tensor:
 
 
 def blurred(inputs: Tensor) -> Tensor:
-    """`inputs` (n, C, *S) blurred as in RISE's program: 11 pixels a side, σ = 5, zeros beyond the border.
+    """`inputs` (n, C, *S) blurred as in RISE's program: 11 pixels per side, σ = 5, zeros beyond the border.
 
     Its kernel is scipy's Gaussian filter of a single 1 in 11×11 pixels, which mirrors what falls outside back into
     the kernel: it is flatter than a Gaussian cut off and scaled. The zeros darken the border, in normalized space

@@ -1,7 +1,8 @@
-"""Semantic inpainting: a region filled by a generator, whose latents descend until its image fits what is around.
+"""Semantic inpainting: a generator fills a region; its latents descend until the image fits the surroundings.
 
 Yeh et al. 2017 ("Semantic image inpainting with deep generative models", section 3), which Thakur and Fischmeister
-use to vary what a mask holds relevant. Nothing is judged here; `pytest_saliency_sanity.variations` does that.
+use to vary the region that a mask calls relevant. Nothing is judged here; `pytest_saliency_sanity.variations` does
+that.
 
 Ours, as scikit-image's inpaint_biharmonic knows no generator: it has one fill for an image, with .32 of the detail that
 was there (`python -m tests.benchmarks.libraries inpainting`).
@@ -27,7 +28,7 @@ Generator: TypeAlias = Callable[[Tensor], Tensor]
 Critic: TypeAlias = Callable[[Tensor], Tensor]
 
 BOX = 7  # pixels; the window in which Yeh et al. count the missing pixels, at 64×64
-PUBLISHED_WEIGHTS = ((64, 0.1), (224, 0.005))  # pixels a side, λ: Thakur and Fischmeister
+PUBLISHED_WEIGHTS = ((64, 0.1), (224, 0.005))  # pixels per side, λ: Thakur and Fischmeister
 VALUES_PER_CALL = 2**22  # about 28 images of 3×224×224
 
 
@@ -102,7 +103,7 @@ def soft_ring(masks: Tensor, box: int = BOX, dtype: torch.dtype = torch.float32)
 
     Args:
         masks: (N, H, W) bool.
-        box: pixels a side, odd.
+        box: pixels per side, odd.
         dtype: of the ring.
     """
     inside = masks.to(dtype)
@@ -130,7 +131,7 @@ def prior_loss(latents: Tensor) -> Tensor:
 
 
 def published_weight(side: int) -> float:
-    """λ for images of so many pixels a side: .1 up to 64, .005 from 224, between them on a straight line of logs."""
+    """λ for images of so many pixels per side: .1 up to 64, .005 from 224, between them on a straight line of logs."""
     (small, high), (large, low) = PUBLISHED_WEIGHTS
     share = math.log(min(max(side, small), large) / small) / math.log(large / small)
     return float(high * (low / high) ** share)
@@ -190,8 +191,8 @@ def _failure(name: str, part: Any, what: str, given: Tensor, error: Exception) -
     told = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '').rstrip('.')}"
     if held and given.dtype not in held:
         return (
-            f"{name} is of {' and '.join(sorted(map(str, held)))}, but is given {given.dtype}, and nothing is cast "
-            f"here: bring {name} and inputs to one dtype ({told})."
+            f"{name} is of {' and '.join(sorted(map(str, held)))}, but is given {given.dtype}, and nothing is "
+            f"cast automatically: convert {name} and inputs to one dtype ({told})."
         )
     return f"{name} fails on {what} of shape {tuple(given.shape)} and {given.dtype} ({told})."
 
@@ -230,7 +231,7 @@ def _losses(
 
 
 def _judged(critic: Critic, made: Tensor) -> Tensor:
-    """(K,) the critic's values; one number an image in any shape will do."""
+    """(K,) the critic's values; one number per image in any shape will do."""
     with named_failures("critic", critic, "images", made):
         values: Any = critic(made)
     if not isinstance(values, Tensor) or not values.is_floating_point():
@@ -238,7 +239,7 @@ def _judged(critic: Critic, made: Tensor) -> Tensor:
         raise TypeError(f"critic must return a tensor of floating-point numbers, got {kind}.")
     if values.dim() == 0 or len(values) != len(made) or values.numel() != len(made):
         raise ValueError(
-            f"critic must return one number an image, ({len(made)},) for images {tuple(made.shape)}, "
+            f"critic must return one number per image, ({len(made)},) for images {tuple(made.shape)}, "
             f"got {tuple(values.shape)}."
         )
     return wide(values.flatten())
@@ -252,7 +253,7 @@ def _total(contextual: Tensor, realism: Tensor, descent: Descent) -> Tensor:
 def _check_finite(contextual: Tensor, realism: Tensor, descent: Descent, step: int) -> None:
     for name, values in (("contextual loss", contextual), ("realism", realism)):
         if not values.isfinite().all():
-            rate = f"on the way down: lower learning_rate, which is {descent.learning_rate!r}, or"
+            rate = f"during the descent: lower learning_rate, which is {descent.learning_rate!r}, or"
             raise ValueError(
                 f"The {name} became {values[~values.isfinite()][0].item()} {rate if step else 'at the starts:'} look "
                 "at what the generator and the critic return."
@@ -267,6 +268,6 @@ def _check_reached(latents: Tensor, contextual: Tensor, realism: Tensor, descent
     if descent.realism_weight and not depends_on(realism, latents):
         raise ValueError(
             "No gradient passes the critic, which detaches the images, runs under torch.no_grad() or leaves torch, so "
-            f"that a realism_weight of {descent.realism_weight!r} would do nothing: mend it, or pass realism_weight=0 "
-            "to have it measured only."
+            f"that a realism_weight of {descent.realism_weight!r} would have no effect: fix the critic, or pass "
+            "realism_weight=0 to only measure realism."
         )

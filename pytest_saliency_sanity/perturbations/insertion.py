@@ -2,7 +2,7 @@
 
 RISE's protocol (Petsiuk, Das, Saenko 2018, section 4.3, and `evaluation.py` and `Evaluation.ipynb` of its
 repository) is the default: softmax probability of the target, pixels ranked over space with all channels moving
-together, 224 steps (225 evaluations, both ends included; 224 pixels a step at 224×224), deletion to zero in
+together, 224 steps (225 evaluations, both ends included; 224 pixels per step at 224×224), deletion to zero in
 normalized space, insertion into the blurred image. Nothing is judged here.
 """
 

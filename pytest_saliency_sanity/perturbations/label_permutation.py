@@ -1,4 +1,4 @@
-"""Labels permuted over the samples (Adebayo et al. 2018, section 4): what is left to learn is nothing."""
+"""Labels permuted over the samples (Adebayo et al. 2018, section 4): nothing is left to learn but the samples."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def permuted(labels: Tensor, seed: int) -> Permutation:
 
 
 def is_independent(truth: np.ndarray, other: np.ndarray) -> bool:
-    """Whether `other` tells nothing of `truth`: agreement near chance, and no renaming of the classes either."""
+    """Whether `other` is independent of `truth`: agreement near chance, and no renaming of the classes."""
     chance = chance_agreement(truth)
     if (truth == other).mean() > chance + DEVIATIONS * (chance * (1 - chance) / len(truth)) ** 0.5:
         return False

@@ -1,4 +1,4 @@
-"""White noise, an image's from a stream of its own, and random maps of a given smoothness made of it."""
+"""White noise, each image's from its own stream, and random maps of a given smoothness made from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model says of images with regions hidden."""
+"""What a model returns for images with hidden regions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 64  # images per call of the model
 
 
 def filling(images: Tensor, infill: Infill) -> Tensor:
-    """(N, C, H, W): what stands in the place of hidden pixels.
+    """(N, C, H, W): the values that replace hidden pixels.
 
     Args:
         images: (N, C, H, W).

@@ -12,7 +12,7 @@ import pytest
 from pytest_saliency_sanity import settings
 
 if TYPE_CHECKING:
-    from pytest_saliency_sanity.suite.command_line import Flags, Loaded
+    from pytest_saliency_sanity.suite.command_line import Loaded
     from pytest_saliency_sanity.suite.parametrization import SanityCheck
 
 PREFIX = "saliency"

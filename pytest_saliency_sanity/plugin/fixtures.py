@@ -22,8 +22,8 @@ CASE_FIELDS = tuple(field.name for field in fields(Case))
 NAMES = frozenset(["saliency_case", *ASSERTED, *(f"saliency_{name}" for name in CASE_FIELDS)])
 TRAINING = frozenset(name for name, check in ASSERTED.items() if check.trains)
 _ASYNC = (
-    "the fixture {fixture} is async, and a check does not await it: define it with `def` (asyncio.run(...) runs a "
-    "coroutine in it), or let the test ask for {fixture} by name where a plugin awaits it (pytest-asyncio, anyio)"
+    "the fixture {fixture} is async, and a check does not await it: define it with `def` (and run the coroutine "
+    "with asyncio.run(...)), or let the test request {fixture} by name if a plugin awaits it (pytest-asyncio, anyio)"
 )
 _MANY = (list, tuple, set, frozenset)
 _OF_THE_INPUTS = ("targets", "labels", "regions", "channel_axis")

@@ -1,8 +1,8 @@
-"""What the lazy lookup of `saliency_*` fixtures hides from pytest, and what it never finds.
+"""What pytest misses because `saliency_*` fixtures are looked up late, and misspelled fixtures.
 
 An assertion looks a fixture up when it is called. So pytest, which reads signatures, would not parametrize a test by
-it, and nobody would notice one whose name is spelled wrong. Where pytest's internals are read, and are not as they
-were, nothing is shown and nothing warned of: a suite never breaks by it.
+it, and a misspelled name would go unnoticed. This module reads internals of pytest. If they have changed, it shows
+nothing and warns of nothing: a suite never breaks because of it.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ def warn_of_misspelled(item: pytest.Item) -> None:
     __tracebackhide__ = True
     if uses_ours(item):
         for written, meant in _misspelled(item):
-            item.warn(
-                pytest.PytestWarning(f"nothing looks up the fixture {written!r}; did you mean {meant!r}?")
-            )
+            item.warn(pytest.PytestWarning(f"no check uses the fixture {written!r}; did you mean {meant!r}?"))
 
 
 def _looked_up(metafunc: pytest.Metafunc) -> dict[str, Sequence[Any]]:

@@ -49,7 +49,7 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         flag("max_seconds"),
         metavar="SECONDS",
-        help="budget of one check; past it the verdict is inconclusive (default: the profile's)",
+        help="time budget of one check; when it is used up, the verdict is inconclusive (default: the profile's)",
     )
 
     group.addoption(

@@ -45,7 +45,7 @@ class _Record:
     """One verdict of the running test.
 
     Attributes:
-        verdict: the very object, by which the error that carries it is recognized.
+        verdict: the object itself, by which the error that carries it is recognized.
         found: the verdict's JSON.
         number: the running number among equal checks, explainers and models.
         example: hypothesis' object of the example that it was found in.
@@ -135,7 +135,7 @@ class _Records:
         self._item.user_properties[:] = self.properties(self._item.user_properties)
 
     def properties(self, present: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-        """`present` with the verdicts as they stand now."""
+        """`present` with the present verdicts."""
         stated = [one.stated() for one in self._all]
         shown = [{name: one[name] for name in _SHOWN} for one in stated]
         return [*without_verdicts(present), *((PROPERTY, json.dumps(one, allow_nan=False)) for one in shown)]

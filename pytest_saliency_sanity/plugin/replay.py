@@ -31,7 +31,7 @@ _OF_PYTEST = frozenset(
     --dist --tx --maxprocesses --max-worker-restart --maxschedchunk --looponfail --rsyncdir --cov --cov-report
     --cov-fail-under --no-cov --cov-append --cov-branch --cov-config --cov-context --html
     --self-contained-html --css --reruns --reruns-delay --only-rerun --timeout --timeout-method --count
-    """.split()  # noqa: SIM905 - eight a line
+    """.split()  # noqa: SIM905 - eight per line
 )
 
 
@@ -107,7 +107,7 @@ def _sets(word: str, flag: str) -> bool:
 def _own_options(config: pytest.Config) -> tuple[list[str], list[str]]:
     """Options that pytest does not know by itself: those that can be repeated, and those whose value is not known.
 
-    A project may have a flag such as --runslow without which a test is skipped; one that stands before a word may be
+    A project may have a flag such as --runslow without which a test is skipped; one that comes before a word may be
     a flag and the word a directory, or an option and the word its value.
     """
     words = _typed(config)

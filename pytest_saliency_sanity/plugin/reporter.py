@@ -120,7 +120,7 @@ class Reporter:
         stand_ins = sum(STAND_INS in entry.summary for entry in self._all())
         if stand_ins:
             terminalreporter.write_line(
-                f"{stand_ins} on {STAND_INS}: no fixture saliency_inputs was found, nor were inputs passed"
+                f"{stand_ins} on {STAND_INS}: there is no fixture saliency_inputs, and no inputs were passed"
             )
 
     def _too_few(self) -> str:

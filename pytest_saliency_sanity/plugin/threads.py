@@ -1,4 +1,4 @@
-"""Whether the processes of a run fight over the cores: torch starts a thread a core in each of them.
+"""Whether the processes of a run compete for the cores: torch starts one thread per core in each of them.
 
 Nothing is set here, since a project may have reasons for its number of threads; a line at the end of the run says so.
 """
@@ -10,7 +10,7 @@ import sys
 
 
 def of_torch() -> int:
-    """How many threads torch computes with in this process; 0 where nobody has imported it."""
+    """How many threads torch computes with in this process; 0 if it has not been imported."""
     torch = sys.modules.get("torch")
     count = getattr(torch, "get_num_threads", None)
     return int(count()) if count else 0

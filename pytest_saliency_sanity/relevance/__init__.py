@@ -1,1 +1,1 @@
-"""How much hiding what a map points at changes what the model says."""
+"""How much the model's output changes when the pixels that a map points at are hidden."""

@@ -34,7 +34,8 @@ def of_two_classes(
     pair = checked_classes(classes)
     if inputs is None:
         raise ValueError(
-            "distancing needs inputs= of two classes that the model knows; stand-in photographs have none"
+            "distancing needs inputs= with images of two classes that the model knows; the stand-in photographs "
+            "show no such classes"
         )
     audited = audited_by(inputs, targets, labels=labels)
     check_images(audited, "GAD explains images")
@@ -55,14 +56,14 @@ def _labeled(labels: Any, classes: tuple[int, int]) -> Tensor:
     found = _values(labels)
     if found.ndim != 1:
         raise ValueError(
-            f"labels must be (N,) integers, one class an image, not of shape {tuple(found.shape)}; leave out images of "
-            f"several labels, and pass labels.argmax(1)"
+            f"labels must be (N,) integers, one class per image, not of shape {tuple(found.shape)}; leave out images "
+            f"of several labels, and pass labels.argmax(1)"
         )
     rows = torch.isin(found, torch.tensor(classes)).nonzero()[:, 0]
     if len(rows) < 2:
         raise ValueError(
-            f"labels name {len(rows)} images of the classes {classes[0]} and {classes[1]}, of {len(labels)}; at least "
-            f"2 are needed"
+            f"labels assign {len(rows)} of {len(labels)} images to the classes {classes[0]} and {classes[1]}; at "
+            f"least 2 are needed"
         )
     return rows
 
@@ -75,7 +76,7 @@ def _left(
     audited = audited_by(
         _values(inputs)[rows], _values(targets)[rows] if per_image else targets, labels=_values(labels)[rows]
     )
-    note = f"{len(inputs) - len(rows)} of {len(inputs)} images are of other classes by their labels and are left out"
+    note = f"{len(inputs) - len(rows)} of {len(inputs)} images have labels of other classes and were left out"
     order = rows if audited.order is None else rows[audited.order]
     return replace(audited, order=order, notes=(note, *audited.notes))
 

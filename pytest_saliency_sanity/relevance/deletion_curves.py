@@ -1,4 +1,4 @@
-"""The curves of a check of insertion and deletion: of a map alone, or beside those of rivals."""
+"""The insertion and deletion curves of a map, alone or together with those of rivals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from pytest_saliency_sanity.perturbations.insertion import (
     smooth_random_maps,
 )
 
-# (kind, name) -> a row an image; the kinds are areas, curves and normalized areas
+# (kind, name) -> one row per image; the kinds are areas, curves and normalized areas
 Found: TypeAlias = "Mapping[tuple[str, str], np.ndarray]"
 
 RELATIVE_STEPS = 28

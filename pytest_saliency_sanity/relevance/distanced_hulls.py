@@ -1,4 +1,4 @@
-"""What GAD's hull and the rest of the original's do to the logit, image by image, and counted by class."""
+"""How hiding GAD's hull and the rest of the original hull changes the logit: by image, and counted by class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hiding a map's region does to the logits, beside the same shape elsewhere and where edges and the center are."""
+"""How hiding a map's region changes the logits, compared with the same shape elsewhere, with edges and the center."""
 
 from __future__ import annotations
 

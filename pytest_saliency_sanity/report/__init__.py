@@ -1,1 +1,1 @@
-"""What a verdict looks like. It sees `verdict` for its types alone; a verdict reaches it when it is shown."""
+"""How a verdict is shown. It imports `verdict` for its types only; a verdict calls it when it is shown."""

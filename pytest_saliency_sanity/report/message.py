@@ -71,7 +71,7 @@ def _passed(verdict: Verdict, stage: Stage) -> str:
 def _undecided(verdict: Verdict, stage: Stage) -> str:
     return (
         f"{verdict.explainer}: inconclusive whether it {verdict.claim.fails}: {_measured(verdict, stage)} "
-        f"({_between(stage)}); {stage.evidence.get('settled_by', 'more images or draws would tell')}"
+        f"({_between(stage)}); {stage.evidence.get('settled_by', 'more images or draws would settle it')}"
     )
 
 

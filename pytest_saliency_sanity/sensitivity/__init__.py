@@ -1,1 +1,1 @@
-"""How maps of a network are compared with those of another one, or of another target, until the numbers settle."""
+"""How the maps of a network are compared with those of another network or target, until the result is clear."""

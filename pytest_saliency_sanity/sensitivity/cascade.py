@@ -114,8 +114,8 @@ def unused_notes(model: nn.Module, blocks: Sequence[Block]) -> tuple[str, ...]:
         return ()
     shown = f"{share:.0%}" if share >= 0.01 else "less than 1%"
     return (
-        f"{shown} of the weights ({_listed(_holding_only(unused, parameters))}) are not re-initialized: "
-        f"on these images no logit depends on them",
+        f"{shown} of the weights ({_listed(_holding_only(unused, parameters))}) were not re-initialized, because "
+        f"no logit depends on them on these images",
     )
 
 

@@ -1,4 +1,4 @@
-"""The control explainers have to do what they must, on this model and these images, before a look is believed."""
+"""A look counts only if the control explainers pass or fail as they must, on this model and these images."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def _of_one(
         if settled:
             break
     if constant := gates.usable_findings(begun, chunks_for(begun, look.images)):
-        return (gates.no_control(f"of {called(control)}, {constant[0].sentence}"),)
+        return (gates.no_control(f"for {called(control)}, {constant[0].sentence}"),)
     if suspected and audit.suspicions(begun, look, ALPHA_FAIL):
-        sentence = f"the same speaks against {called(control)}: it {suspected[0].finding.sentence}"
+        sentence = f"the same finding holds for {called(control)}: {suspected[0].finding.sentence}"
         return (gates.no_control(sentence),)
     return found
 
@@ -67,7 +67,7 @@ def _from(audit: Audit, look: Look) -> tuple[Look, ...]:
 
 
 def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[Finding, ...], bool]:
-    """What speaks against a control, and whether a larger sample would say the same."""
+    """The findings against a control, and whether they are final."""
     found = samples(begun, audit.measures, chunks_for(begun, look.images), look.draws, audit.reduced)
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
     stages = judged(found, audit.judging, limits, ALPHA_FAIL, ALPHA_PASS)
@@ -76,11 +76,11 @@ def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[F
         return (), True
     worst = max(stages, key=lambda stage: stage.upper, default=None)
     what = (
-        f"retains {worst.statistic:.2f}, at most {worst.upper:.2f}, when {worst.sentence}"
+        f"retains {worst.statistic:.2f} (upper bound {worst.upper:.2f}) when {worst.sentence}"
         if worst
         else "is constant"
     )
-    return (gates.no_control(f"even {name} {what}, and should pass"),), "fail" in outcomes
+    return (gates.no_control(f"even {name}, which should pass, {what}"),), "fail" in outcomes
 
 
 def _surveyed(sampled: Sampled, subject: Subject) -> Survey:

@@ -19,8 +19,8 @@ from pytest_saliency_sanity.statistics import matched_similarity, rank
 from pytest_saliency_sanity.verdict import Stage
 
 _ONE_SIDED = (
-    "a signed map would tell more: of maps with one sign only what is close to 1 is evidence against them "
-    "(captum's Saliency takes the absolute value unless abs=False)"
+    "a signed map would tell more: for maps of one sign, only a value close to 1 is evidence of a fault (captum's "
+    "Saliency takes the absolute value unless abs=False)"
 )
 RESEMBLES = 0.6  # rank correlation from which a map is said to look like an edge filter's
 EQUALS = 0.95  # from which it is said to be a copy, or to use nothing of what was re-initialized
@@ -64,10 +64,10 @@ def hint_of_failure(
 def hint_of_class_blindness(subject: Subject, first: Examination, survived: float) -> str:
     """What an explainer seems to be whose map stays when another class is explained."""
     if survived > 0.99:
-        return "its map is the same for every target: it explains one class whatever it is asked, or no class at all"
+        return "its map is the same for every target: it always explains the same class, or no class at all"
     return _edges(subject, first)[1] or (
-        "most of the map is common to all classes, as it is in methods that let only positive gradients through "
-        "(guided backpropagation; Sixt et al. 2020), or in a sum or product with the image"
+        "most of the map is common to all classes, as with methods that let only positive gradients through "
+        "(guided backpropagation; Sixt et al. 2020), or with a map that is added to the image or multiplied by it"
     )
 
 
@@ -84,12 +84,13 @@ def hint_of_open_question(subject: Subject, one_sided: bool) -> str:
         return _ONE_SIDED
     if subject.amounts.name == "release":
         return (
-            "no profile takes more; what stays open lies too close to the line: settle on another threshold="
+            "no profile uses more images or draws; a value that stays open lies too close to the threshold: "
+            "choose another threshold="
         )
     images, draws = 2 * PROFILES["release"].images, 4 * PROFILES["release"].draws
     return (
-        f"the profile 'release' goes up to {images} images and {draws} draws; here were {subject.images} images. Where "
-        f"more would be needed it lies too close to the line: settle on another threshold="
+        f"the profile 'release' goes up to {images} images and {draws} draws; this check had {subject.images} "
+        f"images. If even more are needed, the value lies too close to the threshold: choose another threshold="
     )
 
 
@@ -102,12 +103,13 @@ def hint_of_equality(subject: Subject, first: Examination, gradient: Maps | None
         return ""
     if alike < THE_SAME:
         return (
-            f"its maps are nearly the plain gradient (rank correlation {alike:.4f}) though its name claims another "
-            "backward pass: where only squeeze-and-excitation has ReLUs, nearly all of the gradient passes by them"
+            f"its maps are nearly the plain gradient (rank correlation {alike:.4f}), although its name announces "
+            f"a modified backward pass: where only squeeze-and-excitation blocks have ReLUs, nearly all of the "
+            f"gradient bypasses them"
         )
     return (
-        "its maps equal the plain gradient though its name claims another backward pass: hooks on nn.ReLU modules "
-        "do not see functional ReLUs or other activations"
+        "its maps equal the plain gradient, although its name announces a modified backward pass: hooks on nn.ReLU "
+        "modules do not see functional ReLUs or other activations"
     )
 
 
@@ -116,8 +118,8 @@ def _noise(first: Examination) -> str:
     if first.deterministic or agreement > NOISY:
         return ""
     return (
-        f"noise: two runs on different random streams agree only {agreement:.2f}, and on the same stream the map "
-        f"stays the same whatever the weights are"
+        f"noise: two runs on different random streams agree by only {agreement:.2f}, and on the same stream the "
+        f"map is the same for any weights"
     )
 
 
@@ -151,7 +153,8 @@ def _edges(subject: Subject, first: Examination) -> tuple[float, str]:
         return 0.0, ""
     return (
         found[name],
-        f"an edge detector: its rank correlation with {name} of the input, which knows no model, is {found[name]:.2f}",
+        f"an edge detector: its rank correlation with {name} of the input, which does not use the model, is "
+        f"{found[name]:.2f}",
     )
 
 
@@ -159,22 +162,23 @@ def _stale(first: Examination, gradient: Maps | None) -> str:
     if gradient is None or _alike(first.maps, gradient) < EQUALS:
         return ""
     return (
-        "a stale model: on the trained weights it equals the plain gradient, and it stays so when they are "
-        "re-initialized; it explains a copy of the model, or returns maps that it has kept"
+        "a stale model: the map equals the plain gradient of the trained weights, and does so even after they are "
+        "re-initialized; the explainer uses a copy of the model, or returns cached maps"
     )
 
 
 def _blind() -> str:
     return (
-        "the map stays when all weights are re-initialized: it is a function of the image alone, or the explainer "
-        "holds a copy of the model (deepcopy, export, a layer bound to another object) or keeps its maps"
+        "the map survives the re-initialization of all weights: it is a function of the image alone, or the "
+        "explainer uses a copy of the model (deepcopy, export, a layer bound to another object) or returns cached "
+        "maps"
     )
 
 
 def _same_for_all_networks() -> str:
     return (
-        "the map is the same whatever the network was trained on: it is a function of the image alone, or the "
-        "explainer holds the first network that it saw, or keeps its maps"
+        "the map does not change with the labels that the network was trained on: it is a function of the image "
+        "alone, or the explainer keeps using the first network that it saw, or returns cached maps"
     )
 
 
@@ -190,23 +194,23 @@ def _nothing_above(stages: tuple[Stage, ...], below: Mapping[str, str]) -> str:
     if not kept:
         return ""
     return (
-        f"the map uses nothing above {below[kept[-1].name]}: {kept[-1].statistic:.2f} of it is left when all that lies "
-        "above is re-initialized; it shows the features up to there, whatever the upper layers make of them "
-        "(EigenCAM; LRP by the z⁺ rule, Sixt et al. 2020)"
+        f"the map uses nothing above {below[kept[-1].name]}: {kept[-1].statistic:.2f} of it survives when "
+        f"everything above is re-initialized; it shows the features up to that layer, not what the upper layers "
+        f"make of them (EigenCAM; LRP by the z⁺ rule, Sixt et al. 2020)"
     )
 
 
 def _rewritten() -> str:
     return (
-        "the map follows the lower layers and not the upper ones, as methods do that rewrite the backward pass of "
-        "ReLU (guided backpropagation, DeconvNet; Sixt et al. 2020): what they draw is the input's structure"
+        "the map follows the lower layers but not the upper ones, as with methods that rewrite the backward pass "
+        "of ReLU (guided backpropagation, DeconvNet; Sixt et al. 2020): they draw the structure of the input"
     )
 
 
 def _partly() -> str:
     return (
-        "part of the map is a function of the image alone: look for a product or a sum with the image or "
-        "a filter of it"
+        "part of the map is a function of the image alone: look for a product or a sum with the image or with a "
+        "filtered image"
     )
 
 

@@ -1,4 +1,4 @@
-"""What has to hold before a verdict means something: accuracy, living copies, controls, repeatability."""
+"""Conditions under which a verdict means something: accuracy, working copies, controls, repeatability."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ def image_findings(sample: Sample, begun: Survey) -> tuple[Finding, ...]:
     scale = float((sample.repeated[:, None] - sample.mismatched).mean())
     if begun.replay and scale < REPEATABLE:
         sentence = (
-            f"two runs of it agree only {float(sample.repeated.mean()):.2f}, and it cannot be replayed: it draws "
-            f"from a generator of its own; let it draw from torch's global generator, or raise its number of samples"
+            f"two runs of it agree by only {float(sample.repeated.mean()):.2f}, and they cannot be replayed, "
+            f"because it draws from a random generator of its own; let it draw from torch's global generator, or "
+            f"raise its number of samples"
         )
         return (Finding("gate.repeatability", "inconclusive", sentence),)
     if not begun.replay and scale <= SAME_FOR_ALL:
@@ -47,7 +48,7 @@ def usable_findings(begun: Survey, chunks: int) -> tuple[Finding, ...]:
     if total - constant >= max(2, total * USABLE):
         return ()
     sentence = (
-        f"{constant} of its {total} maps of the trained model are constant; too few are left to compare"
+        f"{constant} of its {total} maps on the trained model are constant; too few are left to compare"
     )
     return (Finding("gate.constant_maps", "inconclusive", sentence),)
 
@@ -66,7 +67,7 @@ def copies_findings(begun: Survey, depths: list[str]) -> tuple[Finding, ...]:
 
 
 def edge_findings(subject: Subject) -> tuple[Finding, ...]:
-    """Sobel's maps know no model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
+    """Sobel's maps do not use the model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
     if subject.inputs[0].ndim < 3:
         return ()
     index = torch.arange(min(_EDGES_ON, subject.images))
@@ -77,7 +78,12 @@ def edge_findings(subject: Subject) -> tuple[Finding, ...]:
         edges = rank(filtered.flatten(1))
     shared = float(mismatched_similarity(edges, edges).mean())
     if edges.constant.all() or 1 - shared <= SAME_FOR_ALL:
-        return (no_control(f"even Sobel's edges cannot tell the images apart (they share {shared:.2f})"),)
+        return (
+            no_control(
+                f"even Sobel's edges cannot tell the images apart (rank correlation {shared:.2f} between "
+                f"different images)"
+            ),
+        )
     return ()
 
 
@@ -86,5 +92,5 @@ def no_control(what: str) -> Finding:
     return Finding(
         "gate.controls",
         "inconclusive",
-        f"{what}; this model on these images cannot show whether an explainer depends on it",
+        f"{what}; with this model and these images, it cannot be shown whether an explainer depends on the model",
     )

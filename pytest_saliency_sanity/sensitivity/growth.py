@@ -1,4 +1,4 @@
-"""A sample grows: the images, draws and depths that a look wants and that are not there yet are explained."""
+"""How a sample grows: the images, draws and depths that a look needs and does not have yet are explained."""
 
 from __future__ import annotations
 
@@ -62,14 +62,16 @@ def samples(
 
 
 def unusable(what: str) -> Finding:
-    """The finding that a copy of the model is none that a map could be compared on."""
+    """The finding that no map can be compared on a copy of the model."""
     return Finding(
-        "gate.randomization", "inconclusive", f"{what}; such a copy of the model cannot show anything"
+        "gate.randomization",
+        "inconclusive",
+        f"{what}; such a copy of the model cannot show anything",
     )
 
 
 def predicted(subject: Subject, index: Tensor) -> Tensor:
-    """(n, K) logits of the images at `index`, of the model as it now stands, on the CPU."""
+    """(n, K) logits of the images at `index`, of the model in its present state, on the CPU."""
     with entered(torch.no_grad()), replayed(subject.seed):
         return logits(subject.model, subject.chosen(index), subject.forward).float().cpu()
 

@@ -1,4 +1,4 @@
-"""Explainers that have to pass, on this model and these images: the second one where the first cannot be taken."""
+"""Control explainers that have to pass on this model and these images: the second if the first cannot be computed."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ Control = Callable[..., Any]
 
 
 def asked(judge: Callable[[Control], tuple[Finding, ...]]) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """What is found of the plain gradient, or of occlusion, which needs none, and a note that says why it is that one.
+    """The findings on the plain gradient, or else on occlusion, which needs no gradient; and a note on the reason.
 
     Args:
-        judge: what speaks against a control; raises `Stopped` where it cannot be taken.
+        judge: returns the findings against a control; raises `Stopped` if it cannot be computed.
     """
     refused: list[str] = []
     for control in HONEST:
         try:
             found = judge(control)
         except Stopped as stopped:
-            refused.append(f"{called(control)} cannot be taken here: {stopped.finding.sentence.rstrip('.')}")
+            refused.append(
+                f"{called(control)} cannot be computed here: {stopped.finding.sentence.rstrip('.')}"
+            )
             if not (stopped.raised or stopped.finding.reason == CANCELLED):
                 break
         else:
-            # What follows the first semicolon is advice to whoever returns such maps.
+            # What follows the first semicolon is advice for authors of such explainers.
             return found, tuple(
-                f"the control is {called(control)}: {why.partition('; ')[0]}" for why in refused
+                f"the control explainer is {called(control)}: {why.partition('; ')[0]}" for why in refused
             )
     return (no_control(", and ".join(refused)),), ()
 

@@ -23,7 +23,7 @@ class Look:
 
     Attributes:
         images, draws: the sample it wants.
-        may_pass: False for the early look, which may only convict.
+        may_pass: False for the early look, which may fail an explainer but not pass it.
         alpha_fail, alpha_pass: this look's share of the error rates.
     """
 

@@ -1,4 +1,4 @@
-"""What has to hold of the networks before their maps are compared: memorized, at chance, better than chance."""
+"""Conditions on the networks before their maps are compared: labels memorized, accuracy at or above chance."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MEMORIZED = 0.95  # accuracy on the training set from which labels count as lear
 DEVIATIONS = 3  # standard errors above chance that a network of permuted labels may have on other images
 _WHY = {
     "epochs": "after {epochs} epochs",
-    "seconds": "when the budget of {budget:g} s ended, in epoch {epochs}",
-    "not finite": "because its loss was not finite, at four learning rates; normalize the inputs, or pass train=",
-    "trainer": "by train=",
+    "seconds": "when the budget of {budget:g} s was used up, in epoch {epochs}",
+    "not finite": "because its loss was not finite at any of four learning rates",
+    "trainer": "with train=",
 }
 
 
@@ -31,13 +31,14 @@ def memorization_findings(network: Network, budget: float) -> tuple[Finding, ...
     reason = "gate.memorization" if network.labels == "permuted" else "gate.training"
     advice = {
         "seconds": "raise max_seconds",
+        "not finite": "normalize the inputs, or pass train=",
         "trainer": "does it train on the dataset that it is given?",
-        "epochs": "the network may be too small to memorize so many samples: take fewer, a larger network, or "
-        "raise max_epochs",
+        "epochs": "the network may be too small to memorize so many samples: use fewer samples or a larger "
+        "network, or raise max_epochs",
     }.get(network.ended, "")
     sentence = (
-        f"the network of seed {network.seed} reached {network.accuracy:.2f} of its {network.labels} training labels "
-        f"{how} ({MEMORIZED:g} is needed){f'; {advice}' if advice else ''}"
+        f"the network of seed {network.seed} reached an accuracy of {network.accuracy:.2f} on its {network.labels} "
+        f"training labels {how} ({MEMORIZED:g} is needed){f'; {advice}' if advice else ''}"
     )
     return (Finding(reason, "inconclusive", sentence),)
 
@@ -74,14 +75,14 @@ def _leak_findings(audited: Subject, network: Network) -> tuple[Finding, ...]:
         return ()
     sentence = (
         f"the network of seed {network.seed}, trained on permuted labels, predicts {reached:.2f} of the labels of "
-        f"these images, more than chance ({chance:.2f}, at most {most:.2f} in {audited.images} images): it has "
-        f"learned something of the truth"
+        f"these images, more than chance ({chance:.2f}; at most {most:.2f} is allowed in {audited.images} "
+        f"images): it has learned something about the true labels"
     )
     return (Finding("gate.permutation", "inconclusive", sentence),)
 
 
 def distinct(networks: Sequence[torch.nn.Module], name: str) -> None:
-    """Check networks that were handed over.
+    """Check networks that were passed in already trained.
 
     Raises:
         TypeError, ValueError: when they are no networks, too few, or the same object twice.

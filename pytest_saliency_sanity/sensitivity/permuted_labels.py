@@ -206,8 +206,8 @@ def _usable_findings(found: Agreement) -> tuple[Finding, ...]:
         return (Finding("gate.constant_maps", "inconclusive", sentence),)
     if found.constant_share > gates.MOSTLY_CONSTANT:
         sentence = (
-            f"{found.constant_share:.0%} of its maps are constant on the networks of permuted labels; a constant map "
-            f"cannot show what is left"
+            f"{found.constant_share:.0%} of its maps are constant on the networks trained on permuted labels; a "
+            f"constant map cannot show what is left"
         )
         return (Finding("gate.constant_copies", "inconclusive", sentence),)
     return ()
@@ -220,16 +220,17 @@ def _scale_findings(found: Agreement) -> tuple[Finding, ...]:
     if not found.surveys[0].replay and 1 - shared <= gates.SAME_FOR_ALL:
         sentence = (
             f"depends on neither image nor training data: its map of an image has a rank correlation of {shared:.2f} "
-            f"with the maps of other images by networks of permuted labels"
+            f"with the maps of other images on networks trained on permuted labels"
         )
         return (Finding("input_independent", "fail", sentence),)
     agrees = float((sample.repeated - sample.mismatched).mean())
     if agrees > AGREES:
         return ()
     sentence = (
-        f"two networks trained on the same labels agree too little in its maps to lose anything: rank correlation "
-        f"{table['true–true']:.2f}, and {table['different images']:.2f} between different images ({AGREES:g} above "
-        f"that is needed); more training data or longer maps (more samples of a stochastic explainer) may help"
+        f"its maps of two networks trained on the same labels agree too little for a loss to be measured: rank "
+        f"correlation {table['true–true']:.2f}, and {table['different images']:.2f} between different images (more "
+        f"than {AGREES:g} above that is needed); more training data, or more samples of a stochastic explainer, may "
+        f"help"
     )
     return (Finding("gate.agreement", "inconclusive", sentence),)
 
@@ -278,5 +279,5 @@ def _honest_findings(
 
 def _budget_finding(comparison: Comparison) -> Finding:
     seconds, maps = comparison.subject.amounts.max_seconds, comparison.meter.images
-    sentence = f"the budget of {seconds:g} s ended after {maps} maps; raise max_seconds"
+    sentence = f"the budget of {seconds:g} s was used up after {maps} maps; raise max_seconds"
     return Finding("budget", "inconclusive", sentence)

@@ -1,4 +1,4 @@
-"""A sensitivity check, look by look: gates, then a sample that grows until it settles and the controls agree."""
+"""A sensitivity check, look by look: gates, then a sample that grows until the result is clear and controls agree."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def _looked(sampled: Sampled, doubts: Doubts) -> tuple[tuple[Finding, ...], tupl
             return unless_dead(findings, audit.subject, audit.control_meter.deadline), stages
         failed = any(stage.outcome == "fail" for stage in stages if stage.judged)
         suspected = () if failed else audit.suspicions(begun, look, look.alpha_fail)
-        if failed or _convicting(suspected) or _acquitted(stages, look):
+        if failed or _any_fails(suspected) or _all_pass(stages, look):
             doubted = doubts(sampled, look, suspected)
             if not doubted:
                 return tuple(one.finding for one in suspected), (*stages, *_rows(suspected))
@@ -207,7 +207,7 @@ def _looked(sampled: Sampled, doubts: Doubts) -> tuple[tuple[Finding, ...], tupl
     return doubted, stages
 
 
-def _convicting(suspected: tuple[Suspicion, ...]) -> bool:
+def _any_fails(suspected: tuple[Suspicion, ...]) -> bool:
     return any(one.finding.outcome == "fail" for one in suspected)
 
 
@@ -226,7 +226,7 @@ def _judged(sampled: Sampled, look: Look) -> tuple[tuple[Finding, ...], tuple[St
     stages = tuple(
         replace(stage, evidence={**stage.evidence, **_others(sampled, stage)}) for stage in judging
     )
-    # At the shallowest depth, be it only shown: DeconvNet's one map for all images lasts longest there.
+    # At the shallowest depth, even if it is only shown: DeconvNet's one map for all images lasts longest there.
     blind = gates.image_findings(next(iter(found.values())), begun)
     if blind:  # a ratio of what is left to what could be left says nothing where nothing could be
         return blind, ()
@@ -242,7 +242,7 @@ def _others(sampled: Sampled, stage: Stage) -> dict[str, Any]:
     return {"retained_by_value": by_value, **figures}
 
 
-def _acquitted(stages: tuple[Stage, ...], look: Look) -> bool:
+def _all_pass(stages: tuple[Stage, ...], look: Look) -> bool:
     return look.may_pass and {stage.outcome for stage in stages if stage.judged} == {"pass"}
 
 
@@ -273,7 +273,7 @@ def _budget_finding(audit: Audit, known: tuple[Stage, ...]) -> Finding:
     cost = audit.meter
     so_far = f"; so far {known[0].statistic:.2f} is retained at {known[0].name!r}" if known else ""
     sentence = (
-        f"the budget of {audit.subject.amounts.max_seconds:g} s ended after {cost.images} maps "
-        f"({cost.seconds / max(cost.images, 1):.2f} s each){so_far}; raise max_seconds, or take the profile 'smoke'"
+        f"the budget of {audit.subject.amounts.max_seconds:g} s was used up after {cost.images} maps "
+        f"({cost.seconds / max(cost.images, 1):.2f} s each){so_far}; raise max_seconds, or use the profile 'smoke'"
     )
     return Finding("budget", "inconclusive", sentence)

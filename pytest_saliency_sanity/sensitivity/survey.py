@@ -35,7 +35,7 @@ from pytest_saliency_sanity.statistics import (
 )
 
 RANK = "rank"  # Spearman
-SIGNLESS = "signless"  # its absolute value: a map that turns around has not changed
+SIGNLESS = "signless"  # its absolute value: an inverted map has not changed
 LINEAR = "linear"  # Pearson of the maps
 SIZE = "size"  # Pearson of their absolute values
 Similarities = dict[str, tuple[np.ndarray, np.ndarray]]  # (n,) matched and (n,) mismatched of each kind
@@ -172,11 +172,11 @@ def _repeated(maps: Maps, again: Maps | None) -> np.ndarray:
 def fill(
     subject: Subject, meter: Meter, begun: Survey, key: tuple[str, int, int], targets: Tensor | None = None
 ) -> None:
-    """Explain one chunk as the model now stands, and keep how much of the original is left.
+    """Explain one chunk on the model in its present state, and keep how much of the original is left.
 
     Args:
         key: (depth, chunk, draw).
-        targets: other targets than the subject's, one row an image.
+        targets: other targets than the subject's, one row per image.
     """
     if key in begun.cells:
         return

@@ -1,9 +1,9 @@
-"""Maps whose ranks change though the map does not: turned around, edges over a faint rest, edges with other signs.
+"""Maps whose ranks change although the picture stays: an inverted map, strong edges over a faint rest, changed signs.
 
-Ranks see no amplitude and a mean of signed correlations sees no sign, so a map can be made whose ranks change and
-whose picture stays. Each suspicion has a statistic of its own, and stands only where the plain gradient, on the
-same model and images, gives no reason for it. `python -m tests.calibration.suspicions` prints how far honest
-explainers and such maps lie apart.
+Ranks do not see amplitudes, and a mean of signed correlations does not see the sign. So the ranks of a map can change
+while the picture stays. Each suspicion has a statistic of its own, and counts only if the plain gradient, on the same
+model and images, gives no reason for it. `python -m tests.calibration.suspicions` prints how far honest explainers and
+such maps lie apart.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """What speaks against a map whose ranks change.
+    """Evidence against a map whose ranks change.
 
     Attributes:
         finding: what it makes of the verdict.
-        rows: for the verdict's table, the number that it stands on with its bounds; none where nothing was left to
+        rows: for the verdict's table, the number that it is based on, with its bounds; none where nothing was left to
             compare with.
     """
 
@@ -69,14 +69,15 @@ def suspicions(suspect: Suspect) -> tuple[Suspicion, ...]:
 
 
 def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
-    """One pattern and its negative, whatever the image: nothing is left to compare with."""
+    """One pattern and its negative for every image: nothing is left to compare with."""
     shared = _shared_up_to_sign(suspect.begun)
     for name, sample in suspect.samples(SIGNLESS).items():
         survived = float(sample.matched.mean())
         if min(shared, survived) >= 1 - SAME_FOR_ALL:
             sentence = (
-                f"depends on neither image nor model but for the sign of its map: up to the sign, maps of different "
-                f"images have a rank correlation of {shared:.2f}, and {survived:.2f} survives at {name!r}"
+                f"depends on neither image nor model, except for the sign of its map: up to the sign, maps of "
+                f"different images have a rank correlation of {shared:.2f}, and {survived:.2f} of the map "
+                f"survives at {name!r}"
             )
             return (Suspicion(Finding("input_independent", "fail", sentence)),)
     return ()
@@ -84,9 +85,7 @@ def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
 
 def _turned(suspect: Suspect) -> tuple[Suspicion, ...]:
     """Edges times a logit have T = 1 or -1, and a mean near 0."""
-    sentence = (
-        "changes nothing but the sign of its map: up to the sign {retained} of the map survives at {where}"
-    )
+    sentence = "changes only the sign of its map: up to the sign, {retained} of the map survives at {where}"
     return _suspicion(
         suspect,
         suspect.samples(SIGNLESS),
@@ -99,8 +98,8 @@ def _turned(suspect: Suspect) -> tuple[Suspicion, ...]:
 def _loud(suspect: Suspect) -> tuple[Suspicion, ...]:
     """A few strong pixels that stay, over a faint rest that changes: the ranks are the rest's."""
     sentence = (
-        "keeps its map where it is strong: measured by values instead of ranks (Pearson), {retained} of it survives "
-        "at {where}"
+        "keeps the strong pixels of its map: measured by values instead of ranks (Pearson), {retained} of the map "
+        "survives at {where}"
     )
     return _suspicion(
         suspect,

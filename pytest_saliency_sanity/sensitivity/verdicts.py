@@ -19,7 +19,7 @@ WEAK_AGREEMENT = 0.5  # free runs that agree less are worth a note
 
 @dataclass(frozen=True)
 class Account:
-    """What a sensitivity check has done, and how far it came.
+    """What a sensitivity check has done, and how far it got.
 
     Attributes:
         subject: what was audited.
@@ -30,7 +30,7 @@ class Account:
         findings, stages: as in `Verdict`.
         first: how the explainer behaved on the first images; None where it broke its contract there.
         begun: its sample; None where nothing was compared.
-        gradient_maps: the plain gradient's maps of the first images; None where nobody needed them.
+        gradient_maps: the plain gradient's maps of the first images; None if they were not needed.
         control_seconds: of everything done for the controls.
         exception: what the explainer raised.
     """
@@ -84,7 +84,9 @@ def _noise_note(audit: Account) -> tuple[str, ...]:
     if audit.first is None or audit.first.deterministic or float(audit.first.free.mean()) > WEAK_AGREEMENT:
         return ()
     agreement = float(audit.first.free.mean())
-    return (f"two runs on different random streams agree only {agreement:.2f}; raise the number of samples",)
+    return (
+        f"two runs on different random streams agree by only {agreement:.2f}; raise the number of samples",
+    )
 
 
 def _evidence(audit: Account) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Numbers only: how alike two maps are, and what a two-way sample of such numbers shows."""
+"""Numbers only: how similar two maps are, and what a two-way sample of such similarities shows."""
 
 from __future__ import annotations
 

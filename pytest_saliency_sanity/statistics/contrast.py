@@ -1,10 +1,10 @@
-"""What survives a perturbation, as a ratio with an interval, from a sample of images × draws.
+"""How much of a map survives a perturbation, as a ratio with an interval, from a sample of images × draws.
 
     D_ik(theta) = (T_ik - X_ik) - theta (N_i - X_ik)
 
 Images and draws are both random: a two-way random-effects mean with Satterthwaite's degrees of freedom. A test
 over images alone had 5-23 % false alarms where 1 % was asked for; `python -m tests.calibration.contrast` prints
-this one's. The interval of rho = mean(T - X) / mean(N - X) inverts the very test that decides (Fieller's
+this one's. The interval of rho = mean(T - X) / mean(N - X) inverts the same test that decides (Fieller's
 method), so that text and decision cannot disagree.
 """
 
@@ -27,7 +27,7 @@ class Contrast:
     """A retained fraction with its one-sided bounds.
 
     Attributes:
-        statistic: rho, 1 for a map that the perturbation leaves alone, 0 for one of which nothing survives.
+        statistic: rho, 1 for a map that the perturbation does not change, 0 for one of which nothing survives.
         lower: one-sided lower bound at level 1 - alpha_fail.
         upper: one-sided upper bound at level 1 - alpha_pass.
         p_value: of "rho is at most the threshold", one-sided.

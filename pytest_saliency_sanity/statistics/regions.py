@@ -159,7 +159,7 @@ def _covered(box: Tensor, name: str, box_format: str, frame: tuple[int, int]) ->
     inside = ((y >= top) & (y < bottom))[:, None] & ((x >= left) & (x < right))
     if not inside.any():
         raise ValueError(
-            f"{name} holds no pixel's center; boxes are in pixels, not in fractions of the image"
+            f"{name} contains no pixel's center; boxes are in pixels, not in fractions of the image"
         )
     return inside
 

@@ -22,7 +22,7 @@ def sign_flip_p(values: np.ndarray, seed: int = 0) -> float:
 def sign_flip_bounds(
     values: np.ndarray, alpha_lower: float, alpha_upper: float, seed: int = 0
 ) -> tuple[float, float]:
-    """The one-sided bounds of the mean that the test does not reject: it inverts the very test.
+    """The one-sided bounds of the means that the test does not reject: the test, inverted.
 
     Infinite where there are too few values to reject anything at that level.
     """

@@ -1,4 +1,4 @@
-"""How alike two attribution maps are.
+"""How similar two attribution maps are.
 
 The decision rests on Spearman's rank correlation with the sign kept. For maps that are one-sided by construction
 the correlation runs over the union of the two supports: on the digits, the shared black background alone gives
@@ -46,7 +46,7 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
     Args:
         maps: n maps, floating point, finite.
         one_sided: compare over the union of the supports instead of the whole frame. Maps that are never
-            positive are turned over first.
+            positive are negated first.
     """
     flat = maps.flatten(1)
     flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
@@ -63,7 +63,7 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
 def matched_similarity(left: Ranks, right: Ranks) -> Tensor:
     """(n,) similarity of map i on the left with map i on the right.
 
-    Identical maps have similarity 1 by definition, also where a correlation is undefined (binary maps over
+    Identical maps have similarity 1 by definition, even where a correlation is undefined (binary maps over
     their own support, constant maps); any other pair with an undefined correlation has 0.
     """
     if left.floor is None:

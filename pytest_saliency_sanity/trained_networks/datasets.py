@@ -29,7 +29,7 @@ class TrainingSet:
         packed: whether the model takes a tuple of inputs.
         labels: (N,) int64.
         source: the user's dataset, or None for a pair of tensors.
-        relabeled: whether the labels are others than those of `source`.
+        relabeled: whether the labels differ from those of `source`.
         key: what identifies the data in a cache; "" means its content does.
     """
 
@@ -97,7 +97,7 @@ def training_set(given: Any, key: str | None = None) -> TrainingSet:
         TypeError, ValueError: one sentence with the value and the choices.
     """
     if key is not None and not (isinstance(key, str) and key):
-        raise TypeError(f"key= must be a text that identifies the training set, not {shown(key)}")
+        raise TypeError(f"key= must be a string that identifies the training set, not {shown(key)}")
     read = labeled(given)
     _check_permutable(read.labels)
     return replace(read, key=key or "")
@@ -158,7 +158,7 @@ def _item(given: Any, index: int) -> tuple[tuple[Tensor, ...], Any]:
         ) from error
     if not (isinstance(item, (tuple, list)) and len(item) == 2):
         raise TypeError(
-            f"an item of the training set must be (input, label); item {index} is {reprlib.repr(item)}"
+            f"each item of the training set must be (input, label); item {index} is {reprlib.repr(item)}"
         )
     parts = item[0] if isinstance(item[0], (tuple, list)) else (item[0],)
     return tuple(_floating(part) for part in parts), item[1]
@@ -169,8 +169,8 @@ def _check_repeatable(given: Any, items: Sequence[tuple[tuple[Tensor, ...], Any]
         again = _item(given, index)[0]
         if not all(torch.equal(a, b) for a, b in zip(parts, again, strict=True)):
             raise ValueError(
-                f"item {index} of the training set {type(given).__name__} is another one at each reading: it "
-                f"cannot be memorized so; leave random transforms (augmentation) out"
+                f"item {index} of the training set {type(given).__name__} changes each time it is read, so it "
+                f"cannot be memorized; remove random transforms (augmentation)"
             )
 
 
@@ -215,11 +215,11 @@ def _integers(labels: Any) -> Tensor:
 
 
 def _several_labels(labels: Tensor) -> str:
-    """What to do about several labels an image."""
+    """What to do about several labels per image."""
     if labels.ndim != 2:
         return ""
     return (
-        "; networks are trained on one label an image: of several take one, labels[:, 0].long(), with "
+        "; networks are trained on one label per image: choose one of several, such as labels[:, 0].long(), with "
         "forward=lambda model, inputs: model(inputs)[:, 0]"
     )
 

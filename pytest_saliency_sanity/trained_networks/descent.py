@@ -35,8 +35,8 @@ def step(descent: Descent, loss: Tensor) -> None:
         parameter.grad = None
     if not loss.requires_grad:
         raise ValueError(
-            "the model cannot be trained: no gradient reaches its parameters, which it detaches, or which are used "
-            "under torch.no_grad()"
+            "the model cannot be trained: no gradient reaches its parameters (they are detached, or used under "
+            "torch.no_grad())"
         )
     loss.backward()
     _copy_gradients(descent)

@@ -58,7 +58,7 @@ class Network:
     Attributes:
         model: in evaluation mode.
         labels: "true" or "permuted".
-        seed: of its initial weights and its training; None for a network that was handed over.
+        seed: of its initial weights and its training; None for a network that was passed in.
         accuracy: on its training set in evaluation mode; None where unknown.
         epochs: how many it was trained for; None where unknown.
         seconds: what the training took.
@@ -85,14 +85,14 @@ class Recipe:
     """How networks are made.
 
     Attributes:
-        make_model: () -> an untrained network.
+        make_model: a function without arguments that returns an untrained network.
         train: the user's training, or None for `training.fit`.
         options: of `training.fit`.
         forward: forward(model, inputs) -> logits, or None.
         cache: the directory of trained networks, or None.
         deadline: `time.monotonic()` at which training ends.
         stream: where progress is shown, or None.
-        may_train: False where only what is cached may be used.
+        may_train: False if only cached networks may be used.
         code: a hash of how networks are trained, taken before the first one is: a trainer may keep a log.
     """
 
@@ -115,7 +115,7 @@ class NotTrained(Exception):
 
 
 def network(recipe: Recipe, data: TrainingSet, labels: str, seed: int, title: str) -> Network:
-    """A network trained on `data` from `seed`: out of memory, out of the cache, or trained now.
+    """A network trained on `data` from `seed`: taken from memory or from the cache, or trained now.
 
     Args:
         labels: "true" or "permuted".
@@ -151,9 +151,7 @@ def _untrained(recipe: Recipe, seed: int) -> nn.Module:
             f"make_model() must return an untrained torch.nn.Module, not {type(model).__name__}: {shown(model)}"
         )
     if any(model is known.model for known in _IN_MEMORY.values()):
-        raise TypeError(
-            "make_model() returned the same object twice; it has to build a new network each time"
-        )
+        raise TypeError("make_model() returned the same object twice; it must build a new network each time")
     return model
 
 

@@ -76,8 +76,8 @@ def _ours(logits: Tensor, images: Pair) -> Tensor:
     ranked = torch.where(logits[:, first] >= logits[:, second], first, second)
     if len(torch.unique(ranked)) < 2:
         raise ValueError(
-            f"the model ranks class {int(ranked[0])} higher on all {len(ranked)} images of the data, which leaves none "
-            f"of the other of {_words(images.classes)}; pass data=(images, labels)"
+            f"the model ranks class {int(ranked[0])} higher on all {len(ranked)} images of the data, so no image "
+            f"is left for the other one of {_words(images.classes)}; pass data=(images, labels)"
         )
     return ranked
 

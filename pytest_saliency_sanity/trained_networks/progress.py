@@ -13,7 +13,7 @@ _BAR = "{desc}: {bar:20} epoch {n_fmt} of at most {total_fmt}, {elapsed}{postfix
 
 
 class Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
-    """Without tqdm's watching thread, which whoever forks is warned of; it looks at the clock every epoch instead."""
+    """Without tqdm's monitor thread, as Python warns of threads at a fork; it checks the clock each epoch instead."""
 
     monitor_interval = 0
 

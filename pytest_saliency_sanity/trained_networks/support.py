@@ -88,8 +88,8 @@ class Support:
     def advice(self) -> str:
         """What may bring a network that did not learn its distance nearer to it."""
         if self.finite and self.agreement == -math.inf:
-            return "take larger alphas=, for beside logits as large as these it is rounded away"
-        return "take a lower learning_rate=" if self.agreement < _WORSE else "train longer, with epochs="
+            return "use larger alphas=: next to logits as large as these, the distance is lost to rounding"
+        return "use a lower learning_rate=" if self.agreement < _WORSE else "train longer, with epochs="
 
 
 def supports(
@@ -184,7 +184,7 @@ def _copied(original: nn.Module) -> nn.Module:
             raise
         name, line = type(original).__name__, str(error).strip().partition("\n")[0]
         raise ValueError(
-            f"{name} cannot be copied, which its support networks start from: {line or repr(error)}"
+            f"{name} cannot be copied, but its support networks start from a copy: {line or repr(error)}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Variations of what a map holds relevant: found, and read by the model."""
+"""Variations of the region that a map calls relevant: how they are made, and what the model predicts for them."""
 
 from __future__ import annotations
 
@@ -65,48 +65,49 @@ def acceptable_variations(
     batch_size: int | None = None,
     forward: Forward | None = None,
 ) -> Variations:
-    """Fills the region that a map holds relevant anew, several times, and asks which variants keep the class.
+    """Fill the region that a map calls relevant anew, several times, and read which variants keep the class.
 
-    Thakur and Fischmeister, problem 2, which is semantic inpainting (Yeh et al. 2017) with an explanation's mask.
-    From each start z′ descends (Adam, its rate falling to 0) on
+    Thakur and Fischmeister, problem 2: semantic inpainting (Yeh et al. 2017) with the mask of an explanation.
+    From each start, z′ descends (Adam, with a learning rate that falls to 0) on
 
         L = Σ R (X − G(z′))² + λ · realism,    R = (1 − B) ⊙ (B ∗ box)
 
     and X′ = X ⊙ (1 − B) + B ⊙ G(z′). The poster calls the first term L_Reconstruction and the second L_Contextual.
 
     The region of a float map is, by default, the convex hull of its most important pixels without the isolated ones.
-    The pixels themselves are often a scatter with holes, and what shows through the holes holds the generator to
-    the original inside the region as well as around it: all variants are then the image over again.
+    The pixels themselves are often scattered, with holes between them. What shows through the holes ties the generator
+    to the original inside the region as well as around it, and all variants then repeat the image.
 
     Args:
-        model: the network, read in evaluation mode; given back as it was, as are generator and critic. All three
-            have to take the dtype of `inputs`, of which nothing is cast.
+        model: the network, run in evaluation mode; it is restored afterwards, like the generator and the critic. All
+            three have to accept the dtype of `inputs`: nothing is cast.
         generator: any differentiable callable, latents (K, *latent) -> images (K, C, H, W) in the units of `inputs`.
             A module, or a method of one, runs in evaluation mode; the modules in any other function as they are.
         inputs: (N, C, H, W) floating point, finite.
         map: boolean masks (N, H, W) or (N, 1, H, W), which are B; or an explainer's maps (N, C, H, W), (N, 1, H, W)
             or (N, H, W), of which channels are summed. Pass `map.abs()` where the sign does not matter.
-        targets: (N,) int64, the class to be kept; None means the model's own prediction. A single logit has the
-            target 0 alone: what is kept is then the side of 0 that it is on, with its sigmoid or 1 less that. Of a
-            model that ends in a sigmoid or a softmax the outputs are the probabilities, and the cut is at .5.
+        targets: (N,) int64, the class to keep; None means the model's own prediction. For a single logit the only
+            target is 0: what has to be kept is the side of 0 that the logit is on, and its probability is the sigmoid,
+            or 1 minus the sigmoid. If a model ends in a sigmoid or a softmax, its outputs are the probabilities, and
+            the threshold is .5.
         share, fraction: how much of a float map is important, at most one of both: a share of the pixels (by default
             .05), or those of at least this fraction of the maximum.
         hull: take the hull of the important pixels; False takes them as they are.
-        latent: numbers, or shape, of one latent; needed unless `starts` brings latents.
-        starts: how many, drawn from a standard normal; or latents (S, *latent); or a function inputs -> latents
-            (S, N, *latent), such as an encoder's with noise. All but the function's are the same for every image.
-        steps: of the descent.
+        latent: the size or shape of one latent; needed unless `starts` gives latents.
+        starts: the number of starts, drawn from a standard normal; or latents (S, *latent); or a function inputs ->
+            latents (S, N, *latent), such as an encoder with noise. All but the function's are the same for every image.
+        steps: steps of the descent.
         learning_rate: Adam's, at the first step.
-        box: pixels a side of the window, odd; the ring is half of it wide.
+        box: side of the window in pixels, odd; the ring is half as wide.
         critic: callable, images (K, C, H, W) -> (K,), lower is more realistic, such as −log D(G(z)). None means the
             standard normal prior on the latents, half the mean of their squares: right for a generator trained with
-            that prior (VAE, GAN, flow), a bare shrinkage for another. Its gradient may be 0, as where a hinge is
-            satisfied, but has to reach the images, unless `realism_weight` is 0.
-        realism_weight: λ. By default the two published values by the image's shorter side, .1 up to 64 pixels and
-            .005 from 224, between them by a power law. The larger it is, the more alike the variants.
+            that prior (VAE, GAN, flow), mere shrinkage for any other. Its gradient may be 0, as where a hinge loss is
+            satisfied, but has to reach the images unless `realism_weight` is 0.
+        realism_weight: λ. The default depends on the image's shorter side: the published values .1 up to 64 pixels
+            and .005 from 224, and a power law between them. The larger it is, the more similar the variants.
         tolerance: how far the probability of the class may move and still count as kept.
-        value_range: the lowest and highest value of an image, if `inputs` happen to use only a part of it.
-        seed: of the starts; None means the run's.
+        value_range: the lowest and highest value that an image can have, if `inputs` use only a part of that range.
+        seed: seed of the starts; None means the run's.
         batch_size: most images in one call of a network; changes nothing but rounding.
         forward: function (model, inputs) -> logits, for models that return something else.
 
@@ -116,7 +117,7 @@ def acceptable_variations(
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence; for a region that is empty or leaves nothing around
             it; for a network that fails on the shape or dtype it is given; for generated images of another shape or
-            in other units than the inputs; for a critic or generator that no gradient passes; for a loss or logits
+            in other units than the inputs; for a critic or generator that lets no gradient pass; for a loss or logits
             that are not finite.
     """
     _check_inputs(inputs)

@@ -83,5 +83,5 @@ def _check_finite(scores: Tensor) -> None:
         *start, image, _ = broken.nonzero()[0].tolist()
         whose = f"variant {start[0]} of image {image}" if start else f"image {image} as it is"
         raise ValueError(
-            f"The model's logits are not finite: {scores[broken][0].item()} for {whose}, in which no class can be read."
+            f"The model's logits are not finite: {scores[broken][0].item()} for {whose}, so no class can be read."
         )

@@ -33,12 +33,14 @@ def starting_latents(starts: Any, latent: Any, inputs: Tensor, seed: int) -> Ten
         return _for_every_image(found, inputs)
     if latent is not None:
         raise ValueError(
-            f"latent is for starts that are drawn: leave it out with starts=, got {shown(latent)}."
+            f"latent= is only for starts that are drawn: leave it out with starts=, got {shown(latent)}."
         )
     if isinstance(starts, Tensor):
         return _for_every_image(_checked(starts, "(S, *latent)", 2), inputs)
     if not callable(starts):
-        raise TypeError(f"starts must be how many, a tensor (S, *latent) or a function, got {shown(starts)}.")
+        raise TypeError(
+            f"starts must be a number of starts, a tensor (S, *latent) or a function, got {shown(starts)}."
+        )
     with entered(torch.no_grad()), named_failures("starts", starts, "images", inputs):
         found = _checked(starts(inputs), "(S, N, *latent)", 3)
     if found.shape[1] != len(inputs):
@@ -51,8 +53,8 @@ def _latent_shape(latent: Any) -> tuple[int, ...]:
     whole = isinstance(shape, (tuple, list)) and all(type(side) is int and side > 0 for side in shape)
     if not whole or not shape:
         raise ValueError(
-            "latent must tell how many numbers, or which shape, the generator takes, such as 64 or (64, 1, 1), "
-            f"got {shown(latent)}."
+            f"latent must be how many numbers the generator takes, or their shape, such as 64 or (64, 1, 1), got "
+            f"{shown(latent)}."
         )
     return tuple(shape)
 
@@ -93,8 +95,8 @@ def check_generated(
         whose = "inputs" if value_range is None else "value_range"
         raise ValueError(
             f"generator makes images from {bottom:.3g} to {top:.3g}, but the {whose} reach from {low:.3g} to "
-            f"{high:.3g}: bring its images to the inputs' units, such as generator=lambda z: (decoder(z) + 1) / 2 "
-            "for a tanh, or tell with value_range= what an image can hold."
+            f"{high:.3g}: convert its images to the units of the inputs, such as generator=lambda z: (decoder(z) + "
+            f"1) / 2 for a tanh, or pass the range of valid images as value_range=."
         )
 
 

@@ -88,8 +88,8 @@ def test_one_image_many_times_is_inconclusive_in_every_check(check: str, how: st
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.images"), verdict
     given = 8 if check == "contract" else 16
     assert verdict.summary.endswith(
-        f"inconclusive: {given} images were given, and only 1 is different: equal ones, and nearly equal ones, count "
-        f"once; at least 2 are needed, 16 are better"
+        f"inconclusive: {given} images were given, but they all count as 1: identical and nearly identical images "
+        f"count once; at least 2 are needed, 16 are better"
     )
 
 
@@ -101,7 +101,10 @@ def test_two_images_eight_times_are_two(check: str) -> None:
     assert (verdict.outcome, verdict.reason) == (alone.outcome, alone.reason)
     assert [stage.statistic for stage in verdict.stages] == [stage.statistic for stage in alone.stages]
     assert [stage.images for stage in verdict.stages] == [stage.images for stage in alone.stages]
-    note = "14 of the images equal others, or nearly do, and are left out: 2 different ones are used"
+    note = (
+        "14 of the images are identical or nearly identical to others and were left out: 2 different images "
+        "were used"
+    )
     assert note in verdict.notes
     assert verdict.findings or "2 different images" in verdict.caveats
     assert not any("different" in text for text in (*alone.notes, *alone.caveats))

@@ -47,7 +47,8 @@ class Refusing(Reader):
 OF_IMAGES, OF_NUMBERS = "for images of 0 to 255 pass inputs.float() / 255", "pass inputs.float()"
 OF_TOKENS = (
     "token ids have no derivative, so explain their embeddings: inputs=model.tokens(ids), of shape (N, L, D), with "
-    "forward=, a function forward(model, embeddings) -> logits that goes on from there, and channel_axis=-1"
+    "forward=, a function forward(model, embeddings) -> logits that continues from the embeddings, and "
+    "channel_axis=-1"
 )
 OF_EITHER = (
     "for a table of numbers pass inputs.float(); token ids have no derivative, so pass their embeddings (N, L, D), "
@@ -69,7 +70,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
     "pixels of 64 bits": (cnn, PIXELS, OF_IMAGES),
     "pixels of 16 bits": (cnn, PIXELS * 100, OF_NUMBERS),
     "a signal": (signal_cnn, torch.ones(4, 2, 40, dtype=torch.int16), OF_NUMBERS),
-    "complex numbers": (signal_cnn, torch.ones(4, 2, 40, dtype=torch.complex64), "pass real and imaginary parts"),
+    "complex numbers": (signal_cnn, torch.ones(4, 2, 40, dtype=torch.complex64), "pass the real and imaginary parts"),
 }  # fmt: skip
 
 

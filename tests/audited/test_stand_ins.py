@@ -16,8 +16,8 @@ from tests.checks.models import Wrapped, cnn, images, seeded, two_branches
 from tests.networks import train
 
 FOUR = (
-    "no inputs were given: four stand-in photographs of scikit-image (astronaut, chelsea, coffee, "
-    "rocket), fitted to "
+    "no inputs were given: used four stand-in photographs from scikit-image (astronaut, chelsea, coffee, "
+    "rocket), cropped and resized to "
 )
 
 
@@ -90,8 +90,8 @@ def test_a_shape_that_is_none(shape: tuple[int, ...]) -> None:
 def test_no_shape_fits(model: nn.Module) -> None:
     name = type(model).__name__
     text = (
-        f"no input shape was found that {name} takes; pass inputs=(N, C, *S), or input_shape=(C, H, W) for "
-        "stand-in photographs"
+        f"no input shape was found that {name} accepts; pass inputs= of shape (N, C, *S), or input_shape=(C, H, W) "
+        f"for stand-in photographs"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         check_contract(gradient, model)

@@ -46,8 +46,7 @@ class Explainer:
 def test_a_class_in_place_of_an_object(check: Callable[..., Any]) -> None:
     text = (
         "the explainer is the class Explainer itself; pass a function explainer(model, inputs, "
-        "targets), or an "
-        "object of the class that can be called so"
+        "targets), or a callable instance of the class"
     )
     with pytest.raises(TypeError, match=sentence(text)):
         check(Explainer, cnn(), images())
@@ -95,7 +94,7 @@ def test_a_scripted_model_under_guided_methods(explainer: Callable[..., Any]) ->
     assert (verdict.outcome, verdict.reason) == ("error", "contract.exception")
     assert verdict.summary == (
         f"{explainer.__name__} broke the contract: it raised ValueError: {explainer.__name__} intercepts the "
-        "functions that a model calls, and does not see inside the model, which is scripted "
+        f"functions that a model calls, but cannot see inside the model, which is scripted "
         "(RecursiveScriptModule): pass the original model."
     )
     assert check_contract(gradient, scripted, images()).outcome == "pass"
@@ -127,7 +126,7 @@ IMAGES = {
     "a list of images": (
         list(images(4)),
         ValueError,
-        "inputs are 4 tensors of shape (1, 12, 12), which reads as one image for a model of 4 inputs; "
+        "inputs are 4 tensors of shape (1, 12, 12), which is read as one image of a model with 4 inputs; "
         "if they are 4 images, pass torch.stack(inputs)",
     ),
     "a vector": (
@@ -140,7 +139,7 @@ IMAGES = {
     "an empty tuple": (
         (),
         ValueError,
-        "inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such",
+        "inputs is an empty tuple; pass a tensor (N, C, *S) or a tuple of such tensors",
     ),
     "unequal": (
         (images(4), images(5)),
@@ -294,7 +293,7 @@ LABELS = {
     ),
     "of other classes": (
         torch.eye(8).long(),
-        "labels must be (N,) integers, not torch.int64 of shape (8, 8); for several labels an image they must be "
+        "labels must be (N,) integers, not torch.int64 of shape (8, 8); for several labels per image they must be "
         "(8, 4) of 0 and 1, a column for each output of the model",
     ),
     "no labels but weights": (
@@ -367,7 +366,7 @@ def test_a_depth_that_is_a_number() -> None:
 
 @pytest.mark.parametrize("depths", [["head"], "head", ()])
 def test_the_head_alone_decides_nothing(depths: Any) -> None:
-    text = "the head is shown and does not decide; add one of upper, half, all to depths, or take 'every'"
+    text = "the depth 'head' is shown but does not decide; add one of upper, half, all to depths, or pass 'every'"
     with pytest.raises(ValueError, match=sentence(text)):
         check_model_sensitivity(gradient, cnn(), images(), depths=depths)
 
@@ -450,7 +449,7 @@ def test_names() -> None:
 
 
 def test_the_training_mode_is_noted() -> None:
-    note = "the model was handed over in training mode; it was audited in evaluation mode"
+    note = "the model was passed in training mode and audited in evaluation mode"
     model = cnn().train()
     assert subject(gradient, model, images(), None).notes == (note,)
     assert model.training
@@ -471,7 +470,10 @@ def test_a_train_of_its_own_that_was_not_called_is_named() -> None:
             return self.layers(x)
 
     (note,) = subject(gradient, Merging(), images(), None).notes
-    assert note.endswith("; Merging.train() was not called: if it prepares weights, call model.eval() first")
+    assert note.endswith(
+        "; Merging has a train() of its own, which was not called: if it prepares weights, call "
+        "model.eval() first"
+    )
     assert subject(gradient, Merging().eval(), images(), None).notes == ()
 
 

@@ -331,7 +331,7 @@ EXPLAINERS: Mapping[str, Callable[[], Any]] = {
     "a map too few": returning(lambda maps: maps[1:]),
     "a map too many": returning(lambda maps: torch.cat([maps, maps[:1]])),
     "no maps": returning(lambda maps: maps[:0]),
-    "one number an image": returning(lambda maps: maps.flatten(1).sum(1)),
+    "one number per image": returning(lambda maps: maps.flatten(1).sum(1)),
     "one number": returning(lambda maps: maps.sum()),
     "another size": returning(lambda maps: maps[..., 1:]),
     "flat maps": returning(lambda maps: maps.flatten(1)),

@@ -34,7 +34,7 @@ def test_an_explainer_that_holds_a_layer_sees_its_randomized_weights() -> None:
 
 
 class OwnsItsModel:
-    """As captum's classes do: the model is handed over when the object is made."""
+    """As captum's classes do: the model is passed to the constructor."""
 
     def __init__(self, model: nn.Module) -> None:
         self.model = model
@@ -123,13 +123,13 @@ def test_a_compiled_model_under_a_guided_method() -> None:
     verdict = check_model_sensitivity(guided_backprop, compiled(), images(8))
     assert verdict.reason == "contract.exception"
     assert (
-        "does not see inside the model, which is compiled (torch.compile): pass the original model."
+        "cannot see inside the model, which is compiled (torch.compile): pass the original model."
         in verdict.summary
     )
 
 
 def test_a_model_in_training_mode() -> None:
-    """It is audited in evaluation mode (dropout, batch statistics), and given back as it came."""
+    """It is audited in evaluation mode (dropout, batch statistics), and its mode is restored."""
     model, inputs = train("mlp"), held_out_digits().images[:32]
     expected = check_model_sensitivity(gradient, model, inputs)
     model.train()
@@ -137,7 +137,7 @@ def test_a_model_in_training_mode() -> None:
     found = check_model_sensitivity(gradient, model, inputs)
     assert state_of(model) == before
     assert found.statistic == expected.statistic
-    assert "the model was handed over in training mode; it was audited in evaluation mode" in found.notes
+    assert "the model was passed in training mode and audited in evaluation mode" in found.notes
 
 
 def test_several_labels_an_image() -> None:

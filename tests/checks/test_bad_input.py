@@ -120,7 +120,7 @@ def test_options_of_their_own(check: str, option: str) -> None:
 
 SENTENCES = {
     "max_seconds": ({"max_seconds": "a"}, "max_seconds must be a number of seconds above 0, not 'a'"),
-    "name": ({"name": 3}, "name must be a string, what messages call the explainer, not 3"),
+    "name": ({"name": 3}, "name must be a string (it names the explainer in messages), not 3"),
     "input_shape": (
         {"inputs": None, "input_shape": "224"},
         "input_shape must be (C, H, W), such as (3, 224, 224), not '224'",

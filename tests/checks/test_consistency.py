@@ -104,7 +104,9 @@ def test_the_message_of_a_failure() -> None:
 def test_the_hint_says_how_many_more_samples() -> None:
     verdict = checked(noisy(0.8))
     times = float(
-        re.search(r"with about ([\d.]+) times the samples two runs would agree 0\.5", verdict.hint).group(1)
+        re.search(
+            r"with about ([\d.]+) times as many samples, two runs would agree by 0\.5", verdict.hint
+        ).group(1)
     )
     present = verdict.statistic
     assert times == pytest.approx(0.5 * (1 - present) / (present * 0.5), abs=0.06)

@@ -67,7 +67,10 @@ def test_changes_of_the_model_are_found_undone_and_reported(aspect: str) -> None
     verdict = check_contract(after(change), model, images(), name="mine")
     assert state_of(model) == before
     assert (verdict.outcome, verdict.reason) == ("error", f"contract.{aspect}")
-    assert verdict.summary == f"mine broke the contract: it changed the model's {aspect} ({names}); undone"
+    assert (
+        verdict.summary
+        == f"mine broke the contract: it changed the model's {aspect} ({names}); the original state was restored"
+    )
 
 
 def test_buffers_that_the_model_itself_moves_are_not_the_explainers() -> None:
@@ -78,7 +81,8 @@ def test_buffers_that_the_model_itself_moves_are_not_the_explainers() -> None:
     assert model.calls == 0
     verdict = check_contract(after(lambda model: model[1].running_mean.add_(1)), model, images(), name="mine")
     assert (
-        verdict.summary == "mine broke the contract: it changed the model's buffers (1.running_mean); undone"
+        verdict.summary
+        == "mine broke the contract: it changed the model's buffers (1.running_mean); the original state was restored"
     )
 
 
@@ -113,7 +117,7 @@ def test_changes_of_what_it_was_given_are_found(explainer: Explainer, what: str)
     inputs, targets = images(), torch.tensor([1, 2, 3, 0, 1, 2, 3, 0])
     verdict = check_contract(explainer, cnn(), inputs, targets, name="mine")
     assert (verdict.outcome, verdict.reason) == ("error", "contract.inputs")
-    assert verdict.summary == f"mine broke the contract: it changed the {what} that it was given, in place"
+    assert verdict.summary == f"mine broke the contract: it changed its {what} in place"
     assert torch.equal(inputs, images()) and targets.tolist() == [1, 2, 3, 0, 1, 2, 3, 0]
 
 
@@ -204,7 +208,7 @@ def test_maps_that_depend_on_the_rest_of_the_batch(change: Callable[[Tensor], Te
     assert re.fullmatch(
         r"mine broke the contract: its maps depend on the rest of the batch: (alone|in another "
         r"batch and order), "
-        r"an image's map is \d+% away \(relative distance\) from its map in a batch of 8",
+        r"an image's map differs by \d+% \(relative distance\) from its map in a batch of 8",
         verdict.summary,
     )
 
@@ -222,7 +226,7 @@ def with_a_generator(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tenso
 
 @pytest.mark.parametrize("explainer", [seeding, with_a_generator])
 def test_noise_of_an_own_seed_is_no_dependence_on_other_images(explainer: Explainer) -> None:
-    """In another place of the batch it is other noise, whatever the other images are."""
+    """At another place of the batch the noise differs, even with the same other images."""
     assert kept(check_contract(explainer, cnn(), images()))
 
 

@@ -120,7 +120,7 @@ def of_planted(base: Any, seed: int, **placed: Any) -> Verdict:
 @pytest.mark.covering
 @pytest.mark.parametrize("seed, placed", list(enumerate(PLACED)))
 @pytest.mark.parametrize("base", [explainers.sobel, ink, central])
-def test_who_knows_no_model_does_not_pass_where_the_object_is_easily_found(
+def test_a_map_without_the_model_does_not_pass_where_the_object_is_easily_found(
     base: Any, seed: int, placed: dict[str, Any]
 ) -> None:
     verdict = of_planted(base, seed, **placed)
@@ -144,11 +144,14 @@ def test_the_percentile_alone_would_let_it_pass() -> None:
     assert percentile.outcome == "pass" and over_sobel.outcome == "fail"
 
 
-def test_where_the_center_cannot_be_beaten_losing_to_it_convicts_nobody() -> None:
+def test_losing_to_the_center_is_no_evidence_where_it_cannot_be_beaten() -> None:
     verdict = of_planted(partial(central, by=6), 4, position="center")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals"), verdict
     assert not next(stage for stage in verdict.stages if stage.name == "lead over the center").judged
-    assert any(line.startswith("to lose to the center convicts nobody where it") for line in verdict.notes)
+    assert any(
+        line.startswith("losing to the center is no evidence against the explainer where")
+        for line in verdict.notes
+    )
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.extended) for seed in (1, 2))])
@@ -160,7 +163,7 @@ def test_what_narrows_down_to_another_place_fails(seed: int) -> None:
 
 
 @pytest.mark.parametrize("name, seed", [("sobel", 0), ("sobel", 1), ("noise", 2), ("constant", 0)])
-def test_what_knows_no_model_does_not_pass(name: str, seed: int) -> None:
+def test_a_map_that_does_not_use_the_model_does_not_pass(name: str, seed: int) -> None:
     verdict = checked(CONTROLS[name](), seed)
     assert verdict.outcome in ("fail", "inconclusive"), verdict
 
@@ -175,7 +178,7 @@ def test_rs_alone_would_let_it_pass() -> None:
 def test_the_hull_of_half_of_the_pixels_is_too_wide_to_be_judged() -> None:
     verdict = checked(share=None)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
-    assert re.search(r"in \d+ it has a hull of more than 40% of the frame", verdict.summary)
+    assert re.search(r"in \d+ the hull covers more than 40% of the frame", verdict.summary)
     assert {stage.name for stage in verdict.stages} >= {"RC < 1, class 0", "RC < 1, class 1"}
 
 
@@ -272,7 +275,7 @@ def test_their_agreements_are_evidence() -> None:
 
 def test_those_that_did_not_learn_are_left_out_with_a_note(recwarn: pytest.WarningsRecorder) -> None:
     verdict = checked(alphas=(2, 4, 1000))
-    note = r"support networks that did not learn their distance are left out: α = 1000 agrees with its targets by "
+    note = r"support networks that did not learn their distance were left out: α = 1000 agrees with its targets by "
     assert any(
         re.match(rf"{note}0\.\d\d\d after 20 epochs, where 0\.9 is needed", line) for line in verdict.notes
     )
@@ -280,7 +283,7 @@ def test_those_that_did_not_learn_are_left_out_with_a_note(recwarn: pytest.Warni
     assert not recwarn.list
 
 
-def test_where_none_did_nothing_can_be_said() -> None:
+def test_without_any_usable_support_network_the_check_is_inconclusive() -> None:
     verdict = checked(epochs=1, learning_rate=1e-6)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.support")
     assert re.fullmatch(
@@ -295,7 +298,7 @@ def test_steps_that_are_too_long_are_to_be_shorter() -> None:
     verdict = checked(learning_rate=1e6, epochs=2)
     assert re.search(
         r": α = 2 (agrees with its targets by -\S+|has outputs that are not finite), .* after 2 epochs, where 0\.9 is "
-        r"needed; take a lower learning_rate=$",
+        r"needed; use a lower learning_rate=$",
         verdict.summary,
     )
     assert re.search(r"α = 2 has outputs that are not finite", checked(learning_rate=1e30, epochs=2).summary)
@@ -313,8 +316,8 @@ def test_the_budget_ends_training(tmp_path: Path) -> None:
     verdict = checked(epochs=100_000, max_seconds=0.5, cache=tmp_path)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "budget")
     assert re.fullmatch(
-        r"gad\(input_x_gradient\): inconclusive: the budget of 0\.5 s ended while support network 1 of 2, α = 2 was in "
-        r"epoch \d+ of 100000; raise max_seconds",
+        r"gad\(input_x_gradient\): inconclusive: the budget of 0\.5 s was used up while support network 1 of 2, α = "
+        r"2 was in epoch \d+ of 100000; raise max_seconds",
         verdict.summary,
     )
     assert not list(tmp_path.glob("*.safetensors"))
@@ -340,8 +343,9 @@ def test_the_message() -> None:
     verdict = of_moved(0)
     lines = str(verdict).splitlines()
     assert re.match(
-        r"gad\(moved\) does not narrow down to what the score depends on: -0\.\d\d is the lead of its percentile over "
-        r"the center: a region of the same area by the center reaches 0\.\d\d \(99 % upper bound -0\.\d\d < 0\.\d\d\)",
+        r"gad\(moved\) does not narrow its map down to what the score depends on: -0\.\d\d is the lead of its "
+        r"percentile over the center: a region of the same area by the center reaches 0\.\d\d \(99 % upper bound "
+        r"-0\.\d\d < 0\.\d\d\)",
         lines[0],
     )
     assert re.match(r"  measure +counted +value +interval +verdict", lines[2])
@@ -400,7 +404,7 @@ def test_images_of_other_classes_are_left_out(targets: str | None, kind: Any) ->
     )  # fmt: skip
     assert found.stages == alone.stages and found.evidence["images"] == alone.evidence["images"]
     assert sum(row["images"] for row in found.evidence["classes"].values()) == 16 == int(both.sum())
-    note = "16 of 32 images are of other classes by their labels and are left out"
+    note = "16 of 32 images have labels of other classes and were left out"
     assert note in found.notes and note not in alone.notes
 
 
@@ -415,13 +419,13 @@ def test_without_labels_all_images_count() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_images_of_the_classes_are_an_error(count: int) -> None:
     labels = torch.tensor([0] * count + [2] * (24 - count))
-    sentence = f"labels name {count} images of the classes 0 and 1, of 24; at least 2 are needed"
+    sentence = f"labels assign {count} of 24 images to the classes 0 and 1; at least 2 are needed"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         checked(labels=labels, targets=None)
 
 
 @pytest.mark.parametrize("error", [None, ZeroDivisionError])
-def test_the_model_comes_back_as_it_was(error: type[Exception] | None) -> None:
+def test_the_model_is_restored_afterwards(error: type[Exception] | None) -> None:
     model, (images, labels) = planted_cnn(0).train(), samples()
 
     def base(given: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -489,7 +493,8 @@ def test_maps_that_are_arrays() -> None:
 
 def test_other_inputs_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=re.escape("distancing needs inputs= of two classes that the model knows")
+        ValueError,
+        match=re.escape("distancing needs inputs= with images of two classes that the model knows"),
     ):
         check_distancing(input_x_gradient, planted_cnn(), None, classes=(0, 1))
     signals, labels = torch.rand(4, 2, 8), torch.tensor([0, 1, 0, 1])

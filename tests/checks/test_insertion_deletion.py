@@ -194,8 +194,8 @@ def test_scores_that_are_not_finite_show_nothing(options: dict[str, Any]) -> Non
     verdict = checked(occlusion, infill=9.0, forward=forward, **options)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.scores")
     assert verdict.summary == (
-        "occlusion: inconclusive: the model's logits are not finite for 16 of 16 images with pixels deleted; "
-        "another infill may be one that the model can read"
+        "occlusion: inconclusive: the model's logits are not finite for 16 of 16 images with pixels deleted; try "
+        "another infill=, one that the model can handle"
     )
 
 
@@ -253,7 +253,7 @@ def test_noise_passes_as_rarely_as_the_level_says() -> None:
     assert passed <= 4
 
 
-def test_what_knows_no_model_is_a_note() -> None:
+def test_a_rival_that_does_not_use_the_model_is_named_in_a_note() -> None:
     """Curves cannot recognize an edge detector: that is said, and does not decide."""
     verdict = checked(CONTROLS["sobel"](), name="sobel")
     assert "it is not shown to be better than Sobel" in str(verdict)
@@ -295,7 +295,7 @@ def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: lis
 
 
 def test_an_area_of_nothing_keeps_to_a_threshold_of_zero() -> None:
-    """The probability of a class that is always far below the others is 0 whatever is shown."""
+    """The probability of a class that is always far below the others is 0 for any input."""
 
     def occlusion_of_the_prediction(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         return occlusion(model, inputs, model(inputs).argmax(1))
@@ -319,7 +319,7 @@ def test_few_images_can_pass_and_cannot_fail() -> None:
         for explainer, count in ((occlusion, 5), (against, 6), (against, 7))
     )
     assert [verdict.outcome for verdict in (honest, few, enough)] == ["pass", "inconclusive", "fail"]
-    assert "with fewer than 7 images the 99 % bound is infinite, and nothing can fail" in few.summary
+    assert "with fewer than 7 images the 99 % bound is infinite, and no explainer can fail" in few.summary
 
 
 def test_the_message_of_a_failure() -> None:
@@ -353,12 +353,12 @@ def test_bad_input(options: dict[str, Any], sentence: str) -> None:
 
 
 def test_pixels_are_deleted_from_images() -> None:
-    sentence = "pixels are deleted from images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
+    sentence = "this check deletes pixels of images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         check_insertion_deletion(occlusion, nn.Flatten(), torch.rand(4, 3, 8))
 
 
-def test_the_model_is_given_back_and_the_assertion_raises() -> None:
+def test_the_model_is_restored_and_the_assertion_raises() -> None:
     model, data = planted_cnn().train(), planted_images(16, 3)
     with pytest.raises(SanityCheckFailed, match=r"^occlusion does not rank"):
         assert_insertion_deletion(occlusion, model, data.images, data.labels, min_insertion=0.99)
@@ -430,7 +430,5 @@ def test_the_budget_ends_midway_through_the_curves(
         assert (stopped.outcome, stopped.reason) == ("inconclusive", "budget")
         assert spent == needed - missing + 1
         assert stopped.evidence["cost"]["calls"] == whole.evidence["cost"]["calls"]
-        expected = (
-            f"the budget of {needed - missing} s ended after {stopped.evidence['cost']['images']} maps; "
-        )
+        expected = f"the budget of {needed - missing} s was used up after {stopped.evidence['cost']['images']} maps; "
         assert expected + "raise max_seconds" in stopped.summary

@@ -138,18 +138,19 @@ def test_the_message_names_the_rival() -> None:
     verdict = checked(contrast, planted_images(24, 1, contrast=0.0), name="mine", min_iou=0.5)
     assert verdict.reason == "gate.rivals"
     assert verdict.summary == (
-        "mine: inconclusive: it does not lead |x − mean|, which knows no model and points at the regions as well: "
-        "their highest pixels have a mean IoU of 1.00 and 1.00 with them (95 % lower bound of the lead 0.00, above "
-        "0.00 is needed); images are needed in which other things than the regions stand out"
+        "mine: inconclusive: it is not shown to be better than |x − mean|, which does not use the model and "
+        "points at the regions as well: their highest pixels have a mean IoU of 1.00 and 1.00 with the regions "
+        "(95 % lower bound of the difference 0.00; it must be above 0.00); use images in which things other than "
+        "the regions stand out"
     )
     assert verdict.evidence["rivals"]["|x − mean|"] == pytest.approx(1, abs=0.01)
 
 
-def test_who_points_at_the_center_of_centered_objects_leads_nobody() -> None:
+def test_a_map_of_the_center_leads_no_rival_on_centered_objects() -> None:
     verdict = checked(centered, planted_images(24, 3, position="center"), min_iou=0.05)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
-    assert "it does not lead the center, which knows no model" in verdict.summary
-    assert "images are needed in which the regions lie elsewhere" in verdict.summary
+    assert "it is not shown to be better than the center, which does not use the model" in verdict.summary
+    assert "use images in which the regions lie elsewhere" in verdict.summary
 
 
 def test_edges_that_are_the_object_are_found_by_sobel() -> None:
@@ -157,7 +158,7 @@ def test_edges_that_are_the_object_are_found_by_sobel() -> None:
     images, masks = textured(24)
     verdict = check_localization(CONTROLS["sobel"](), planted_cnn(), images, regions=masks, name="mine")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
-    assert "it does not lead Sobel, which knows no model" in verdict.summary
+    assert "it is not shown to be better than Sobel, which does not use the model" in verdict.summary
 
 
 def textured(count: int) -> tuple[Tensor, Tensor]:
@@ -193,7 +194,7 @@ def test_regions_follow_the_images_that_are_chosen() -> None:
 def test_the_message_of_a_failure() -> None:
     lines = str(checked(CONTROLS["sobel"](), name="sobel")).splitlines()
     assert re.fullmatch(
-        r"sobel does not point at the region: -0\.\d\d is the IoU of its highest pixels above that of "
+        r"sobel does not point at the region: -0\.\d\d is the IoU of its highest pixels minus that of "
         r"(the center|a random box) \(99 % upper bound -0\.\d\d < 0\.00\)",
         lines[0],
     )
@@ -258,7 +259,7 @@ def test_the_box_around_stripes_is_nearer_to_a_box_than_they_are() -> None:
     pixels, boxes = (checked(stripes, data, regions=data.boxes, box=box) for box in (False, True))
     assert boxes.stages[0].statistic > 0.7 > 0.6 > pixels.stages[0].statistic
     assert boxes.summary.startswith("stripes: no evidence that it does not point at the region: ")
-    assert "is the IoU of the box of its highest pixels above that of" in boxes.summary
+    assert "is the IoU of the box of its highest pixels minus that of" in boxes.summary
     assert boxes.stages[5:] == pixels.stages[5:]
 
 

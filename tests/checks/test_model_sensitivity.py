@@ -65,18 +65,22 @@ def test_honest_explainers_never_fail(network: str, seed: int) -> None:
 
 # Faulty ones fail, each with its reason and its hint.
 
-EDGES = r"^an edge detector: its rank correlation with {} of the input, which knows no model, is 1\.00$"
-STALE = "^a stale model: on the trained weights it equals the plain gradient, and it stays so when they"
+EDGES = (
+    r"^an edge detector: its rank correlation with {} of the input, which does not use the model, is 1\.00$"
+)
+STALE = (
+    "^a stale model: the map equals the plain gradient of the trained weights, and does so even after they"
+)
 FAULTS = {
     "sobel": EDGES.format("the Sobel gradient magnitude"),
     "laplacian": EDGES.format("the Laplacian"),
     "local_deviation": EDGES.format("the local deviation"),
     "input_x_sobel": EDGES.format("image × Sobel"),
-    "noisy_sobel": r"^an edge detector: its rank correlation with [\w× ]+ of the input, which "
-    r"knows no model, is 0\.\d\d$",
+    "noisy_sobel": r"^an edge detector: its rank correlation with [\w× ]+ of the input, which does not use the "
+    r"model, is 0\.\d\d$",
     "input_copy": r"^a copy of the input: its rank correlation with the input is 1\.00$",
-    "noise": r"^noise: two runs on different random streams agree only -?0\.0\d, and on the same "
-    r"stream the map stays",
+    "noise": r"^noise: two runs on different random streams agree by only -?0\.0\d, and on the same stream the "
+    "map is the same",
     "stale_model": STALE,
     "cached_maps": STALE,
 }
@@ -105,8 +109,8 @@ def test_a_map_for_all_images_fails(network: str) -> None:
     verdict = checked(explainers.center_prior, network)
     assert (verdict.outcome, verdict.reason, verdict.stages) == ("fail", "input_independent", ())
     assert verdict.summary == (
-        "center_prior draws the same map for every image: another image, explained for the same target at the same "
-        "place of the batch, gets a map with a correlation of 1.00"
+        "center_prior draws the same map for every image: another image, explained for the same target at the "
+        "same position in the batch, gets a map with a correlation of 1.00"
     )
 
 
@@ -115,9 +119,8 @@ def test_guided_backpropagation_fails(network: str) -> None:
     verdict = checked(guided_backprop, network)
     assert (verdict.outcome, verdict.reason, verdict.deciding.name) == ("fail", "insensitive", "upper")
     assert verdict.hint == (
-        "the map follows the lower layers and not the upper ones, as methods do that rewrite the "
-        "backward pass of "
-        "ReLU (guided backpropagation, DeconvNet; Sixt et al. 2020): what they draw is the input's structure"
+        "the map follows the lower layers but not the upper ones, as with methods that rewrite the backward pass "
+        "of ReLU (guided backpropagation, DeconvNet; Sixt et al. 2020): they draw the structure of the input"
     )
 
 
@@ -136,7 +139,7 @@ def test_a_copy_of_the_model_fails_with_a_hint() -> None:
     verdict = checked(held_model(train("plain_cnn")))
     assert (verdict.outcome, verdict.reason) == ("fail", "insensitive")
     assert verdict.hint.startswith(
-        "the map stays when all weights are re-initialized: it is a function of the image alone"
+        "the map survives the re-initialization of all weights: it is a function of the image alone"
     )
 
 
@@ -153,7 +156,7 @@ def test_edges_times_a_score_fail(network: str) -> None:
     verdict = checked(edges_times_score, network)
     assert (verdict.outcome, verdict.reason) == ("fail", "sign_only")
     assert verdict.summary.startswith(
-        "edges_times_score changes nothing but the sign of its map: up to the sign 1.00 of the map survives"
+        "edges_times_score changes only the sign of its map: up to the sign, 1.00 of the map survives"
     )
 
 
@@ -328,7 +331,7 @@ def test_a_failure_reads_like_this() -> None:
     ]
     for row, line in zip(rows, lines[3:7], strict=True):
         assert re.fullmatch(row, words(line))
-    assert lines[7].startswith("hint: the map follows the lower layers and not the upper ones")
+    assert lines[7].startswith("hint: the map follows the lower layers but not the upper ones")
     assert lines[-1] == "replay: check_model_sensitivity(guided_backprop, Sequential, …, seed=0)"
 
 
@@ -353,8 +356,8 @@ def test_an_undecided_verdict_says_what_would_settle_it() -> None:
         r"is re-initialized \(99 % lower bound -?\d\.\d\d, 95 % upper bound \d\.\d\d, threshold "
         r"0\.\d\d\); (about \d+ "
         r"(images|draws) instead of \d+( and \d+ draws instead of \d+)? would settle it|no number "
-        r"of images or draws would "
-        r"settle it: it lies between the lines, at one or very close to it)",
+        r"of images or draws would settle it: the value lies between the thresholds, at one of them or very close "
+        r"to one)",
         verdict.summary,
     )
 
@@ -389,7 +392,7 @@ def test_a_pretended_guided_method_is_told_from_a_guided_one() -> None:
     pretended = checked(gradient, name="MyGuidedBackprop")
     assert pretended.outcome == "pass"
     assert pretended.hint == (
-        "its maps equal the plain gradient though its name claims another backward pass: hooks on "
+        "its maps equal the plain gradient, although its name announces a modified backward pass: hooks on "
         "nn.ReLU modules "
         "do not see functional ReLUs or other activations"
     )

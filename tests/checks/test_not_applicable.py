@@ -205,7 +205,7 @@ def test_an_explainer_of_some_classes_may_say_so_of_the_others() -> None:
     assert check_contract(of_two, cnn(), images(), torch.arange(8) % 2).outcome == "pass"
 
 
-def test_the_model_comes_back_as_it_was() -> None:
+def test_the_model_is_restored_afterwards() -> None:
     def leaves_a_mess(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         model[0].weight.data.zero_()
         model.train()

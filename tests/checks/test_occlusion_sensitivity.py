@@ -54,7 +54,7 @@ def test_rise_passes() -> None:
 @pytest.mark.parametrize(
     "name", ["sobel", "noise", "center_prior", "input_copy", "input_x_sobel", "constant"]
 )
-def test_what_knows_no_model_does_not_pass(name: str, seed: int) -> None:
+def test_a_map_that_does_not_use_the_model_does_not_pass(name: str, seed: int) -> None:
     verdict = checked(CONTROLS[name](), planted_images(32, seed), network=seed, name=name)
     assert verdict.outcome in ("fail", "inconclusive"), verdict
     assert verdict.outcome == "fail" or name not in ("sobel", "center_prior", "constant")
@@ -86,7 +86,7 @@ def test_where_the_object_alone_has_edges_the_hint_says_so() -> None:
     verdict = checked(explainers.gradient, planted_images(32, 1, contrast=0.0))
     assert verdict.outcome == "inconclusive"
     assert re.search(
-        r"hint: Sobel alone reaches 0\.\d\d: images in which other things than what matters", str(verdict)
+        r"hint: Sobel alone reaches 0\.\d\d: images in which things other than what matters", str(verdict)
     )
 
 
@@ -94,8 +94,8 @@ def test_noise_has_hulls_as_wide_as_the_image() -> None:
     verdict = checked(CONTROLS["noise"](), name="noise")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.regions")
     assert re.search(
-        r"only \d of 32 maps have a region that can be judged: in \d+ it has a hull of more than 40% of the frame, as "
-        r"scattered pixels do",
+        r"only \d of 32 maps have a region that can be judged: in \d+ the hull covers more than 40% of the "
+        r"frame, as that of scattered pixels does",
         verdict.summary,
     )
 
@@ -111,7 +111,7 @@ def test_a_map_that_points_at_nothing_in_most_images() -> None:
     verdict = checked(mostly_zero, planted_images(16, 3))
     assert verdict.reason == "gate.regions"
     assert re.search(
-        r"only 4 of 16 maps have a region that can be judged: in 12 it points at nothing", str(verdict)
+        r"only 4 of 16 maps have a region that can be judged: in 12 the map points at nothing", str(verdict)
     )
 
 
@@ -127,22 +127,22 @@ def test_some_images_without_a_region_are_noted() -> None:
 
     verdict = checked(sometimes_zero)
     assert verdict.outcome == "pass"
-    assert re.search(r"note: in \d+ it points at nothing; these images are left out", str(verdict))
+    assert re.search(r"note: in \d+ the map points at nothing; these images are left out", str(verdict))
 
 
 def test_where_the_center_cannot_be_beaten() -> None:
-    """The object is in the center of every image: who always points there is right, and nobody leads him."""
+    """The object is in the center of every image: a map that always points there is right, and no map leads it."""
     verdict = checked(centered, planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals")
     assert re.search(
         r"the center can hardly be beaten on these images: hiding its region of the same area has a percentile of "
-        r"0\.\d\d \(above 0\.75\); images are needed in which what matters lies elsewhere",
+        r"0\.\d\d \(above 0\.75\); use images in which what matters lies elsewhere",
         verdict.summary,
     )
     assert checked(occlusion, planted_images(32, 3, position="center")).outcome != "fail"
 
 
-def test_the_lead_is_held_against_a_share_of_what_the_rival_leaves() -> None:
+def test_the_lead_is_compared_with_a_share_of_what_the_rival_leaves() -> None:
     verdict = checked(occlusion)
     rows = verdict.evidence["regions"]["hidden"]
     own, theirs = (sum(values) / len(rows) for values in (
@@ -153,11 +153,15 @@ def test_the_lead_is_held_against_a_share_of_what_the_rival_leaves() -> None:
     assert verdict.stages[2].pass_above == pytest.approx(0.1 * (1 - theirs))
 
 
-def test_who_is_convicted_otherwise_fails_though_the_center_cannot_be_beaten() -> None:
+def test_a_fail_for_another_reason_stays_where_the_center_cannot_be_beaten() -> None:
     verdict = checked(partial(moved, by=10), planted_images(32, 3, position="center"))
     assert (verdict.outcome, verdict.reason) == ("fail", "beside_the_point")
     assert verdict.deciding.name in ("percentile", "lead over Sobel")
-    assert re.search(r"note: to lose to the center convicts nobody where it reaches 0\.\d\d", str(verdict))
+    assert re.search(
+        r"note: losing to the center is no evidence against the explainer where the center reaches "
+        r"0\.\d\d",
+        str(verdict),
+    )
 
 
 def test_the_message_of_a_failure() -> None:
@@ -178,7 +182,7 @@ def test_the_message_of_a_failure() -> None:
     assert re.match(
         r"  RS of the target +per 1000 pixels; elsewhere \d+\.\d\d +\d+\.\d\d .*\(shown only\)", lines[6]
     )
-    assert "hint: its regions are those of Sobel: their intersection over union is 1.00" in lines
+    assert "hint: its regions coincide with those of Sobel: their intersection over union is 1.00" in lines
 
 
 def test_a_region_where_hiding_changes_nothing_is_hinted_at() -> None:
@@ -207,8 +211,8 @@ def test_one_class_is_asked_for_by_its_number(classes: Any) -> None:
     assert checked(occlusion, classes=classes).stages[3].name == "RS of class 3"
 
 
-def test_who_stops_short_of_all_images_where_only_the_center_convicts() -> None:
-    """The first sixteen convict by the center alone, which convicts nobody: the others may by something else."""
+def test_all_images_are_used_where_only_the_center_speaks_against_the_map() -> None:
+    """On the first sixteen images the map loses only to the center, which is no evidence; the others may show more."""
     data = planted_images(32, 3, position="center")
     first = subject(beside_the_center, planted_cnn(), data.images, None).order[:16]
     alone = check_occlusion_sensitivity(beside_the_center, planted_cnn(), data.images[first])
@@ -219,14 +223,14 @@ def test_who_stops_short_of_all_images_where_only_the_center_convicts() -> None:
 
 
 def test_the_error_rates_are_shared_over_looks_and_stages() -> None:
-    """Two looks, and three stages each of which may convict."""
+    """Two looks, and three stages, each of which can fail the explainer."""
     verdict = checked(occlusion)
     assert {(stage.alpha_fail, stage.alpha_pass) for stage in verdict.judged} == {(0.01 / 6, 0.05 / 2)}
     assert checked(occlusion, planted_images(16, 3)).judged[0].alpha_pass == 0.05
 
 
 @pytest.mark.extended
-def test_who_does_not_lead_is_passed_as_rarely_as_the_level_says() -> None:
+def test_a_map_without_a_lead_passes_as_rarely_as_the_level_says() -> None:
     """Percentiles of the explainer and of the rivals drawn alike, two looks: passes among 600 within their level."""
     random, passed = np.random.default_rng(0), 0
     for _ in range(600):
@@ -237,8 +241,8 @@ def test_who_does_not_lead_is_passed_as_rarely_as_the_level_says() -> None:
 
 
 @pytest.mark.extended
-def test_who_leads_by_just_the_line_is_convicted_as_rarely_as_the_level_says() -> None:
-    """An excess of 0 on average over both rivals, whatever their own percentile: fails among 600 within their level."""
+def test_a_lead_of_just_the_threshold_fails_as_rarely_as_the_level_says() -> None:
+    """A mean excess of 0 over both rivals, at any percentile of theirs: the fails among 600 stay within the level."""
     random, failed = np.random.default_rng(1), 0
     for _ in range(600):
         drawn = []
@@ -295,7 +299,7 @@ def test_a_clear_case_takes_the_profiles_images_and_an_open_one_all() -> None:
     assert checked(CONTROLS["laplacian"]()).stages[0].images > 16
 
 
-def test_the_model_comes_back_as_it_was() -> None:
+def test_the_model_is_restored_afterwards() -> None:
     model, data = planted_cnn().train(), planted_images(16, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
@@ -341,12 +345,12 @@ def test_double_precision_and_a_single_logit() -> None:
         (
             {"classes": (0, 4)},
             ValueError,
-            "classes must be numbers from 0 to 3, the logits of the model, not 4",
+            "classes must be numbers from 0 to 3 (the model's logits), not 4",
         ),
         (
             {"classes": ()},
             ValueError,
-            "classes must be numbers from 0 to 3, the logits of the model, not an empty",
+            "classes must be numbers from 0 to 3 (the model's logits), not an empty",
         ),
         ({"classes": (1, 1)}, ValueError, "classes must differ from one another, not (1, 1)"),
     ],
@@ -363,7 +367,7 @@ def test_one_image_is_too_few() -> None:
 
 
 def test_regions_are_hidden_in_images() -> None:
-    sentence = "regions are hidden in images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
+    sentence = "this check hides regions of images: inputs must be a tensor (N, C, H, W), not (4, 3, 8)"
     with pytest.raises(ValueError, match=re.escape(sentence)):
         check_occlusion_sensitivity(input_x_gradient, nn.Flatten(), torch.rand(4, 3, 8))
 

@@ -138,7 +138,7 @@ def test_several_labels_an_image(
 
 
 def test_rare_labels_are_no_credit() -> None:
-    """Who never sees a label that few images have is right on most, and has learned nothing."""
+    """A model that never predicts a rare label is right on most images, and has learned nothing."""
     rare = torch.zeros(32, 4, dtype=torch.int64)
     rare[:4, 0] = rare[1:4, 1] = rare[0, 2] = 1
     blind = Ended(network(4), lambda z: z - 100)
@@ -161,12 +161,14 @@ def test_rows_with_a_single_1_are_classes() -> None:
 
 
 def test_distancing_wants_one_class_an_image() -> None:
-    with pytest.raises(ValueError, match=r"one class an image, not of shape \(32, 4\).*argmax"):
+    with pytest.raises(ValueError, match=r"one class per image, not of shape \(32, 4\).*argmax"):
         check_distancing(gradient, network(4), images_of(4), labels=labels_of(4), classes=(0, 1))
 
 
 def test_networks_are_trained_on_one_label_an_image() -> None:
-    with pytest.raises(TypeError, match=r"of several take one, labels\[:, 0\].long\(\), with forward="):
+    with pytest.raises(
+        TypeError, match=r"choose one of several, such as labels\[:, 0\].long\(\), with forward="
+    ):
         check_data_sensitivity(
             gradient, lambda: network(4), (images_of(4), labels_of(4)), images_of(4)
         )  # fmt: skip

@@ -35,7 +35,7 @@ def checked(
 
 
 def ignores_targets(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    """Explains the prediction, whatever is asked: a wrapper that forgot to pass its target on."""
+    """Explains the prediction for any target: a wrapper that forgot to pass its target on."""
     with torch.no_grad():
         predicted = model(inputs).argmax(1)
     return gradient(model, inputs, predicted)
@@ -80,7 +80,7 @@ def test_explainers_that_ignore_the_target_fail(explainer: Callable[..., Tensor]
     assert (verdict.outcome, verdict.reason) == ("fail", "insensitive")
     assert verdict.statistic == 1
     assert verdict.hint == (
-        "its map is the same for every target: it explains one class whatever it is asked, or no class at all"
+        "its map is the same for every target: it always explains the same class, or no class at all"
     )
 
 
@@ -144,7 +144,7 @@ def test_the_verdict_is_recorded_once() -> None:
     assert verdict.replay == "pytest test_it.py --saliency-seed 4"
 
 
-def test_the_model_is_given_back() -> None:
+def test_the_model_is_restored() -> None:
     model = train("plain_cnn").train()
     before = state_of(model)
     check_target_sensitivity(gradient, model, held_out_digits().images[:16])
@@ -168,10 +168,7 @@ def test_labels_at_chance() -> None:
 
 
 def test_a_single_logit() -> None:
-    text = (
-        "Sequential has a single logit: there is no other target to explain; check_model_sensitivity is the "
-        "check for it"
-    )
+    text = "Sequential has a single logit: there is no other target to explain; use check_model_sensitivity instead"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         check_target_sensitivity(gradient, cnn(classes=1), images())
 

@@ -119,7 +119,7 @@ CHECKS: dict[str, Callable[..., Any]] = {
 
 
 def handed(seen: list[Tensor]) -> Callable[..., Any]:
-    """A careful explainer, which notes what it is handed."""
+    """A careful explainer, which notes what it is given."""
 
     def explainer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         seen.append(inputs.clone())
@@ -182,7 +182,7 @@ def test_by_every_explainer(explainer: Callable[..., Any], write: Callable[[Tens
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_who_hands_its_inputs_on_is_not_accused_of_what_the_model_writes(
+def test_an_explainer_is_not_responsible_for_what_the_model_writes(
     write: Callable[[Tensor], Any],
 ) -> None:
     def handing_on(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -195,7 +195,7 @@ def test_who_hands_its_inputs_on_is_not_accused_of_what_the_model_writes(
     assert check_contract(handing_on, cnn(), images(8)).reason != "contract.inputs"
 
 
-def test_who_writes_itself_is() -> None:
+def test_an_explainer_that_writes_into_its_inputs_breaks_the_contract() -> None:
     def writes(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         maps = gradient(model, inputs, targets)
         inputs.mul_(2)

@@ -181,8 +181,8 @@ def test_it_is_explained_one_image_at_a_time_and_the_verdict_says_so() -> None:
     assert verdict.evidence["explainer"]["alone"] is True
     assert set(sizes[-100:]) == {1}
     assert (
-        "its maps differ with the size of the batch, as with noise of its own seed: each image was explained alone"
-        in verdict.notes
+        "its maps change with the batch size, as those of an explainer with a random seed of its own do: each "
+        "image was explained alone" in verdict.notes
     )
 
 

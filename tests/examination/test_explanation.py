@@ -35,7 +35,7 @@ def test_scores_that_are_not_finite_are_counted() -> None:
     check_scores(scores, "with pixels deleted")
     scores[1, 2], scores[3] = torch.nan, torch.inf
     with pytest.raises(
-        Stopped, match=r"^the model's logits are not finite for 2 of 5 images with dots; another"
+        Stopped, match=r"^the model's logits are not finite for 2 of 5 images with dots; try another"
     ):
         check_scores(scores, "with dots")
 
@@ -46,21 +46,23 @@ RETURNED = {
     "side": (
         lambda maps: maps[..., :-1],
         "contract.shape",
-        "it returned (8, 1, 12, 11) for inputs (8, 1, 12, 12); choose from (8, 1, 12, 12), (8, 12, 12)",
+        "it returned maps of shape (8, 1, 12, 11) for inputs of shape (8, 1, 12, 12); the shape must be one of "
+        "(8, 1, 12, 12), (8, 12, 12)",
     ),
     "flat": (
         lambda maps: maps.flatten(1),
         "contract.shape",
-        "it returned (8, 144) for inputs (8, 1, 12, 12); choose from (8, 1, 12, 12), (8, 12, 12)",
+        "it returned maps of shape (8, 144) for inputs of shape (8, 1, 12, 12); the shape must be one of (8, 1, "
+        "12, 12), (8, 12, 12)",
     ),
-    "one map": (lambda maps: maps.mean(0), "contract.count", "it returned (1, 12, 12) for 8 "
+    "one map": (lambda maps: maps.mean(0), "contract.count", "it returned maps of shape (1, 12, 12) for 8 "
         "inputs; one map for each is needed"),
-    "a number": (lambda maps: maps.sum(), "contract.count", "it returned () for 8 inputs; one map "
+    "a number": (lambda maps: maps.sum(), "contract.count", "it returned maps of shape () for 8 inputs; one map "
         "for each is needed"),
     "too many": (
         lambda maps: maps.repeat(2, 1, 1, 1),
         "contract.count",
-        "it returned (16, 1, 12, 12) for 8 inputs; one map for each is needed",
+        "it returned maps of shape (16, 1, 12, 12) for 8 inputs; one map for each is needed",
     ),
     "nan": (lambda maps: maps * torch.nan, "contract.finite", "it returned NaN in 8 of 8 maps"),
     "inf": (
@@ -105,12 +107,15 @@ def test_one_map_for_two_inputs() -> None:
         made_of(lambda maps: maps[0]), two_branches(), (images(), images(shape=(2, 40))), name="mine"
     )
     assert verdict.reason == "contract.type"
-    assert verdict.summary == "mine broke the contract: it returned one Tensor for the 2 inputs of the model"
+    assert (
+        verdict.summary
+        == "mine broke the contract: it returned one Tensor for the 2 inputs of the model; a map for each is needed"
+    )
 
 
 def test_choices_of_an_input_with_several_channels() -> None:
     verdict = check_contract(made_of(lambda maps: maps[:, :2]), cnn(channels=3), images(shape=(3, 12, 12)))
-    assert "choose from (8, 3, 12, 12), (8, 1, 12, 12), (8, 12, 12)" in verdict.summary
+    assert "the shape must be one of (8, 3, 12, 12), (8, 1, 12, 12), (8, 12, 12)" in verdict.summary
 
 
 FINE = {
@@ -160,7 +165,9 @@ def test_tables() -> None:
     assert kept(check_contract(gradient, tabular(), images(8, (24,))))
     verdict = check_contract(made_of(lambda maps: maps.sum(1)), tabular(), images(8, (24,)), name="mine")
     assert (
-        verdict.summary == "mine broke the contract: it returned (8,) for inputs (8, 24); choose from (8, 24)"
+        verdict.summary
+        == "mine broke the contract: it returned maps of shape (8,) for inputs of shape (8, 24); the shape must "
+        "be one of (8, 24)"
     )
 
 

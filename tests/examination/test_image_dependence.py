@@ -170,8 +170,8 @@ def test_in_distancing_too() -> None:
 def test_the_message() -> None:
     verdict = check_contract(one_map, cnn(), images(16))
     assert verdict.summary == (
-        "one_map draws the same map for every image: another image, explained for the same target at the same place of "
-        "the batch, gets a map with a correlation of 1.00"
+        "one_map draws the same map for every image: another image, explained for the same target at the same "
+        "position in the batch, gets a map with a correlation of 1.00"
     )
     assert verdict.evidence["shared_by_images"] == pytest.approx(1)
 
@@ -250,13 +250,13 @@ def test_the_gradient_of_a_linear_model_is_excused(
     assert len(verdict.notes) == 1
     assert re.fullmatch(
         r"its maps are nearly the same for every image \(correlation (0.99|1.00)\), and so are the plain gradient's "
-        r"\((0.99|1.00)\): for one target this model is nearly linear in these images",
+        r"\((0.99|1.00)\): for a fixed target, this model is nearly linear on these images",
         verdict.notes[0],
     )
     assert check_model_sensitivity(explainer, make(), images(16)).outcome != "fail"
 
 
-def test_the_excuse() -> None:
+def test_the_plain_gradients_maps_excuse_those_of_the_explainer() -> None:
     assert same_findings(SAME, GRADIENTS - 0.01) and same_findings(1.0, None)
     assert not same_findings(SAME - 0.01, None) and not same_findings(None, None)
     assert not same_findings(1.0, GRADIENTS)

@@ -120,8 +120,8 @@ def test_where_shapes_leave_it_open_the_way_out_is_told(check: Callable[..., Ver
     verdict = check(summed, model, inputs, profile="smoke")
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.channel_axis")
     assert (
-        "it returned (8, 14) for inputs (8, 14, 14), which may be signals (N, C, L) or embeddings (N, L, D); pass "
-        "channel_axis=1 for signals, channel_axis=-1 for embeddings"
+        "it returned maps of shape (8, 14) for inputs of shape (8, 14, 14), which may be signals (N, C, L) or "
+        "embeddings (N, L, D); pass channel_axis=1 for signals, channel_axis=-1 for embeddings"
     ) in verdict.summary
     for axis in (-1, 1):
         assert check(summed, model, inputs, channel_axis=axis, profile="smoke").reason != "gate.channel_axis"
@@ -133,8 +133,8 @@ def test_whole_maps_without_a_word_are_those_of_signals_with_a_note() -> None:
     assert found.maps[0].shape == (8, WIDTH) and found.channel_axis is None
     verdict = check_contract(gradient, model, embeddings())
     assert verdict.notes == (
-        "inputs of shape (N, 14, 10) are read as signals (N, C, L), and maps summed over axis 1; for embeddings "
-        "(N, L, D) pass channel_axis=-1, and channel_axis=1 if they are signals",
+        "inputs of shape (N, 14, 10) were read as signals (N, C, L), and their maps were summed over axis 1; pass "
+        "channel_axis=-1 for embeddings (N, L, D), or channel_axis=1 if they are signals",
     )
     assert check_contract(gradient, model, embeddings(), channel_axis=1).notes == ()
 
@@ -158,14 +158,14 @@ def test_shapes_of_no_layout_are_refused(shape: tuple[int, ...], channel_axis: i
     )
     assert (verdict.outcome, verdict.reason) == ("error", "contract.shape")
     expected = "(8, 14, 10), (8, 14, 1), (8, 14)" if channel_axis else "(8, 14, 10), (8, 1, 10), (8, 10)"
-    assert f"choose from {expected}" in verdict.summary
+    assert f"the shape must be one of {expected}" in verdict.summary
 
 
 def test_signals_are_no_embeddings_where_the_user_says_so() -> None:
     verdict = check_contract(summed, reading(), embeddings(), channel_axis=1)
     assert (
         verdict.reason == "contract.shape"
-        and "choose from (8, 14, 10), (8, 1, 10), (8, 10)" in verdict.summary
+        and "the shape must be one of (8, 14, 10), (8, 1, 10), (8, 10)" in verdict.summary
     )
 
 
@@ -218,8 +218,8 @@ def test_spatial_explainers_know_where_the_channels_are(name: str, several: bool
     "axis, error, text",
     [
         ("last", TypeError, "channel_axis must be a whole number, such as 1 or -1, not 'last'"),
-        (0, ValueError, "channel_axis=0 is no axis of channels"),
-        (4, ValueError, "channel_axis=4 is no axis of channels"),
+        (0, ValueError, "channel_axis=0 cannot be the axis of the channels"),
+        (4, ValueError, "channel_axis=4 cannot be the axis of the channels"),
     ],
 )
 def test_bad_axes(check: Callable[..., Verdict], axis: Any, error: type[Exception], text: str) -> None:
@@ -235,7 +235,7 @@ def test_photographs_have_channels_first() -> None:
 
 
 def test_one_position_is_nothing_to_rank() -> None:
-    with pytest.raises(ValueError, match="one value an image"):
+    with pytest.raises(ValueError, match="one value per image"):
         check_contract(gradient, reading(), embeddings()[:, :1], channel_axis=-1)
 
 

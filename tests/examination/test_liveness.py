@@ -146,12 +146,12 @@ def saturated_for_two() -> nn.Module:
 
 
 SATURATED = (
-    "Wrapped is saturated, its outputs lie at the ends of a softmax or a sigmoid, where nothing moves them: explain "
-    "the logits before it, with forward="
+    "Wrapped is saturated; its outputs lie at the extremes of a softmax or a sigmoid, where they no longer "
+    "respond to the input: explain the logits before it, with forward="
 )
 FLAT = (
-    "is flat around these images, as with dead ReLUs, steps, or numbers that underflow in half precision; explain "
-    "another output with forward=, or take other weights, a wider dtype or other images"
+    "is flat around these images (as with dead ReLUs, step functions, or underflow in half precision); explain "
+    "another output with forward=, or use other weights, a wider dtype or other images"
 )
 GRADIENT = "the plain gradient's maps are constant on 8 of 8 images: "
 MODELS: dict[str, tuple[Make, str, str]] = {
@@ -165,7 +165,7 @@ MODELS: dict[str, tuple[Make, str, str]] = {
     "one class": (
         saturated_for_all,
         "gate.images",
-        "; its outputs lie at the ends of a softmax or a sigmoid, ",
+        "; its outputs lie at the extremes of a softmax or a sigmoid, ",
     ),
 }
 
@@ -245,15 +245,16 @@ def mostly_gray() -> Tensor:
 
 
 ONE_VALUE = (
-    "images have one value everywhere in each channel, as black ones do; on these nothing can be shown: pass "
+    "images have one value everywhere in each channel, as a black image does; such images cannot show anything: "
+    "pass "
 )
 IMAGES: dict[str, tuple[Callable[[], Tensor], str]] = {
     "gray": (gray, f"16 of the 16 {ONE_VALUE}"),
     "colored": (colored, f"16 of the 16 {ONE_VALUE}"),
     "rounded": (rounded, f"16 of the 16 {ONE_VALUE}"),
     "mostly gray": (mostly_gray, f"12 of the 16 {ONE_VALUE}"),
-    "black": (black, "only 1 is different"),
-    "normalized black": (normalized_black, "only 1 is different"),
+    "black": (black, "all count as 1"),
+    "normalized black": (normalized_black, "all count as 1"),
     "nearly black": (nearly_black, "logits are the same for all "),
 }
 
@@ -330,7 +331,7 @@ def blob(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
 def test_hiding_that_moves_nothing(check: str) -> None:
     verdict = CHECKS[check](blob, saturated_for_two, images(N))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.model"), verdict
-    found = re.search(r" does not move the score in (\d+) of 16 images: ", verdict.summary)
+    found = re.search(r" does not change the score of (\d+) of 16 images: ", verdict.summary)
     assert int(found[1]) > 8
     assert verdict.summary.removesuffix(" [accuracy not checked]").endswith(SATURATED)
 
@@ -341,8 +342,8 @@ def test_hiding_what_has_the_infills_value_already() -> None:
     verdict = check_occlusion_sensitivity(blob, cnn(), inputs, infill=inputs)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.images")
     assert verdict.summary.startswith(
-        "blob: inconclusive: hiding a region does not move the score in 16 of 16 images, which have the infill's value "
-        "there already; take another infill, or images with content"
+        "blob: inconclusive: hiding a region does not change the score of 16 of 16 images, because they already "
+        "have the infill's value there; use another infill=, or images with content"
     )
 
 
@@ -434,4 +435,6 @@ def test_a_hint_names_uncalibrated_layers_in_every_course() -> None:
     for check in ("contract", "consistency", "localization", "occlusion", "data"):
         verdict = CHECKS[check](gradient, make, images(N))
         assert verdict.reason == "gate.images"
-        assert "1 of its 1 BatchNorm layers (1) hold their initial statistics" in verdict.hint, check
+        assert (
+            "1 of the model's 1 BatchNorm layers (1) still have their initial statistics" in verdict.hint
+        ), check

@@ -128,7 +128,7 @@ def test_also_after_a_forward_pass_that_raised() -> None:
 
 
 @pytest.mark.parametrize("make", [lambda: Recording(always=True), Caching, Counting])
-def test_the_model_comes_back_as_it_was(make: Any) -> None:
+def test_the_model_is_restored_afterwards(make: Any) -> None:
     model = make().eval()
     before = state_of(model)
     check_contract(gradient, model, images(8))

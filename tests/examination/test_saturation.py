@@ -53,7 +53,7 @@ def test_saturated_outputs(check: Callable[..., Verdict], end: Callable[[Tensor]
     assert verdict.outcome != "pass"
     said = " ".join((*(finding.sentence for finding in verdict.findings), verdict.hint))
     assert said.count("explain the logits") == 1, said
-    assert "at the ends of a softmax or a sigmoid" in said or "0 or 1 but for 0.001 on " in said
+    assert "at the extremes of a softmax or a sigmoid" in said or "within 0.001 of 0 or 1 on " in said
     followed = check(gradient, model, images(16), forward=lambda model, inputs: model.logits(inputs))
     assert followed.reason not in ("constant", "gate.images") and "probabilities" not in followed.hint
 
@@ -72,4 +72,4 @@ SILENT = {
 def test_nothing_is_said_of_others(
     check: Callable[..., Verdict], explainer: Callable[..., Tensor], model: nn.Module
 ) -> None:
-    assert "probabilities, which are 0 or 1" not in check(explainer, model, images(16)).hint
+    assert "probabilities that are within" not in check(explainer, model, images(16)).hint

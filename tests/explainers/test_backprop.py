@@ -173,7 +173,7 @@ def test_a_relu_of_parameters_alone_does_not_count(images, targets):
 
 def refused(model, images, targets):
     with pytest.raises(
-        ValueError, match="intercepts the functions that a model calls, and does not see inside"
+        ValueError, match="intercepts the functions that a model calls, but cannot see inside"
     ) as e:
         guided_backprop(model, images, targets)
     return str(e.value)

@@ -164,9 +164,11 @@ def test_bad_layers(cnn, mlp, images, targets):
         ValueError, match="Unknown layer 'last'; the layers of Sequential are 0, 1, 2, 3, 4, 5"
     ):
         gradcam(cnn, images, targets, layer="last")
-    with pytest.raises(ValueError, match=r"layer=ReLU\(...\) is no module of this Sequential .* dotted name"):
+    with pytest.raises(
+        ValueError, match=r"layer=ReLU\(...\) is not a module of this Sequential .* dotted name"
+    ):
         gradcam(cnn, images, targets, layer=copy.deepcopy(cnn)[3])
-    with pytest.raises(ValueError, match=r"output of the layer 1 is no map over .*: \(4, 16\)"):
+    with pytest.raises(ValueError, match=r"output of the layer 1 is not a map over .*: \(4, 16\)"):
         gradcam(mlp, images, targets, layer="1")
     cnn.aside = nn.Identity()
     with pytest.raises(ValueError, match=r"The layer whole\.aside does not run"):
@@ -284,7 +286,8 @@ def test_a_backbone_without_gradients_has_its_own_reason(use, images, targets):
     model = Parts(use).eval()
     with pytest.raises(
         NotApplicable,
-        match=r"those of Parts have none: .* under torch\.no_grad\(\), or detached; let the gradient",
+        match=r"the feature maps of Parts have no gradient: .* under torch\.no_grad\(\), or detached; let the "
+        r"gradient",
     ):
         gradcam(model, images, targets)
     assert check_contract(gradcam, model, images).reason == "not_applicable"
@@ -332,7 +335,7 @@ def test_a_recurrent_layer_has_its_own_reason(name, images, targets):
     model = Parts(read, recurrent=RECURRENT[name](images.shape[-1])).eval()
     with pytest.raises(
         NotApplicable,
-        match=rf"in Parts: its recurrent layer \({name.split()[0]}\) reads the positions one after",
+        match=rf"in Parts: its recurrent layer \({name.split()[0]}\) reads the positions one by one",
     ):
         gradcam(model, images, targets)
 

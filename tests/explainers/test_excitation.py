@@ -73,7 +73,7 @@ def test_where_relus_only_weigh_channels_there_is_nothing_to_guide(use, explaine
     model = seeded(functools.partial(Network, use)).eval()
     with pytest.raises(
         NotApplicable,
-        match=r"only squeeze-and-excitation has ReLUs, which weigh whole channels, in Network "
+        match=r"only squeeze-and-excitation blocks have ReLUs, which weight whole channels, in Network "
         r"\(the other activations that run are GELU.*\): its map would be nearly the plain gradient",
     ):
         explainer(model, IMAGES, TARGETS)
@@ -139,8 +139,8 @@ WAYS = {
     "reentrant": ((1, 2), {"use_reentrant": True}),
 }
 SENTENCE = (
-    r"does not go with gradient checkpointing \(torch\.utils\.checkpoint\), which Checkpointed uses: "
-    r"switch it off"
+    r"does not work with gradient checkpointing \(torch\.utils\.checkpoint\), which Checkpointed uses: turn "
+    r"it off"
 )
 
 
@@ -151,7 +151,7 @@ def test_guided_methods_refuse_gradient_checkpointing_in_one_sentence(stages, op
     with pytest.raises(NotApplicable, match=SENTENCE):
         explainer(model, IMAGES, TARGETS)
     verdict = check_contract(explainer, model, IMAGES)
-    assert verdict.reason == "not_applicable" and "switch it off" in verdict.summary
+    assert verdict.reason == "not_applicable" and "turn it off" in verdict.summary
 
 
 @pytest.mark.parametrize("stages", [(1, 2), (0, 1, 2)])
@@ -178,7 +178,7 @@ def test_an_explainer_of_another_library_is_told_to_switch_it_off():
         raise torch.utils.checkpoint.CheckpointError("torch.utils.checkpoint: different metadata")
 
     verdict = check_contract(fails, seeded(functools.partial(Checkpointed, ())).eval(), IMAGES)
-    assert "(the model uses gradient checkpointing: switch it off)" in verdict.summary
+    assert "(the model uses gradient checkpointing: turn it off)" in verdict.summary
 
 
 def test_timm_can_switch_it_on():
@@ -187,7 +187,7 @@ def test_timm_can_switch_it_on():
     before = guided_backprop(model, IMAGES, TARGETS)
     model.set_grad_checkpointing()
     with pytest.raises(
-        NotApplicable, match=r"which ResNet uses: switch it off, .*set_grad_checkpointing\(False\)"
+        NotApplicable, match=r"which ResNet uses: turn it off, .*set_grad_checkpointing\(False\)"
     ):
         guided_backprop(model, IMAGES, TARGETS)
     model.set_grad_checkpointing(False)
@@ -205,7 +205,8 @@ def test_another_library_s_guided_backpropagation_is_noted():
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     hint = check_model_sensitivity(guided, model, images, profile="smoke").hint
     assert re.match(
-        r"its maps are nearly the plain gradient \(rank correlation 0\.999\d\) though its name claims another "
-        r"backward pass: where only squeeze-and-excitation has ReLUs, nearly all of the gradient passes by them$",
+        r"its maps are nearly the plain gradient \(rank correlation 0\.999\d\), although its name announces a "
+        r"modified backward pass: where only squeeze-and-excitation blocks have ReLUs, nearly all of the gradient "
+        r"bypasses them$",
         hint,
     )

@@ -330,7 +330,7 @@ def test_a_network_that_did_not_learn_its_distance_is_left_out_with_a_warning() 
     assert (kept != 0).sum() < (found != 0).sum()
 
 
-def test_where_none_did_it_is_an_error() -> None:
+def test_without_any_usable_support_network_it_is_an_error() -> None:
     sentence = (
         r"no support network has learned its distance: α = 1, agreement 0\.\d\d\d after 1 epochs; α = 2, "
     )
@@ -345,7 +345,7 @@ def test_where_none_did_it_is_an_error() -> None:
 )
 def test_steps_that_are_too_long_are_to_be_shorter(rate: float, agreement: str) -> None:
     sentence = (
-        rf"α = 1, agreement {agreement} after 60 epochs; α = 2, .* is needed; take a lower learning_rate=$"
+        rf"α = 1, agreement {agreement} after 60 epochs; α = 2, .* is needed; use a lower learning_rate=$"
     )
     with pytest.raises(NotDistanced, match=sentence):
         explainer(learning_rate=rate)(network(), SEEN, TARGETS)
@@ -355,7 +355,9 @@ def test_an_alpha_that_is_rounded_away_is_to_be_larger() -> None:
     model = network()
     with torch.no_grad():
         model[4].bias += 1e9
-    with pytest.raises(NotDistanced, match=r"take larger alphas=, for beside logits as large as these it is"):
+    with pytest.raises(
+        NotDistanced, match=r"use larger alphas=: next to logits as large as these, the distance is"
+    ):
         explainer(epochs=1, learning_rate=1e-30)(model, SEEN, TARGETS)
 
 
@@ -450,7 +452,7 @@ def test_names() -> None:
         ({"share": 0}, "share must be above 0 and at most 1, got 0."),
         ({"share": 1.1}, "share must be above 0 and at most 1, got 1.1."),
         ({"fraction": -0.1}, "fraction must be above 0 and at most 1, got -0.1."),
-        ({"share": 0.5, "fraction": 0.1}, "give share (of the pixels) or fraction (of the maximum), got share=0.5 and"),
+        ({"share": 0.5, "fraction": 0.1}, "give share (of the pixels) or fraction (of the maximum), not both, got"),
         ({"min_agreement": 1.5}, "min_agreement must be a number from 0 to 1, got 1.5."),
         ({"data": DATA[:1]}, "there are 1 images of the classes 0 and 2; at least 2 are needed"),
         ({"data": (DATA, LABELS * 0)}, "the data has no image of the class 2; its labels are 0"),
@@ -484,8 +486,8 @@ APART = "gad moves the classes 0 and 2 apart: targets must be"
 @pytest.mark.parametrize(
     "model, inputs, targets, sentence",
     [
-        (None, SEEN, torch.tensor([0, 2, 1, 0, 0, 0]), f"{APART} of them, got 1."),
-        (None, SEEN, torch.ones(6, 3), f"{APART} (6,) of them, got weights of shape (6, 3)."),
+        (None, SEEN, torch.tensor([0, 2, 1, 0, 0, 0]), f"{APART} one of these two, got 1."),
+        (None, SEEN, torch.ones(6, 3), f"{APART} (6,) of these classes, got weights of shape (6, 3)."),
         (None, SEEN, TARGETS[:5], "There are 6 inputs but 5 targets."),
         (None, SEEN[:, 0], TARGETS, "gad explains images: inputs must be a tensor (N, C, H, W), got (6, 8, 8)."),
         (None, (SEEN,), TARGETS, "gad explains images: inputs must be a tensor (N, C, H, W), got tuple."),

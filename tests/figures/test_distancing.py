@@ -94,7 +94,7 @@ def test_the_directions_are_those_of_the_tables(small: Experiment) -> None:
         assert line.endswith(f"({'agrees' if most else 'does not agree'}: most)")
 
 
-def test_who_is_least_activated_and_who_is_misread(small: Experiment) -> None:
+def test_the_least_activated_and_the_misread_images(small: Experiment) -> None:
     logits = [float(row[label]) for row, label in zip(small.scores, small.data.labels, strict=True)]
     assert least_activated(small, 3) == sorted(range(2 * FEW), key=logits.__getitem__)[:3]
     wrong = [n for n, row in enumerate(small.scores) if int(row.argmax()) != int(small.data.labels[n])]

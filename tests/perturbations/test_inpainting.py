@@ -238,14 +238,15 @@ def test_about_28_photographs_a_call() -> None:
         ({"generator": lambda z: linear_generator()[2](z.detach())}, ValueError, "No gradient reaches the latents: "),
         ({"critic": lambda made: 0.5}, TypeError, "critic must return a tensor of floating-point numbers, got float"),
         ({"critic": lambda made: made.mean()}, ValueError,
-         r"critic must return one number an image, \(12,\) for images \(12, 2, 9, 8\), got \(\)\."),
+         r"critic must return one number per image, \(12,\) for images \(12, 2, 9, 8\), got \(\)\."),
         ({"critic": lambda made: made.mean((2, 3))}, ValueError, r"got \(12, 2\)\."),
         ({"critic": lambda made: made.mean((1, 2, 3)) / 0}, ValueError,
          "The realism became -?inf at the starts: look at what the generator and the critic return"),
         ({"generator": lambda z: linear_generator()[2](z) / 0}, ValueError,
          "The contextual loss became (inf|nan) at the starts: look at"),
         ({"generator": lambda z: linear_generator()[2](z).exp(), "learning_rate": 1e4}, ValueError,
-         r"The contextual loss became (inf|nan) on the way down: lower learning_rate, which is 10000.0, or look at"),
+         r"The contextual loss became (inf|nan) during the descent: lower learning_rate, which is 10000.0, or "
+         r"look at"),
     ],
 )  # fmt: skip
 def test_a_generator_or_critic_that_cannot_be_used(options: Any, error: type, message: str) -> None:

@@ -155,7 +155,7 @@ def test_smoke_uses_what_is_there_and_trains_nothing(training: pytest.Pytester) 
     result = run(training, "--saliency-profile=smoke", "-rs")
     result.assert_outcomes(skipped=4)
     result.stdout.fnmatch_lines(
-        ["SKIPPED*sobel: inconclusive: the profile smoke trains nothing, and not all*"]
+        ["SKIPPED*sobel: inconclusive: the profile 'smoke' trains no networks, and not all*"]
     )
     run(training).assert_outcomes(passed=4)
     run(training, "--saliency-profile=smoke").assert_outcomes(passed=4)

@@ -13,7 +13,7 @@ UNCLEAR = """
 SUMMARY = (
     "sobel: inconclusive whether it ignores the model: 0.30 of the map survives when the upper third is "
     "re-initialized (99 % lower bound 0.20, 95 % upper bound 0.40, threshold 0.30); "
-    "more images or draws would tell"
+    "more images or draws would settle it"
 )
 
 

@@ -60,7 +60,7 @@ def test_items_of_another_kind(pytester: pytest.Pytester) -> None:
 
 
 MISSPELLED = "import pytest\n@pytest.fixture\ndef {}(): return 1\n"
-SENTENCE = "nothing looks up the fixture '{}'; did you mean '{}'?"
+SENTENCE = "no check uses the fixture '{}'; did you mean '{}'?"
 PAIRS = [
     ("salience_inputs", "saliency_inputs"),
     ("saliency_label", "saliency_labels"),
@@ -100,10 +100,10 @@ def test_as_an_error_it_is_the_test_s_own(pytester: pytest.Pytester, how: str, w
     assert "INTERNALERROR" not in result.stdout.str()
 
 
-def test_it_can_be_let_be(pytester: pytest.Pytester) -> None:
+def test_a_filter_can_silence_it(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(MISSPELLED.format("saliency_input"))
     pytester.makeini(
-        "[pytest]\nfilterwarnings =\n    error\n    ignore:nothing looks up:pytest.PytestWarning\n"
+        "[pytest]\nfilterwarnings =\n    error\n    ignore:no check uses the fixture:pytest.PytestWarning\n"
     )
     pytester.makepyfile("def test_one(assert_contract): pass")
     pytester.runpytest("-W", "ignore::pytest.PytestAssertRewriteWarning").assert_outcomes(passed=1)

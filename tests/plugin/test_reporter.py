@@ -19,7 +19,7 @@ SECTION = [
     f"XFAIL        test_mixed.py::test_known: {FAULTY.replace('sobel', 'guided')}",
     "INCONCLUSIVE test_mixed.py::test_unclear: noisy: inconclusive whether it ignores the model: 0.30 of the "
     "map survives when the upper third is re-initialized (99 % lower bound 0.20, 95 % upper bound 0.40, "
-    "threshold 0.30); more images or draws would tell",
+    "threshold 0.30); more images or draws would settle it",
     CLOSING,
 ]
 PASSED = (
@@ -145,6 +145,6 @@ def test_stand_ins_are_told_also_where_all_passed(project: pytest.Pytester) -> N
     project.runpytest().stdout.fnmatch_lines(
         [
             "saliency sanity: 2 passed, 0 failed, 0 inconclusive, 0 errors",
-            "1 on stand-in photographs: no fixture saliency_inputs was found, nor were inputs passed",
+            "1 on stand-in photographs: there is no fixture saliency_inputs, and no inputs were passed",
         ]
     )

@@ -69,9 +69,10 @@ def test_the_message_and_what_it_advises(strict: pytest.Pytester) -> None:
     assert re.search(r"raised ValueError: old(?! \(it is a warning)", told)
     for _, name in KINDS:
         assert (
-            f"mine broke the contract: it raised {name.rpartition('.')[2]}: old (it is a warning, of which a filter "
-            f'of this project makes an error; to let it be, put @pytest.mark.filterwarnings("default::{name}") on '
-            "the test, or that text into filterwarnings of pytest's settings)"
+            f"mine broke the contract: it raised {name.rpartition('.')[2]}: old (it is a warning that a filter of "
+            f"this project turns into an error; to keep it a warning, put "
+            f'@pytest.mark.filterwarnings("default::{name}") on the test, or add the quoted text to '
+            f"filterwarnings in pytest's settings)"
         ) in told
 
 

@@ -126,8 +126,8 @@ def test_logits_that_are_not_finite_end_it() -> None:
     finding = stopped.value.finding
     assert (finding.reason, finding.outcome) == ("gate.scores", "inconclusive")
     assert finding.sentence == (
-        "the model's logits are not finite for 42 of 42 images with a region hidden; another infill may be one that "
-        "the model can read"
+        "the model's logits are not finite for 42 of 42 images with a region hidden; try another infill=, one "
+        "that the model can handle"
     )
 
 

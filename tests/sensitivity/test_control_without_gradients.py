@@ -16,7 +16,7 @@ from tests.examination.test_layouts import LENGTH, Normed, by_input, embeddings
 from tests.sensitivity.test_gates import Skipping
 
 CHECKS = [check_model_sensitivity, check_target_sensitivity]
-WHY = "the control is occlusion: the plain gradient cannot be taken here: "
+WHY = "the control explainer is occlusion: the plain gradient cannot be computed here: "
 NO_GRADIENT = f"{WHY}it does not apply to this model: No gradient reaches the inputs"
 
 
@@ -97,7 +97,7 @@ def test_the_gradient_is_the_control_where_it_can_be_taken(check: Callable[..., 
 def test_the_control_has_to_pass_here_too() -> None:
     verdict = check_model_sensitivity(sobel, UnderNoGrad(Skipping()).eval(), images(16))
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
-    assert "even occlusion retains 1.00" in verdict.summary
+    assert "even occlusion, which should pass, retains 1.00" in verdict.summary
 
 
 def test_where_neither_can_be_taken_both_reasons_are_told() -> None:
@@ -109,9 +109,11 @@ def test_where_neither_can_be_taken_both_reasons_are_told() -> None:
 
     verdict = check_model_sensitivity(values, UnderNoGrad(tabular()).eval(), rows)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
-    assert "the plain gradient cannot be taken here: it does not apply to this model: No" in verdict.summary
     assert (
-        "and occlusion cannot be taken here: it does not apply to this model: occlusion needs"
+        "the plain gradient cannot be computed here: it does not apply to this model: No" in verdict.summary
+    )
+    assert (
+        "and occlusion cannot be computed here: it does not apply to this model: occlusion needs"
         in verdict.summary
     )
 
@@ -121,7 +123,7 @@ def test_where_the_gradient_cancels_occlusion_is_the_control(check: Callable[...
     model, texts = seeded(Normed).eval(), embeddings(n=32)
     verdict = check(by_input, model, texts, channel_axis=-1)
     assert verdict.outcome == "pass", verdict
-    assert any(note.startswith(f"{WHY}the channels of its maps add up to 0") for note in verdict.notes)
+    assert any(note.startswith(f"{WHY}the channels of its maps sum to 0") for note in verdict.notes)
 
     def by_position(model: Any, inputs: Tensor, targets: Tensor) -> Tensor:
         return inputs.abs().sum(-1) + torch.linspace(0, 0.01, LENGTH)

@@ -21,7 +21,7 @@ from tests.plugin.judging import made_stage
 from tests.sensitivity.memorizing import checked as checked_by_networks
 
 BELOW = {"upper": "conv4", "half": "conv3"}
-REWRITTEN = "the map follows the lower layers and not the upper ones, as methods do that rewrite"
+REWRITTEN = "the map follows the lower layers but not the upper ones, as with methods that rewrite"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_keeps_all_of_it_above_a_layer_uses_nothing_above(
         assert hint.startswith(REWRITTEN)
     else:
         kept = retained[["conv4", "conv3"].index(layer)]
-        assert hint.startswith(f"the map uses nothing above {layer}: {kept:.2f} of it is left")
+        assert hint.startswith(f"the map uses nothing above {layer}: {kept:.2f} of it survives")
         assert "ReLU" not in hint
 
 
@@ -100,7 +100,7 @@ def test_methods_of_kinds_that_use_nothing_above_a_layer(
 ) -> None:
     verdict = checked(explainer)
     assert verdict.outcome == "fail"
-    assert verdict.hint.startswith(f"the map uses nothing above {layer}: 1.00 of it is left"), verdict
+    assert verdict.hint.startswith(f"the map uses nothing above {layer}: 1.00 of it survives"), verdict
 
 
 def test_guided_backpropagation_still_rewrites() -> None:

@@ -43,7 +43,7 @@ def test_labels_at_chance() -> None:
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.accuracy")
     assert re.fullmatch(
         r"gradient: inconclusive: the model predicts \d of 32 labels correctly, no better than chance "
-        r"\(0\.\d\d, that of a constant answer\); its maps "
+        r"\(0\.\d\d, the accuracy of the best constant answer\); its maps "
         r"cannot show whether they depend on what it learned",
         verdict.summary,
     )
@@ -57,7 +57,7 @@ def test_labels_of_one_class() -> None:
     verdict = check_model_sensitivity(gradient, train("plain_cnn"), threes, labels=[3] * 16)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.accuracy")
     assert re.fullmatch(
-        r"gradient: inconclusive: all 16 labels are 3: whoever always answers so is as accurate as the model "
+        r"gradient: inconclusive: all 16 labels are 3: a constant answer is at least as accurate as the model "
         r"\(1\d of 16\); add images of other classes",
         verdict.summary,
     )
@@ -85,7 +85,7 @@ def test_random_weights_may_be_audited() -> None:
 
 @pytest.mark.parametrize("explainer", [gradient, guided_backprop])
 def test_images_that_are_one_and_the_same(explainer: Callable[..., Any]) -> None:
-    """To the model: it sees the left edge alone, where nobody writes."""
+    """To the model: it sees only the left edge, where no digit has ink."""
     seen = torch.zeros(1, 1, 28, 28)
     seen[..., 0] = 1
     verdict = check_model_sensitivity(
@@ -93,8 +93,7 @@ def test_images_that_are_one_and_the_same(explainer: Callable[..., Any]) -> None
     )
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.images")
     assert verdict.summary == (
-        "mine: inconclusive: the model's logits are the same for all 16 images; on these images "
-        "nothing can be shown"
+        "mine: inconclusive: the model's logits are the same for all 16 images, so these images cannot show anything"
     )
 
 
@@ -104,8 +103,8 @@ def test_images_that_are_all_alike() -> None:
     verdict = check_model_sensitivity(gradient, train("plain_cnn"), lighter)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
     assert (
-        "even Sobel's edges cannot tell the images apart (they share 1.00); this model on these"
-        in verdict.summary
+        "even Sobel's edges cannot tell the images apart (rank correlation 1.00 between different images); with "
+        "this model and these" in verdict.summary
     )
 
 
@@ -127,15 +126,14 @@ def test_a_model_that_cannot_show_anything() -> None:
         verdict = check_model_sensitivity(explainer, Skipping().eval(), images(16), name="mine")
         assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.controls")
         assert re.fullmatch(
-            r"mine: inconclusive: even the plain gradient retains 1\.00, at most 1\.00, when the upper third "
-            r"\(network\.7 … network\.5\) is re-initialized, and should pass; this model on these "
-            r"images cannot show "
-            r"whether an explainer depends on it",
+            r"mine: inconclusive: even the plain gradient, which should pass, retains 1\.00 \(upper bound 1\.00\) "
+            r"when the upper third \(network\.7 … network\.5\) is re-initialized; with this model and these images, "
+            r"it cannot be shown whether an explainer depends on the model",
             verdict.summary,
         )
 
 
-def test_a_bottleneck_of_one_unit_convicts_nobody() -> None:
+def test_a_bottleneck_of_one_unit_fails_no_explainer() -> None:
     """What is above it decides the sign of an honest gradient, and nothing else."""
     model = seeded(
         lambda: nn.Sequential(
@@ -220,8 +218,12 @@ def flattening() -> nn.Module:
 
 
 UNCALIBRATED = {
-    "its own logits": (fading, "gate.images", "4 of its 4 BatchNorm layers (1, …) hold"),
-    "its copies'": (flattening, "gate.randomization", "1 of its 1 BatchNorm layers (network.0) hold"),
+    "its own logits": (fading, "gate.images", "4 of the model's 4 BatchNorm layers (1, …) still have"),
+    "its copies'": (
+        flattening,
+        "gate.randomization",
+        "1 of the model's 1 BatchNorm layers (network.0) still have",
+    ),
 }
 WAY_OUT = (
     "pass some batches of images through the model in training mode (model.train(); model(images)), or load trained "
@@ -275,5 +277,5 @@ def test_a_fresh_mobilenet() -> None:
     verdict = check_model_sensitivity(gradient, model, images(16, (3, 32, 32)), profile="smoke")
     assert verdict.reason == "gate.randomization"
     assert verdict.hint.startswith(
-        "34 of its 34 BatchNorm layers (features.0.1, …) hold their initial statistics"
+        "34 of the model's 34 BatchNorm layers (features.0.1, …) still have their initial statistics"
     )

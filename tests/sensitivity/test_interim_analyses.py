@@ -51,7 +51,7 @@ def test_the_looks_share_the_error_rates(available: int) -> None:
     assert sum(look.alpha_pass for look in found if look.may_pass) == pytest.approx(ALPHA_PASS)
 
 
-def test_the_early_look_may_only_convict() -> None:
+def test_the_early_look_may_fail_but_not_pass() -> None:
     assert [look.may_pass for look in looks(CI, 100)] == [False, True, True, True]
     assert all(look.may_pass for look in looks(CI, 8))
 
@@ -98,7 +98,8 @@ def test_what_would_settle_an_open_stage() -> None:
     )
     (stage,) = judged({"upper": sample(0.5, 0.1)}, [measure("upper")], Thresholds(0.8, 0.3), 0.01, 0.05)
     assert stage.evidence["settled_by"] == (
-        "no number of images or draws would settle it: it lies between the lines, at one or very close to it"
+        "no number of images or draws would settle it: the value lies between the thresholds, at one of them or "
+        "very close to one"
     )
 
 

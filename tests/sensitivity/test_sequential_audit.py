@@ -30,15 +30,15 @@ def test_noise_with_a_generator_of_its_own_is_inconclusive() -> None:
     verdict = checked(own_noise)
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.repeatability")
     assert re.fullmatch(
-        r"own_noise: inconclusive: two runs of it agree only -?0\.\d\d, and it cannot be "
-        r"replayed: it draws from a "
-        r"generator of its own; let it draw from torch's global generator, or raise its number of samples",
+        r"own_noise: inconclusive: two runs of it agree by only -?0\.\d\d, and they cannot be replayed, because "
+        r"it draws from a random generator of its own; let it draw from torch's global generator, or raise its "
+        r"number of samples",
         verdict.summary,
     )
 
 
 def test_free_runs_that_disagree_are_noted() -> None:
-    note = r"two runs on different random streams agree only -?0\.0\d; raise the number of samples"
+    note = r"two runs on different random streams agree by only -?0\.0\d; raise the number of samples"
     assert any(re.fullmatch(note, found) for found in checked(noise).notes)
     assert not any(re.fullmatch(note, found) for found in checked(sobel).notes)
 
@@ -70,9 +70,8 @@ def test_a_budget_that_is_used_up_early() -> None:
     verdict = checked(gradient, max_seconds=1e-6)
     assert (verdict.outcome, verdict.reason, verdict.stages) == ("inconclusive", "budget", ())
     assert re.fullmatch(
-        r"gradient: inconclusive: the budget of 1e-06 s ended after 8 maps \(0\.\d\d s each\); "
-        r"raise max_seconds, or "
-        r"take the profile 'smoke'",
+        r"gradient: inconclusive: the budget of 1e-06 s was used up after 8 maps \(0\.\d\d s each\); "
+        r"raise max_seconds, or use the profile 'smoke'",
         verdict.summary,
     )
 
@@ -100,9 +99,7 @@ def test_a_budget_that_ends_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
 @pytest.mark.parametrize("calls", [1, 3, 8])
-def test_the_model_is_given_back_whenever_the_explainer_raises(
-    error: type[BaseException], calls: int
-) -> None:
+def test_the_model_is_restored_whenever_the_explainer_raises(error: type[BaseException], calls: int) -> None:
     """Call 1 examines the contract, 3 repeats it, 8 sees a re-initialized model."""
     model, made = norm_cnn().train(), []
     before = state_of(model)
@@ -122,7 +119,7 @@ def test_the_model_is_given_back_whenever_the_explainer_raises(
     assert state_of(model) == before
 
 
-def test_the_model_is_given_back_after_a_verdict() -> None:
+def test_the_model_is_restored_after_a_verdict() -> None:
     model = train("plain_cnn")
     before = state_of(model)
     for explainer in (gradient, sobel, noise, guided_backprop, explainers.constant):

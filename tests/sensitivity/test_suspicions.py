@@ -38,8 +38,8 @@ def test_the_sentences() -> None:
     model, images = train("functional_cnn"), held_out_digits().images[:32]
     loud, turned, same = (check_model_sensitivity(PLANTED[name], model, images).summary for name in REASONS)
     assert re.match(
-        r"sparse_edges keeps its map where it is strong: measured by values instead of ranks \(Pearson\), [01]\.\d\d "
-        r"of it survives at 'upper' \(99 % lower bound [01]\.\d\d > 0\.30\)$",
+        r"sparse_edges keeps the strong pixels of its map: measured by values instead of ranks \(Pearson\), "
+        r"[01]\.\d\d of the map survives at 'upper' \(99 % lower bound [01]\.\d\d > 0\.30\)$",
         loud,
     )
     assert re.match(
@@ -49,7 +49,7 @@ def test_the_sentences() -> None:
         turned,
     )
     assert re.match(
-        r"edges_times_logit changes nothing but the sign of its map: up to the sign 1\.00 of the map survives at "
+        r"edges_times_logit changes only the sign of its map: up to the sign, 1\.00 of the map survives at "
         r"'upper' \(99 % lower bound [01]\.\d\d > 0\.80\)$",
         same,
     )

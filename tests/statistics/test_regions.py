@@ -120,8 +120,8 @@ BAD = {
     "fractions": (
         torch.tensor([[0.1, 0.1, 0.4, 0.4], *GOOD[1:]]),
         {},
-        "the xyxy box (0.1, 0.1, 0.4, 0.4) of image 0 holds no pixel's center; "
-        "boxes are in pixels, not in fractions of the image",
+        "the xyxy box (0.1, 0.1, 0.4, 0.4) of image 0 contains no pixel's center; boxes are in pixels, not in "
+        "fractions of the image",
     ),
     "mask_dtype": (
         torch.ones(SHAPE),

@@ -114,9 +114,9 @@ ITEMS = [(torch.randn(1, 2, 2), 0), (torch.randn(1, 3, 3), 1), (torch.randn(1, 2
         (
             Pictures(noise=1.0),
             ValueError,
-            "item 0 of the training set Pictures is another one at each reading",
+            "item 0 of the training set Pictures changes each time it is read",
         ),
-        ([1, 2, 3], TypeError, "an item of the training set must be (input, label); item 0 is 1"),
+        ([1, 2, 3], TypeError, "each item of the training set must be (input, label); item 0 is 1"),
         (ITEMS, ValueError, "inputs have several shapes: [(1, 2, 2), (1, 3, 3)]"),
         ([], ValueError, "the training set list is empty"),
         (
@@ -146,7 +146,7 @@ def test_what_cannot_be_trained_on(given: Any, error: type[Exception], sentence:
 @pytest.mark.parametrize("key", ["", 3])
 def test_a_key_is_a_text(key: Any) -> None:
     with pytest.raises(
-        TypeError, match=re.escape(f"key= must be a text that identifies the training set, not {key!r}")
+        TypeError, match=re.escape(f"key= must be a string that identifies the training set, not {key!r}")
     ):
         training_set((IMAGES, LABELS), key=key)
 

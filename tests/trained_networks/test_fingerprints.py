@@ -440,7 +440,7 @@ def test_keys_tell_order_and_types_apart_and_take_numpys_numbers() -> None:
 
 def test_a_key_of_something_else_is_an_error() -> None:
     with pytest.raises(
-        TypeError, match=r"^a key is combined of str, int, float and None, not of _Any: .*_Any\(\)$"
+        TypeError, match=r"^a key is made of str, int, float and None, not of _Any: .*_Any\(\)$"
     ):
         combined("a", _Any())
 

@@ -188,7 +188,7 @@ def test_where_nothing_may_be_trained(tmp_path: Path) -> None:
     assert made(recipe(tmp_path, may_train=False)).cached
 
 
-def test_who_waits_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_too_long_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys: list[str] = []
     loaded = store.load
     monkeypatch.setattr(store, "load", lambda directory, key: keys.append(key) or loaded(directory, key))

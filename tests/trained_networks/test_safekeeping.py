@@ -189,7 +189,7 @@ FORMATS = {
 }
 
 
-def test_whoever_changes_what_is_stored_gives_it_another_version(tmp_path: Path) -> None:
+def test_a_change_of_what_is_stored_needs_another_version(tmp_path: Path) -> None:
     """Add the new fields under a new number, and let `entries._FORMAT` be that number."""
     store.save(tmp_path, "a" * 32, {}, {})
     stored = {

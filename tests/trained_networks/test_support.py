@@ -50,7 +50,7 @@ def undecided() -> nn.Module:
 
 
 def normalized() -> nn.Module:
-    """With BatchNorm whose statistics are not those of the images, and dropout; handed over in training mode."""
+    """With BatchNorm whose statistics are not those of the images, and dropout; passed in training mode."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(
@@ -135,7 +135,7 @@ def test_agreement_and_error_are_those_of_the_formula() -> None:
     assert set(found.facts()) == {"alpha", "agreement", "error", "epochs", "seconds", "cached"}
 
 
-def test_an_untouched_copy_agrees_by_nothing() -> None:
+def test_an_untouched_copy_has_an_agreement_of_zero() -> None:
     assert made(perceptron(), how=Regression(1, 1e-30, 32)).agreement == pytest.approx(0, abs=1e-5)
 
 
@@ -425,7 +425,7 @@ class Infinite(nn.Module):
 @pytest.mark.parametrize(
     "model, samples, sentence",
     [
-        (Uncopied(1, 1), images(), "Uncopied cannot be copied, which its support networks start from: no copies"),
+        (Uncopied(1, 1), images(), "Uncopied cannot be copied, but its support networks start from a copy: no copies"),
         (Infinite(), images(), "the model's logits are not finite on 20 of the 20 images of the data"),
         (nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), images(), "class 2 is out of range: the model has 2 logits"),
         (perceptron(), images(inputs=torch.zeros(20, 3, 4, 4)), "raised RuntimeError for inputs of shape (20, 3"),
@@ -433,7 +433,8 @@ class Infinite(nn.Module):
         (
             perceptron(),
             pair(IMAGES, (1, 2)),
-            "the model ranks class 1 higher on all 20 images of the data, which leaves none of the other of 1 and 2",
+            "the model ranks class 1 higher on all 20 images of the data, so no image is left for the other one "
+            "of 1 and 2",
         ),
     ],
 )  # fmt: skip
@@ -461,6 +462,6 @@ def test_a_regression_that_explodes_agrees_by_less_than_nothing(tmp_path: Path) 
     how = Regression(200, 1e37, 20)
     found = made(perceptron(), how=how, cache=tmp_path)
     assert found.agreement == -math.inf and found.error == math.inf and not found.finite
-    assert (found.shown, found.advice) == ("not finite", "take a lower learning_rate=")
+    assert (found.shown, found.advice) == ("not finite", "use a lower learning_rate=")
     support.forget()
     assert made(perceptron(), how=how, cache=tmp_path).agreement == -math.inf

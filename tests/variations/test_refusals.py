@@ -62,8 +62,8 @@ def with_one(values: Tensor, value: float) -> Tensor:
          r"The region of image 2 covers all its 144 pixels: nothing around it is left to fit; take a smaller share"),
         ({"starts": 0}, ValueError, r"starts must be at least 1, got 0\."),
         ({"starts": "many", "latent": None}, TypeError,
-         r"starts must be how many, a tensor \(S, \*latent\) or a function, got 'many'\."),
-        ({"starts": torch.ones(4, 6)}, ValueError, r"latent is for starts that are drawn: .*, got 6\."),
+         r"starts must be a number of starts, a tensor \(S, \*latent\) or a function, got 'many'\."),
+        ({"starts": torch.ones(4, 6)}, ValueError, r"latent= is only for starts that are drawn: .*, got 6\."),
         ({"starts": torch.ones(4), "latent": None}, ValueError,
          r"starts must be latents \(S, \*latent\), got \(4,\)\."),
         ({"starts": torch.ones(4, 6).long(), "latent": None}, TypeError,
@@ -76,7 +76,7 @@ def with_one(values: Tensor, value: float) -> Tensor:
          r"starts must be finite latents \(S, \*latent\), got nan among them\."),
         ({"starts": lambda inputs: with_one(torch.ones(4, 3, 6), torch.inf), "latent": None}, ValueError,
          r"starts must be finite latents \(S, N, \*latent\), got inf among them\."),
-        ({"latent": None}, ValueError, r"latent must tell how many numbers, or which shape, .* got None\."),
+        ({"latent": None}, ValueError, r"latent must be how many numbers .* got None\."),
         ({"latent": (6, 0)}, ValueError, r"such as 64 or \(64, 1, 1\), got \(6, 0\)\."),
         ({"value_range": 1}, ValueError, r"value_range must be two numbers \(lowest, highest\), or None, got 1\."),
         ({"value_range": ("a", 1)}, ValueError, r"must be two numbers \(lowest, highest\), or None, got \('a', 1\)\."),
@@ -114,7 +114,9 @@ def test_a_generator_in_other_units(scale: float, shift: float, whose: str) -> N
 
 def test_inputs_that_use_a_part_of_the_range() -> None:
     dark = 0.1 * images_of()
-    with pytest.raises(ValueError, match=r"but the inputs reach from .* or tell with value_range= what"):
+    with pytest.raises(
+        ValueError, match=r"but the inputs reach from .* or pass the range of valid images as value_range="
+    ):
         varied(inputs=dark)
     assert varied(inputs=dark, value_range=(0, 1)).images.shape == (5, N, *SHAPE)
 
@@ -146,9 +148,7 @@ def test_logits_that_are_not_finite_before(value: str) -> None:
     def model(images: Tensor) -> Tensor:
         return with_one(Reader(mask())(images).repeat(1, 2), float(value))
 
-    message = (
-        f"The model's logits are not finite: {value} for image 1 as it is, in which no class can be read."
-    )
+    message = f"The model's logits are not finite: {value} for image 1 as it is, so no class can be read."
     with pytest.raises(ValueError, match=f"^{message}$"):
         varied(model=model)
 
@@ -162,9 +162,7 @@ def test_logits_that_are_not_finite_after(start: int, image: int, batch_size: in
         same = (images - broken).abs().amax((1, 2, 3)) < 1e-3
         return torch.where(same[:, None], torch.nan, Reader(mask())(images))
 
-    with pytest.raises(
-        ValueError, match=f"not finite: nan for variant {start} of image {image}, in which no"
-    ):
+    with pytest.raises(ValueError, match=f"not finite: nan for variant {start} of image {image}, so no"):
         varied(model=model, batch_size=batch_size)
 
 
@@ -179,12 +177,12 @@ def linear_model(channels: int = 1) -> nn.Module:
     "options, message",
     [
         ({"model": linear_model().double()},
-         "model is of torch.float64, but is given torch.float32, and nothing is cast here: bring model and inputs to "
-         r"one dtype \(RuntimeError: .+\)\.$"),
+         "model is of torch.float64, but is given torch.float32, and nothing is cast automatically: convert model "
+         r"and inputs to one dtype \(RuntimeError: .+\)\.$"),
         ({"inputs": images_of().double(), "model": linear_model()},
-         "model is of torch.float32, but is given torch.float64, .*: bring model and inputs to one dtype"),
+         "model is of torch.float32, but is given torch.float64, .*: convert model and inputs to one dtype"),
         ({"inputs": images_of().double(), "model": linear_model().double()},
-         "generator is of torch.float32, but is given torch.float64, .*: bring generator and inputs to one dtype"),
+         "generator is of torch.float32, but is given torch.float64, .*: convert generator and inputs to one dtype"),
         ({"generator": generator_of().double().decode}, "generator is of torch.float64, but is given torch.float32, "),
         ({"critic": linear_model().double()}, "critic is of torch.float64, but is given torch.float32, "),
         ({"model": linear_model(3)}, r"model fails on images of shape \(3, 1, 12, 12\) and torch.float32 "
@@ -251,8 +249,8 @@ CRITICS = {
 @pytest.mark.parametrize("name", CRITICS)
 def test_a_critic_that_no_gradient_passes(name: str) -> None:
     message = (
-        r"^No gradient passes the critic, .* so that a realism_weight of 0\.1 would do nothing: mend it, or pass "
-        r"realism_weight=0 to have it measured only\.$"
+        r"^No gradient passes the critic, .* so that a realism_weight of 0\.1 would have no effect: fix the critic, "
+        r"or pass realism_weight=0 to only measure realism\.$"
     )
     with pytest.raises(ValueError, match=message):
         varied(critic=CRITICS[name])

@@ -1,1 +1,1 @@
-"""The model and the random streams of the caller, given back as they were."""
+"""The caller's model and random streams, restored after use."""

@@ -1,4 +1,4 @@
-"""What torch keeps of a model beside it: parametrized weights within `parametrize.cached()`."""
+"""What torch caches of a model outside of it: parametrized weights within `parametrize.cached()`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_saliency_sanity.loans import Loan, lent
 
 
 def uncached() -> Loan[None]:
-    """A context in which `parametrize.cached()` keeps nothing: a weight that was kept is not the re-drawn one."""
+    """A context in which `parametrize.cached()` keeps nothing: a cached weight would not be the re-initialized one."""
     before = parametrize._cache_enabled, parametrize._cache
     return lent(lambda: _set(0, {}), lambda: _set(*before))
 

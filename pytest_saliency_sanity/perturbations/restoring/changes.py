@@ -1,4 +1,4 @@
-"""What is different in a model from what a snapshot says."""
+"""How a model differs from its snapshot."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _identical(a: Tensor, b: Tensor) -> bool:
 
 
 def checksum(tensor: Tensor) -> int:
-    """Of the bytes of a tensor; it tells states apart and protects against nothing."""
+    """A checksum of the bytes of a tensor: it tells states apart, but is no protection against manipulation."""
     copied = tensor.detach().to("cpu", copy=True)  # the storage of what numpy has seen can be resized no more
     return zlib.crc32(copied.reshape(-1).view(torch.uint8).numpy().data)
 

@@ -19,7 +19,8 @@ Model = TypeVar("Model", bound=nn.Module)
 def evaluating(model: nn.Module) -> Loan[None]:
     """Evaluation mode inside the context; every module's own mode afterwards.
 
-    Ranges of values that quantization-aware training has observed stay: one that moves with each batch is no model.
+    Value ranges that quantization-aware training has observed are kept fixed: else the model would change with each
+    batch.
     """
     modes = _modes(model)
     observers = [(enabled, enabled.clone()) for enabled in _observing(model)]
@@ -43,7 +44,7 @@ def keeping_modes(model: nn.Module) -> Loan[None]:
 
 
 def in_evaluation_mode(model: Model) -> Model:
-    """The model, with all of its modules in evaluation mode, for good."""
+    """The model, with all of its modules in evaluation mode, permanently."""
     _set_modes([(module, False) for module, _ in _modes(model)])
     return model
 

@@ -1,4 +1,4 @@
-"""A model is changed only within `preserved`, which gives it back: bits, objects, modes and hooks."""
+"""A model is changed only within `preserved`, which restores it: bits, objects, modes and hooks."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = ["Snapshot", "changes", "preserved", "undone_unless"]
 
 
 def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapshot]:
-    """Within this context `model` may be changed at will; on leaving, however that happens, it is as before.
+    """Within this context `model` may be changed at will; on leaving, even by an exception, it is restored.
 
-    Given back: the bits of parameters and buffers, the same objects in the same slots (also where `.data`,
+    Restored are: the bits of parameters and buffers, the same objects in the same slots (also where `.data`,
     an entry of a registry or a submodule was replaced), attributes and classes of modules, training modes,
     `requires_grad`, hooks of modules and tensors, `.grad`, and the global generators of torch (CPU and CUDA),
     numpy and `random`. Within the context every `.grad` is None. No signal arrives while the state is taken or
-    given back; an exception there starts the giving back anew. Hooks registered for all modules at once are out
+    restored; an exception there starts the restoring anew. Hooks registered for all modules at once are out
     of reach.
 
     Memory: one copy of each storage, or none where `snapshot` is given: that of an enclosing `preserved` of the

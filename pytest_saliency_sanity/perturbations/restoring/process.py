@@ -1,4 +1,4 @@
-"""What the process has only one of, beside its generators: the default dtype, and whether gradients are recorded."""
+"""Process-wide settings of torch other than its generators: the default dtype and the grad mode."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ProcessState:
         torch.set_grad_enabled(self.gradients)
 
     def changes(self) -> tuple[str, ...]:
-        """What is another one now, in words."""
+        """What has changed since, in words."""
         dtype = torch.get_default_dtype()
         found = {
             f"the default dtype (to {dtype})": dtype != self.dtype,
@@ -32,7 +32,7 @@ class ProcessState:
 
 
 def process_state() -> ProcessState:
-    """The present one."""
+    """The present state."""
     return ProcessState(torch.get_default_dtype(), torch.is_grad_enabled())
 
 

@@ -1,4 +1,4 @@
-"""Models that cannot be re-initialized, or not be given back, each refused with its reason."""
+"""Models that cannot be re-initialized or restored, each refused with its reason."""
 
 from __future__ import annotations
 

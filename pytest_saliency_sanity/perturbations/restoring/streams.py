@@ -1,4 +1,4 @@
-"""Random streams: the caller's, forked and given back; and one of its own for every tensor that is drawn."""
+"""Random streams: the caller's, which are restored, and a separate one for every tensor that is drawn."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class RandomState:
 
 
 def random_state() -> RandomState:
-    """The present state of all global generators. CUDA is left asleep where nobody has used it."""
+    """The present state of all global generators. CUDA is not initialized if it has not been used."""
     cuda = tuple(torch.cuda.get_rng_state_all()) if _cuda_is_awake() else ()
     return RandomState(torch.get_rng_state(), cuda, np.random.get_state(legacy=False), random.getstate())
 
 
 def replayed(seed: int) -> Loan[None]:
-    """Within this context all global generators run from `seed`; on leaving they stand where they stood.
+    """Within this context all global generators run from `seed`; on leaving, their state is restored.
 
     Two calls of a stochastic explainer, each within `replayed(seed)` of the same seed, draw the same noise:
     what differs between their maps is then due to the model. Generators that an explainer owns itself
@@ -51,7 +51,7 @@ def replayed(seed: int) -> Loan[None]:
 
 
 def restoring(state: RandomState) -> Loan[None]:
-    """A context after which all global generators stand where `state` says."""
+    """A context after which all global generators have the state `state`."""
     return lent(lambda: None, state.restore)
 
 

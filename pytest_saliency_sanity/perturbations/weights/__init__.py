@@ -1,1 +1,1 @@
-"""The weights of a model: which there are, what depends on them, and how they are drawn anew."""
+"""The weights of a model: which ones it has, what depends on them, and how they are re-initialized."""

@@ -1,4 +1,4 @@
-"""Qualified names, such as `layer4.1.conv2.weight`, and what they stand for within a network."""
+"""Qualified names, such as `layer4.1.conv2.weight`, and the modules and tensors of a network that they name."""
 
 from __future__ import annotations
 

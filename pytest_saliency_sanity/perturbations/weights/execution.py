@@ -63,7 +63,7 @@ class Execution:
 def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Execution:
     """Run `network`, in evaluation mode and eagerly, on the first two inputs.
 
-    Training modes and global generators are given back. A tensor is used where it is an argument of a torch
+    Training modes and global generators are restored. A tensor is used where it is an argument of a torch
     function that returns a tensor (`p.dtype` is no use). What no function was seen to take, as within a
     scripted module, is in use if the logits have a gradient with respect to it, and takes the place of its
     nearest executed ancestor. Lazy modules are initialized by this run, for good.

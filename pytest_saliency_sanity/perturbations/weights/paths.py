@@ -89,7 +89,7 @@ def counterparts(network: nn.Module, execution: Execution) -> dict[str, str]:
     """Names of unused parameters and buffers, and of what is used in their place by the nearest of their siblings.
 
     Siblings are members of one ModuleList or ModuleDict that are of one class. What cannot run for any image is
-    left alone: another task's head, or whatever was not executed where the path does not depend on the image.
+    left alone: another task's head, or anything that was not executed where the path does not depend on the image.
     """
     tensors = {name: id(tensor) for name, tensor in [*network.named_parameters(), *network.named_buffers()]}
     used = {name for name, key in tensors.items() if key in execution.last_use}

@@ -1,4 +1,4 @@
-"""The user's own model with its weights drawn anew, block by block, and given back (Adebayo et al. 2018, 3).
+"""The user's own model with its weights re-initialized, block by block, and then restored (Adebayo et al. 2018, 3).
 
 Everything here changes the model object itself, so that an explainer which holds the model, or a layer of it,
 sees the randomized weights; and everything happens within `preservation.preserved`.
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """The model now has `index` of its `total` blocks re-initialized: `blocks`, of which `new` just now.
+    """The state of the model: `index` of its `total` blocks are re-initialized, `blocks`, of which `new` in this step.
 
     For `independent`, `index` counts the block's place from the top, and `blocks` is that block alone.
     `trained` is the snapshot of the trained model, which `coverage` compares with.
@@ -59,17 +59,17 @@ def cascading(
     forward: Forward | None = None,
     snapshot: Snapshot | None = None,
 ) -> Iterator[Iterator[Step]]:
-    """Re-initialize from the top block down, cumulatively: yields an iterator that does it as it advances.
+    """Re-initialize the blocks cumulatively, from the top down: yields an iterator that does so as it advances.
 
     `blocks` are those of `find_blocks`, or the inputs to find them with. `depths` are the numbers of blocks,
-    1 to all, to stop at; None stops at each. Equal (seed, draw, name) give equal weights, whatever `depths`.
+    1 to all, to stop at; None stops at each. Equal (seed, draw, name) give equal weights for any `depths`.
     `snapshot` is as in `preserved`.
 
         with cascading(model, blocks, depths=(1, 4, 10)) as steps:
             for step in steps:
                 maps = explainer(model, inputs, targets)
 
-    After the context the model is as before, and the iterator is exhausted. Raises ValueError for depths
+    After the context the model is restored, and the iterator is exhausted. Raises ValueError for depths
     outside 1..len(blocks), and what `check_randomizable` raises.
     """
     blocks = _blocks(model, blocks, forward)
@@ -91,7 +91,7 @@ class Walk(TypedDict, total=False):
 def bottom_up(
     model: nn.Module, blocks: Sequence[Block] | Inputs, **walk: Unpack[Walk]
 ) -> Iterator[Iterator[Step]]:
-    """As `cascading`, but from the block next to the input up: `seed`, `draw`, `depths` and `forward`."""
+    """As `cascading`, but from the block next to the input upward: `seed`, `draw`, `depths` and `forward`."""
     blocks = _blocks(model, blocks, walk.get("forward"))
     with _walking(model, blocks, blocks, True, walk) as steps:
         yield steps
@@ -140,8 +140,8 @@ def negated_head(
     """Within this context the last linear layer, weight and bias, is negated; yields the names negated.
 
     The last layer weight of the top block, in order of use, and the parameters used after it (its bias)
-    change their sign. Where that layer ends the network the logits turn around exactly, f -> -f; where more
-    follows (a norm, a ReLU), or its weight is tied, they do not: the caller has to compare the logits.
+    change their sign. Where that layer ends the network, all logits change their sign exactly, f -> -f; where more
+    follows (a norm, a ReLU), or its weight is tied, they do not. So the caller has to compare the logits.
     `snapshot` is as in `preserved`.
     """
     blocks = _blocks(model, blocks, None)
@@ -184,7 +184,7 @@ def _stepping(
     with preserved(model, snapshot) as trained:
         walk = _cumulative if cumulative else _one_at_a_time
         steps = walk(Step(0, len(order), (), (), unwrapped(model), blocks, trained), order, stops, seed, draw)
-        # Advanced later, it would change the model with nobody to give it back.
+        # Advanced later, it would change the model, and nothing would restore it.
         with lent(lambda: steps, steps.close):
             yield steps
 

@@ -36,7 +36,7 @@ def _number(part: Any) -> str | int | float | None:
         return int(part)
     if isinstance(part, numbers.Real):
         return float(part)
-    raise TypeError(f"a key is combined of str, int, float and None, not of {type(part).__name__}: {part!r}")
+    raise TypeError(f"a key is made of str, int, float and None, not of {type(part).__name__}: {part!r}")
 
 
 def _version(package: str) -> str:

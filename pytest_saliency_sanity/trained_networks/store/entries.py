@@ -97,7 +97,7 @@ def load(directory: Path, key: str) -> Entry | None:
     if content is None:
         raise Damaged(f"{weights.name} is missing, though {notes.name} describes it")
     if hashlib.sha256(content).hexdigest() != digest:
-        raise Damaged(f"{weights.name} is not the file that was written: its SHA-256 is another one")
+        raise Damaged(f"{weights.name} is not the file that was written: its SHA-256 differs")
     return Entry(_parsed_weights(weights, content), facts)
 
 
@@ -109,7 +109,9 @@ def _packed(state: Mapping[str, Tensor]) -> bytes:
     try:
         return safetensors.torch.save(dense)
     except (KeyError, ValueError) as error:  # a dtype or a name that the format does not have
-        raise TypeError(f"the state cannot be stored, as safetensors does not have {error}") from error
+        raise TypeError(
+            f"the state cannot be stored, because safetensors does not support {error}"
+        ) from error
 
 
 def _dense(name: str, tensor: Tensor) -> Tensor:
@@ -129,7 +131,7 @@ def _obstacle(name: Any, tensor: Any) -> str | None:
     if tensor.layout != torch.strided or tensor.is_quantized:
         return f"it is {'quantized' if tensor.is_quantized else tensor.layout}, not dense"
     if not isinstance(name, str) or name == "__metadata__":
-        return "safetensors does not have the name"
+        return "safetensors does not support this name"
     return None
 
 
@@ -178,14 +180,12 @@ def _checked_notes(path: Path, key: str, text: bytes) -> tuple[str, dict[str, An
     if notes.get("format") != _FORMAT:
         raise Damaged(f"{path.name} has the format {notes.get('format')!r}, not {_FORMAT}")
     if notes.get("key") != key:
-        raise Damaged(f"{path.name} is of another network: its key is {notes.get('key')!r}")
+        raise Damaged(f"{path.name} belongs to another network: its key is {notes.get('key')!r}")
     digest, facts = notes.get("sha256"), notes.get("facts")
     if not isinstance(digest, str) or not isinstance(facts, dict):
         raise Damaged(f"{path.name} lacks the digest of the weights or the facts")
     if notes.get("facts_sha256") != _facts_digest(facts):
-        raise Damaged(
-            f"{path.name} is not the file that was written: the SHA-256 of its facts is another one"
-        )
+        raise Damaged(f"{path.name} is not the file that was written: the SHA-256 of its facts differs")
     return digest, facts
 
 

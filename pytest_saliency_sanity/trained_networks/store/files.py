@@ -24,7 +24,7 @@ def path_of(directory: Path, key: str, suffix: str) -> Path:
         ValueError: for a key that is not 32 hexadecimal digits.
     """
     if not _KEY.fullmatch(key):
-        raise ValueError(f"a key has 32 hexadecimal digits, unlike {key!r}")
+        raise ValueError(f"a key has 32 hexadecimal digits, not {key!r}")
     return directory / f"{key}.{suffix}"
 
 

@@ -227,7 +227,7 @@ def arriving(target: Callable[..., Any], when: str, raise_it: Callable[[int], An
 @pytest.mark.parametrize("when", ["before", "behind"])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 @pytest.mark.parametrize("work", ["cascading", "evaluating", "contract"])
-def test_a_signal_aimed_at_the_giving_back(
+def test_a_signal_during_restoring(
     monkeypatch: pytest.MonkeyPatch, work: str, target: tuple[Any, str], when: str, number: int
 ) -> None:
     """The first and every one of them, however often it arrives."""
@@ -267,7 +267,7 @@ def test_giving_back_is_tried_again_until_it_is_done(
         assert caught.value.args == ("1",)  # the first; the others are chained to it
 
 
-def test_what_cannot_be_given_back_at_all_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_restored_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> None:
         raise RuntimeError("no space left")
 
@@ -325,7 +325,7 @@ def test_alarms_over_a_network_of_many_modules(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("error", [TimeoutError, RuntimeError, ValueError, TypeError])
 @pytest.mark.parametrize("place", ["model", "explainer", "backward", "stand-ins"])
 @pytest.mark.parametrize("check", [check_contract, check_model_sensitivity, check_target_sensitivity])
-def test_an_alarm_is_neither_swallowed_nor_blamed_on_anybody(
+def test_an_alarm_is_neither_swallowed_nor_taken_for_an_error_of_the_model(
     check: Callable[..., Any], place: str, error: type[Exception]
 ) -> None:
     def ring(number: int, frame: Any) -> None:

@@ -152,7 +152,7 @@ class Stop(Exception):
 
 @mutations
 @pytest.mark.parametrize("ending", [None, Stop, KeyboardInterrupt, SystemExit])
-def test_whatever_changes_is_given_back_however_the_context_ends(model, mutate, ending):
+def test_all_changes_are_undone_however_the_context_ends(model, mutate, ending):
     before = state_of(model)
     with pytest.raises(ending or Stop), preserved(model):
         mutate(model)

@@ -258,7 +258,9 @@ def test_what_no_image_uses_is_said_with_its_share() -> None:
     inputs = images(16) + 3
     verdict = check_model_sensitivity(explainers.gradient, _seeded(Branches), inputs)
     assert verdict.evidence["blocks"] == ["stem", "bright", "head"]
-    note = "7% of the weights (dark) are not re-initialized: on these images no logit depends on them"
+    note = (
+        "7% of the weights (dark) were not re-initialized, because no logit depends on them on these images"
+    )
     assert verdict.notes == (note,) and note in str(verdict)
 
 
