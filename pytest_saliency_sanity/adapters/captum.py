@@ -31,7 +31,7 @@ _REFUSED = {
     "LLMAttribution": "it explains prompts of a language model, not inputs",
     "LLMGradientAttribution": "it explains prompts of a language model, not inputs",
     "RemoteLLMAttribution": "it explains prompts of a language model, not inputs",
-    "LimeBase": "it returns the weights of an interpretable model, not a map; pass captum.attr.Lime",
+    "LimeBase": "it returns the weights of an interpretable model, and Lime is the one that makes a map of them",
 }
 
 
@@ -115,10 +115,10 @@ def _check_kind(kind: type) -> None:
     import captum.attr
 
     name = kind.__name__
-    reason = next((_REFUSED[base.__name__] for base in kind.__mro__[:1] if base.__name__ in _REFUSED), None)
-    if reason is None and not issubclass(kind, captum.attr.Attribution):
+    reason = _REFUSED.get(name)
+    if not issubclass(kind, captum.attr.Attribution):
         reason = "it explains no inputs"
-    if reason is None and _is_base(kind):
+    elif _is_base(kind):
         reason = "it is the base of other classes, and explains nothing itself"
     if reason:
         raise UnusableExplainer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,7 +113,7 @@ def explained_in_place(
         raise UnusableExplainer(
             f"{method.name} is bound to a model, and {why}; pass the class captum.attr.{method.kind.__name__} itself"
         )
-    held = [one for one in (inner.forward_func, model) if isinstance(one, nn.Module)]
+    held = list(dict.fromkeys([*captum_layers.held(inner, method.name), model]))
     with left_as_it_was(*held), _quiet():
         captum_layers.check_relu(method, held[0])
         layer = getattr(inner, "layer", None)
@@ -170,16 +170,21 @@ def _quiet() -> Iterator[None]:
 
 
 def _returned(method: Method, made: Any, inputs: Any, options: dict[str, Any]) -> Any:
+    if method.is_a("LRP"):
+        captum_lrp.give_rules(made.forward_func)
+    return or_refusal(method.name, lambda: made.attribute(inputs, **options))
+
+
+def or_refusal(name: str, call: Callable[[], Any]) -> Any:
     """What captum returns; what it says of a model that the method does not exist for is raised as NotApplicable."""
     try:
-        captum_lrp.give_rules(method, made.forward_func)  # which LRP takes off again
-        return made.attribute(inputs, **options)
+        return call()
     except (TypeError, RuntimeError, AssertionError) as error:
         words = " ".join(str(error).split())
         way = next((way for part, way in _WAYS_OUT.items() if part in words), None)
         if way is None:
             raise
-        raise NotApplicable(f"{method.name}: {words} {way}".strip()) from error
+        raise NotApplicable(f"{name}: {words} {way}".strip()) from error
 
 
 # What captum says where its method does not exist for a model, and the way out.
@@ -187,5 +192,6 @@ _WAYS_OUT = {
     "has no rule defined": "That is, set `module.rule` to a rule of captum.attr._utils.lrp_rules.",
     "being used more than once": "That is, give each call a module of its own, e.g. one nn.ReLU() for each place.",
     "A problem occurred during maxpool": "",
+    "cannot permute features with batch_size = 1": "It permutes values between the images that it is called with.",
     "Forward hook did not obtain any outputs": "The layer does not run for these inputs; name another one.",
 }

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pytest_saliency_sanity.layout import axis_of, current_channel_axis, space_of
 

@@ -62,10 +62,16 @@ def _last_convolution(model: nn.Module) -> nn.Module:
 
 def check_relu(method: Any, model: nn.Module) -> None:
     """Raise NotApplicable where a method changes how nn.ReLU passes gradients, and the model has none."""
-    if method.is_a(*_OF_RELUS) and not any(isinstance(module, nn.ReLU) for module in model.modules()):
+    if method.is_a(*_OF_RELUS):
+        check_has_relu(method.name, model)
+
+
+def check_has_relu(name: str, model: nn.Module) -> None:
+    """Raise NotApplicable where the model has no nn.ReLU."""
+    if not any(isinstance(module, nn.ReLU) for module in model.modules()):
         raise NotApplicable(
-            f"{method.name} changes how modules nn.ReLU pass gradients, and {type(model).__name__} has none (captum "
-            f"does not see functional ReLUs): its map would be the plain gradient. explainers:guided_backprop and "
+            f"{name} changes how modules nn.ReLU pass gradients, and {type(model).__name__} has none (captum does not "
+            f"see functional ReLUs): its map would be that of the plain gradient. explainers:guided_backprop and "
             f"explainers:deconvnet of this package find ReLUs however they are written"
         )
 
@@ -76,14 +82,10 @@ def check_neuron(method: Any) -> None:
 
     if not issubclass(method.kind, captum.attr.NeuronAttribution) or "neuron_selector" in method.call:
         return
-    kind = method.kind.__name__
-    plain = kind.removeprefix("Neuron").replace(
-        "Gradient", "Saliency" if kind == "NeuronGradient" else "Gradient"
-    )
     raise UnusableExplainer(
-        f"{method.name} explains a neuron of a layer, and not the target: pass functools.partial(captum.attr.{kind}, "
-        f"layer='the name of the layer', neuron_selector=(channel, row, column)); for the target's own score pass "
-        f"{'captum.attr.' + plain if hasattr(captum.attr, plain) else 'another class'}"
+        f"{method.name} explains a neuron of a layer, and not the target: pass functools.partial(captum.attr."
+        f"{method.kind.__name__}, layer='the name of the layer', neuron_selector=(channel, row, column)); the "
+        f"target's own score is what captum.attr.IntegratedGradients and its like explain"
     )
 
 

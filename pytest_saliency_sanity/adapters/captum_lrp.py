@@ -23,10 +23,8 @@ PASSING = (
 )
 
 
-def give_rules(method: Any, model: nn.Module) -> None:
-    """Give the layers that pass their input on a rule that does the same with relevance, if the method is LRP."""
-    if not method.is_a("LRP"):
-        return
+def give_rules(model: nn.Module) -> None:
+    """Give the layers that pass their input on a rule that does the same with relevance; LRP takes it off again."""
     from captum.attr._core.lrp import SUPPORTED_NON_LINEAR_LAYERS
 
     for module in model.modules():
