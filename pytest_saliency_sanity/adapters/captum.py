@@ -1,7 +1,7 @@
 """captum: its classes, built anew for each model, and its objects, called in place on the model that they hold.
 
-`perturbations_per_eval`, `internal_batch_size` and `nt_samples_batch_size` bound the memory. What captum leaves open
-and a method needs is in `captum_defaults`, what layers and neurons are like in `captum_layers`.
+What captum leaves open and a method needs is in `captum_defaults`, with what bounds the memory; what is done for layers
+and neurons is in `captum_layers`.
 """
 
 from __future__ import annotations

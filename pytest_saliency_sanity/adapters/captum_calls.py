@@ -131,6 +131,10 @@ def _target(method: Method, targets: Tensor) -> dict[str, Any]:
 
 def _attributed(method: Method, made: Any, layer: Any, inputs: Any, target: dict[str, Any]) -> Any:
     own = _leaves(method, inputs)
+    if method.is_a("FeaturePermutation") and len(own[0] if isinstance(own, tuple) else own) == 1:
+        raise NotApplicable(
+            f"{method.name} permutes values between the images that it is called with, and is called with one"
+        )
     call = captum_defaults.completed(method, made, layer, own, target.get("additional_forward_args"))
     mode = call.pop("interpolate_mode", None) if captum_layers.is_of_layer(method.kind) else None
     weights = target.get("target")
@@ -192,6 +196,5 @@ _WAYS_OUT = {
     "has no rule defined": "That is, set `module.rule` to a rule of captum.attr._utils.lrp_rules.",
     "being used more than once": "That is, give each call a module of its own, e.g. one nn.ReLU() for each place.",
     "A problem occurred during maxpool": "",
-    "cannot permute features with batch_size = 1": "It permutes values between the images that it is called with.",
     "Forward hook did not obtain any outputs": "The layer does not run for these inputs; name another one.",
 }

@@ -30,7 +30,7 @@ def give_rules(model: nn.Module) -> None:
     for module in model.modules():
         passes = isinstance(module, PASSING) and type(module) not in SUPPORTED_NON_LINEAR_LAYERS
         if passes and not hasattr(module, "rule"):
-            module.rule = _passing()  # type: ignore[assignment]
+            module.rule = _passing()
 
 
 def has_rule(module: nn.Module) -> bool:

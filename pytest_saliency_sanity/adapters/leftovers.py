@@ -29,7 +29,11 @@ def left_as_it_was(*models: nn.Module) -> Loan[None]:
     def take() -> None:
         noted.extend(_state(module) for model in models for module in model.modules())
 
-    return lent(take, lambda: [_give_back(state) for state in noted])
+    def give_back() -> None:
+        for state in noted:
+            _give_back(state)
+
+    return lent(take, give_back)
 
 
 def _state(module: nn.Module) -> _State:

@@ -7,6 +7,7 @@ named. It takes no absolute values and normalizes nothing: that is what quantus'
 from __future__ import annotations
 
 import difflib
+import importlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -42,8 +43,7 @@ def by_name(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     Raises:
         UnusableExplainer: for a method that quantus does not have.
     """
-    import quantus
-
+    quantus: Any = importlib.import_module("quantus")
     known = [*quantus.available_methods_captum(), "GradCam"]
     if name not in known:
         near = difflib.get_close_matches(name, known, 3)
@@ -154,8 +154,12 @@ def _own(value: Any) -> Any:
 @loan
 def _same_modes(model: nn.Module) -> Iterator[None]:
     modes: dict[nn.Module, bool] = {}
-    take = lambda: modes.update((module, module.training) for module in model.modules())  # noqa: E731
-    with lent(take, lambda: [setattr(module, "training", mode) for module, mode in modes.items()]):
+
+    def give_back() -> None:
+        for module, mode in modes.items():
+            module.training = mode
+
+    with lent(lambda: modes.update((one, one.training) for one in model.modules()), give_back):
         yield
 
 
