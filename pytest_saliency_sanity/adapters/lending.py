@@ -66,18 +66,18 @@ class _NoBar:
 def _without_bars(library: str) -> Loan[None]:
     """A context in which the library's modules have no `tqdm` of their own."""
     homes = [
-        module
+        vars(module)
         for name, module in list(sys.modules.items())
-        if name.partition(".")[0] == library and hasattr(module, "tqdm")
+        if name.partition(".")[0] == library and "tqdm" in vars(module)
     ]
-    before = [(home, home.tqdm) for home in homes]
+    before = [(home, home["tqdm"]) for home in homes]
 
     def take() -> None:
         for home, _ in before:
-            home.tqdm = _NoBar()  # type: ignore[attr-defined]
+            home["tqdm"] = _NoBar()
 
     def give_back() -> None:
         for home, found in before:
-            home.tqdm = found  # type: ignore[attr-defined]
+            home["tqdm"] = found
 
     return lent(take, give_back)

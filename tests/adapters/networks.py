@@ -19,7 +19,7 @@ def convolutional(norm: bool = False, activation: type[nn.Module] = nn.ReLU) -> 
     generator = torch.random.get_rng_state()
     torch.manual_seed(0)
     middle = [nn.BatchNorm2d(5)] if norm else []
-    model = nn.Sequential(
+    model: Any = nn.Sequential(
         nn.Conv2d(2, 5, 3, padding=1),
         *middle,
         activation(),
@@ -29,6 +29,8 @@ def convolutional(norm: bool = False, activation: type[nn.Module] = nn.ReLU) -> 
         nn.Flatten(),
         nn.Linear(4, 3),
     )
+    for layer in (model[0], model[3 if norm else 2]):
+        layer.bias.data.abs_()  # every channel is alive
     if norm:
         model[1].running_mean.normal_()
         model[1].running_var.uniform_(0.5, 2)
