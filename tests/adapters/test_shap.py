@@ -38,6 +38,9 @@ def _own(kind, model, inputs, targets=TARGETS, **call):
     return np.concatenate(each)
 
 
+@pytest.mark.filterwarnings(
+    "ignore:__array_wrap__:DeprecationWarning"
+)  # of SHAP itself, called beside the adapter
 @pytest.mark.parametrize("targets", [TARGETS, WEIGHTS], ids=["classes", "weights"])
 @pytest.mark.parametrize("name", ["GradientExplainer", "DeepExplainer"])
 def test_values_are_those_of_shap_for_each_images_target(name, targets, model, inputs):
