@@ -41,6 +41,7 @@ def _own(kind, model, inputs, targets=TARGETS, **call):
 @pytest.mark.filterwarnings(
     "ignore:__array_wrap__:DeprecationWarning"
 )  # of SHAP itself, called beside the adapter
+@pytest.mark.filterwarnings("ignore:unrecognized nn.Module:UserWarning")  # so does SHAP before 0.51
 @pytest.mark.parametrize("targets", [TARGETS, WEIGHTS], ids=["classes", "weights"])
 @pytest.mark.parametrize("name", ["GradientExplainer", "DeepExplainer"])
 def test_values_are_those_of_shap_for_each_images_target(name, targets, model, inputs):
