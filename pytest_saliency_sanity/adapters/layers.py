@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.loans import entered
+from pytest_saliency_sanity.outputs import called
 from pytest_saliency_sanity.text import shown
 
 
@@ -51,11 +52,11 @@ def last_with_a_map(model: nn.Module, inputs: Any) -> nn.Module:
             order.append(module)
 
     parts = inputs if isinstance(inputs, tuple) else (inputs,)
-    few = tuple(part[:1].detach().clone() for part in parts)
+    few = tuple(part[:1].detach() for part in parts)
     handles = [module.register_forward_hook(seen) for module in model.modules() if module is not model]
     try:
         with entered(torch.no_grad()):
-            model(*few)
+            called(model, few if isinstance(inputs, tuple) else few[0])
     finally:
         for handle in handles:
             handle.remove()

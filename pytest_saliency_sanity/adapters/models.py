@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import Inputs, as_targets, current_forward, logits, raw_outputs
+from pytest_saliency_sanity.outputs import as_targets, called, current_forward, logits
 
 
 class Logits(nn.Module):
@@ -22,11 +22,7 @@ class Logits(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits (N, K) of one tensor of inputs, or of several."""
-        return logits(self.model, _packed(inputs))
-
-
-def _packed(inputs: tuple[Tensor, ...]) -> Inputs:
-    return inputs if len(inputs) != 1 else inputs[0]
+        return logits(self.model, inputs[0] if len(inputs) == 1 else inputs)
 
 
 # Whether a model returns a tensor (N, K), asked once of each.
@@ -38,10 +34,9 @@ def returning_logits(model: nn.Module, inputs: Any) -> nn.Module:
     if current_forward() is not None:
         return Logits(model)
     if model not in _plain:
-        parts = inputs if isinstance(inputs, tuple) else (inputs,)
-        few = tuple(part[:2].detach().clone() for part in parts)
+        few = tuple(part[:2] for part in inputs) if isinstance(inputs, tuple) else inputs[:2]
         with entered(torch.no_grad()):
-            found = raw_outputs(model, few if isinstance(inputs, tuple) else few[0])
+            found = called(model, few)
         _plain[model] = isinstance(found, Tensor) and found.ndim == 2
     return model if _plain[model] else Logits(model)
 
@@ -65,7 +60,7 @@ class Score(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Scores (N, 1); one row of targets holds for all inputs, where there are more of these."""
-        outputs = logits(self.model, _packed(inputs))
+        outputs = logits(self.model, inputs[0] if len(inputs) == 1 else inputs)
         rows = (
             self.targets.expand(len(outputs), *self.targets.shape[1:])
             if len(self.targets) == 1

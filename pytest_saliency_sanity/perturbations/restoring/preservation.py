@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -18,9 +18,10 @@ from pytest_saliency_sanity.perturbations.restoring.snapshots import (
     Snapshot,
     TensorState,
     snapshot_of,
+    structure_of,
 )
 
-__all__ = ["Snapshot", "changes", "preserved", "undone_unless"]
+__all__ = ["Snapshot", "changes", "preserved", "structure_kept", "undone_unless"]
 
 
 def preserved(model: nn.Module, snapshot: Snapshot | None = None) -> Loan[Snapshot]:
@@ -58,9 +59,28 @@ def undone_unless(model: nn.Module, complete: list[Any]) -> Loan[Snapshot]:
     return lent(partial(_take, model, taken), lambda: None if complete else _give_back(taken))
 
 
+def structure_kept(model: nn.Module) -> Loan[None]:
+    """As `preserved`, at the cost of no copy: the bits of the weights and the generators do not go back.
+
+    For code that puts objects in place and takes them away (hooks, modules, parameters with other `.data`), and
+    writes into none of the model's own tensors.
+    """
+    taken: list[tuple[tuple[ModuleState, ...], dict[int, TensorState]]] = []
+
+    def take() -> None:
+        taken.append(structure_of(model))
+        _stash_gradients(taken[0][1].values())
+
+    def give_back() -> None:
+        for modules, tensors in taken:
+            _restore_structure(modules, tensors.values())
+
+    return lent(take, give_back)
+
+
 def _take(model: nn.Module, taken: list[Snapshot]) -> Snapshot:
     taken.append(snapshot_of(model))
-    _stash_gradients(taken[0])
+    _stash_gradients(taken[0].tensors.values())
     return taken[0]
 
 
@@ -69,8 +89,8 @@ def _give_back(taken: list[Snapshot]) -> None:
         _restore(snapshot)
 
 
-def _stash_gradients(snapshot: Snapshot) -> None:
-    for state in snapshot.tensors.values():
+def _stash_gradients(tensors: Iterable[TensorState]) -> None:
+    for state in tensors:
         if state.grad is not None:
             state.tensor.grad = None
 
@@ -84,8 +104,15 @@ def _restore(snapshot: Snapshot, within: bool = False) -> None:
     for tensor in snapshot.tensors.values():
         _restore_tensor(tensor)
     if within:
-        _stash_gradients(snapshot)
+        _stash_gradients(snapshot.tensors.values())
     snapshot.random.restore()
+
+
+def _restore_structure(modules: Iterable[ModuleState], tensors: Iterable[TensorState]) -> None:
+    for module in modules:
+        _restore_module(module)
+    for tensor in tensors:
+        _restore_tensor(tensor)
 
 
 def _restore_module(state: ModuleState) -> None:

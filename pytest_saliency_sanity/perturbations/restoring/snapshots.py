@@ -69,9 +69,14 @@ class Snapshot:
 
 def snapshot_of(model: nn.Module) -> Snapshot:
     """The present state of a model and of the global generators."""
-    modules = tuple(_module_state(name, module) for name, module in model.named_modules())
-    tensors = {id(state.tensor): state for state in _tensor_states(model)}
+    modules, tensors = structure_of(model)
     return Snapshot(model, modules, tensors, _copied_storages(tensors.values()), random_state())
+
+
+def structure_of(model: nn.Module) -> tuple[tuple[ModuleState, ...], dict[int, TensorState]]:
+    """A model's modules and tensors, without a copy of their bits."""
+    modules = tuple(_module_state(name, module) for name, module in model.named_modules())
+    return modules, {id(state.tensor): state for state in _tensor_states(model)}
 
 
 def _module_state(name: str, module: nn.Module) -> ModuleState:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from pytest_saliency_sanity.perturbations.restoring import preservation
-from pytest_saliency_sanity.perturbations.restoring.preservation import changes, preserved
+from pytest_saliency_sanity.perturbations.restoring.preservation import changes, preserved, structure_kept
 from tests.perturbations.architectures import SmallResNet, build, images
 from tests.perturbations.state import state_of
 
@@ -158,6 +158,35 @@ def test_all_changes_are_undone_however_the_context_ends(model, mutate, ending):
         mutate(model)
         raise ending or Stop
     assert state_of(model) == before
+
+
+IN_PLACE = (
+    _weights_in_place,
+    _one_bit,
+    _half,
+    _statistics,
+)  # they write into the model's own memory, some of them
+
+
+@pytest.mark.parametrize(
+    "mutate",
+    [mutate for mutate in MUTATIONS if mutate not in IN_PLACE],
+    ids=lambda mutate: mutate.__name__.strip("_"),
+)
+def test_what_is_put_in_place_is_taken_away_without_a_copy_of_the_weights(model, mutate):
+    before = state_of(model)
+    with pytest.raises(Stop), structure_kept(model):
+        assert model.fc.weight.grad is None
+        mutate(model)
+        raise Stop
+    assert {**state_of(model), "random": before["random"]} == before
+
+
+def test_the_structure_alone_leaves_the_generators_and_copies_nothing(model, monkeypatch):
+    monkeypatch.setattr(torch.UntypedStorage, "clone", lambda self: pytest.fail("copied"))
+    with structure_kept(model):
+        drawn = torch.rand(3)
+    assert not torch.equal(torch.rand(3), drawn)
 
 
 @mutations
