@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_saliency_sanity import Verdict
-from tests.calibration import model_sensitivity, target_sensitivity
+from tests.calibration import data_sensitivity, model_sensitivity, target_sensitivity
 from tests.calibration.judging_code import PACKAGE, fingerprint
 from tests.calibration.records import Cell, Record
 from tests.calibration.tables import errors, matrix, table
@@ -105,6 +105,7 @@ def _text(shown: str) -> str:
     return f"```text\n{shown}\n```"
 
 
+ON = ("plain_cnn", "vgg_bn", "mlp", "vision_transformer")  # data sensitivity is measured on these
 TABLES: Mapping[str, Table] = {
     one.name: one
     for one in (
@@ -112,5 +113,6 @@ TABLES: Mapping[str, Table] = {
             "model_sensitivity", model_sensitivity.CALIBRATION, tuple(EVALUATION), (0, 1, 2), (6, 4)
         ),
         _sensitivity("target_sensitivity", target_sensitivity.CALIBRATION, tuple(EVALUATION), (0,), (3, 6)),
+        _sensitivity("data_sensitivity", data_sensitivity.CALIBRATION, ON, (0, 1, 2), (2, 8)),
     )
 }

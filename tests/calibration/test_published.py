@@ -57,6 +57,13 @@ def test_what_the_page_says_of_the_detection_limit_is_so() -> None:
         assert [one.outcome for one in mixtures if one.explainer == f"sobel {share} %"] == [outcome] * 21
 
 
+def test_guided_backpropagation_passes_on_the_mlp_as_the_page_says() -> None:
+    assert "Guided backpropagation passes on the MLP" in _page()
+    data = records.load("data_sensitivity").of("data_sensitivity")
+    own = [one.outcome for one in data if (one.explainer, one.network) == ("guided_backprop", "mlp")]
+    assert own == ["pass"] * 3
+
+
 @pytest.mark.parametrize("name", [table.name for table in TABLES.values() if "errors" in table.blocks])
 def test_no_honest_explainer_fails_and_no_faulty_one_passes(name: str) -> None:
     counted = TABLES[name].rendered(records.load(name))[f"{name}.errors"]
