@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_saliency_sanity import Verdict
-from tests.calibration import data_sensitivity, model_sensitivity, target_sensitivity
+from tests.calibration import data_sensitivity, model_sensitivity, planted_images, target_sensitivity
 from tests.calibration.judging_code import PACKAGE, fingerprint
 from tests.calibration.records import Cell, Record
-from tests.calibration.tables import errors, matrix, table
+from tests.calibration.tables import errors, matrix, overview, table
 from tests.calibration.trials import HONEST, MIXTURES, SIGNED, Calibration, Setting
 from tests.manual import ROOT
 from tests.networks import EVALUATION
+from tests.planted import KINDS
 
 PAGE = ROOT / "docs" / "explanation" / "error_rates.md"
 LIMIT = "detection limit: Sobel mixed into the gradient, each scaled to unit standard deviation"
@@ -101,6 +102,22 @@ def _sensitivity(
     return Table(name, checks, networks, seeds, calibration.setting, sampled, blocks)
 
 
+def _planted() -> Table:
+    scenes = planted_images.Scenes()
+    checks = {
+        name: (check, planted_images.names(honest))
+        for name, (check, honest, _) in planted_images.checks(scenes).items()
+    }
+
+    def outcomes(record: Record) -> str:
+        shown = planted_images.names(())
+        return overview({name: record.of(name) for name in checks}, [*shown, *planted_images.RANKED])
+
+    return Table(
+        "planted_images", checks, tuple(KINDS), planted_images.SEEDS, scenes, (6, 3), {"outcomes": outcomes}
+    )
+
+
 def _text(shown: str) -> str:
     return f"```text\n{shown}\n```"
 
@@ -114,5 +131,6 @@ TABLES: Mapping[str, Table] = {
         ),
         _sensitivity("target_sensitivity", target_sensitivity.CALIBRATION, tuple(EVALUATION), (0,), (3, 6)),
         _sensitivity("data_sensitivity", data_sensitivity.CALIBRATION, ON, (0, 1, 2), (2, 8)),
+        _planted(),
     )
 }
