@@ -6,6 +6,7 @@ medians of the times, of their paired differences and of their paired ratios.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -52,4 +53,6 @@ def _milliseconds(command: list[str], directory: str) -> float:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 21)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pairs", nargs="?", type=int, default=21, help="of runs (default: 21)")
+    main(parser.parse_args().pairs)

@@ -13,8 +13,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import Verdict, check_data_sensitivity, settings
-from tests.calibration.trials import FAULTY, HONEST, NEITHER, SIGNED, held_out, report
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.checks.data_sensitivity import check_data_sensitivity
+from pytest_saliency_sanity.verdict import Verdict
+from tests.calibration.trials import FAULTY, NEITHER, Calibration, held_out
 from tests.digits import train_digits
 from tests.networks.training import NETWORKS
 
@@ -38,6 +40,11 @@ def check(
         return check_data_sensitivity(explainer, make_model, train_set, images, cache=CACHE, **options)
 
 
+CALIBRATION = Calibration(
+    check, tuple(name for name in FAULTY if name not in DEPEND), (*NEITHER, *DEPEND), untrained
+)
+
 if __name__ == "__main__":
-    faulty = tuple(name for name in FAULTY if name not in DEPEND)
-    report(check, SIGNED, HONEST, faulty, (*NEITHER, *DEPEND), untrained)
+    from tests.calibration.command_line import report
+
+    report("data_sensitivity", CALIBRATION)

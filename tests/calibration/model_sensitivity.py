@@ -6,8 +6,12 @@ Thresholds were chosen with `--group development`; the numbers in the documentat
 
 from __future__ import annotations
 
-from pytest_saliency_sanity import check_model_sensitivity
-from tests.calibration.trials import FAULTY, HONEST, NEITHER, SIGNED, report
+from pytest_saliency_sanity.checks.model_sensitivity import check_model_sensitivity
+from tests.calibration.trials import FAULTY, NEITHER, Calibration, trained
+
+CALIBRATION = Calibration(check_model_sensitivity, FAULTY, NEITHER, trained)
 
 if __name__ == "__main__":
-    report(check_model_sensitivity, SIGNED, HONEST, FAULTY, NEITHER)
+    from tests.calibration.command_line import report
+
+    report("model_sensitivity", CALIBRATION)

@@ -25,10 +25,15 @@ _MEAN, _DEVIATION = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.40
 
 def missing() -> str:
     """Why the trials cannot run here, or ""."""
-    absent = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
-    if absent:
-        return f"not installed: {', '.join(absent)}"
+    if absent := missing_weights():
+        return absent
     return "" if (FOLDER / "labels.csv").exists() else f"no photographs in {FOLDER.name}"
+
+
+def missing_weights() -> str:
+    """Why there is no classifier here, or ""."""
+    absent = [package for package in _PACKAGES if importlib.util.find_spec(package) is None]
+    return f"not installed: {', '.join(absent)}" if absent else ""
 
 
 def classifier() -> nn.Module:

@@ -12,7 +12,6 @@ on seeds 0 and 1, and to take sizes on 10 to 14 (one signed map of 15 stayed ope
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,17 +19,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import (
-    Verdict,
-    check_insertion_deletion,
-    check_localization,
-    check_occlusion_sensitivity,
-)
+from pytest_saliency_sanity.checks.insertion_deletion import check_insertion_deletion
+from pytest_saliency_sanity.checks.localization import check_localization
+from pytest_saliency_sanity.checks.occlusion_sensitivity import check_occlusion_sensitivity
 from pytest_saliency_sanity.planted import PlantedImages, planted_images
-from tests.calibration.trials import Trial, errors, matrix, run, table
+from pytest_saliency_sanity.verdict import Verdict
+from tests.calibration.tables import errors, matrix, overview, table
+from tests.calibration.trials import Trial, run
 from tests.planted import KINDS, planted_network
 
 IMAGES = 32
+SEEDS = (20, 21, 22, 23, 24)
 HONEST = ("occlusion", "integrated_gradients", "rise")
 RANKED = ("occlusion", "absolute integrated_gradients", "rise")
 FAULTY = ("sobel", "noise", "center_prior")
@@ -73,34 +72,25 @@ def checks(scenes: Scenes) -> Mapping[str, tuple[Callable[..., Verdict], Sequenc
     }
 
 
+def names(honest: Sequence[str]) -> list[str]:
+    """The explainers that a check with these honest ones is tried on."""
+    return list(dict.fromkeys([*honest, *HONEST, *FAULTY, *NEITHER]))
+
+
 def main(given: argparse.Namespace) -> None:
+    """Run the trials that the command line asks for, and print the tables."""
     scenes = Scenes(given.position, given.contrast)
     found: dict[str, list[Trial]] = {}
     for name in given.checks:
         check, honest, faulty = checks(scenes)[name]
-        names = given.explainers or list(dict.fromkeys([*honest, *HONEST, *FAULTY, *NEITHER]))
-        trials = run(check, names, given.networks, given.seeds, given.jobs, scenes)
+        tried = given.explainers or names(honest)
+        trials = run(check, tried, given.networks, given.seeds, given.jobs, scenes)
         print(f"{name}: {', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}; {scenes}\n")
-        print(table(trials, names), "\n")
-        print(matrix(trials, names, given.networks), "\n")
+        print(table(trials, tried), "\n")
+        print(matrix(trials, tried, given.networks), "\n")
         print(errors(trials, honest, honest, faulty), "\n")
         found[name] = trials
     print(overview(found))
-
-
-def overview(found: Mapping[str, Sequence[Trial]]) -> str:
-    """A Markdown table, explainers × checks: how often each outcome was had over all networks and seeds."""
-    names = dict.fromkeys(trial.explainer for trials in found.values() for trial in trials)
-    lines = [f"| explainer | {' | '.join(found)} |", f"| --- |{' --- |' * len(found)}"]
-    for name in names:
-        cells = (_outcomes([t for t in trials if t.explainer == name]) for trials in found.values())
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def _outcomes(trials: Sequence[Trial]) -> str:
-    counts = Counter(trial.outcome for trial in trials).most_common()
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts)
 
 
 def unmet(name: str, trials: Sequence[Trial]) -> list[Trial]:
@@ -111,14 +101,19 @@ def unmet(name: str, trials: Sequence[Trial]) -> list[Trial]:
 
 
 if __name__ == "__main__":
+    from tests.calibration.command_line import add_publishing, published
+
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--checks", nargs="*", default=list(checks(Scenes())))
     parser.add_argument("--networks", nargs="*", default=list(KINDS), choices=KINDS)
-    parser.add_argument("--seeds", nargs="*", type=int, default=[20, 21, 22, 23, 24])
+    parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
     parser.add_argument("--explainers", nargs="*", help="default: all")
     parser.add_argument("--position", default="anywhere", help="of the object: anywhere (default) or center")
     parser.add_argument("--contrast", type=float, default=0.8, help="of the distractors (default: 0.8)")
     parser.add_argument("--jobs", type=int, default=2)
-    main(parser.parse_args())
+    add_publishing(parser)
+    choices = parser.parse_args()
+    if not published("planted_images", choices):
+        main(choices)

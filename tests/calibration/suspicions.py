@@ -7,11 +7,13 @@ Over all networks and seeds, at the first judged depth: the retained fraction by
 from __future__ import annotations
 
 from pytest_saliency_sanity import check_model_sensitivity
+from tests.calibration.command_line import choices, chosen
 from tests.calibration.planted import PLANTED
-from tests.calibration.trials import SIGNED, arguments, run, spread
+from tests.calibration.tables import spread
+from tests.calibration.trials import SIGNED, run
 
 if __name__ == "__main__":
-    given = arguments(__doc__.splitlines()[0])
+    given = chosen(choices(__doc__.splitlines()[0]))
     names = given.explainers or [*SIGNED, "guided_backprop", *PLANTED]
     trials = run(check_model_sensitivity, names, given.networks, given.seeds, given.jobs)
     print(f"{', '.join(given.networks)}; seeds {', '.join(map(str, given.seeds))}\n")

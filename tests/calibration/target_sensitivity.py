@@ -5,11 +5,18 @@ A stale model and a mixture with the gradient do depend on the target: they are 
 
 from __future__ import annotations
 
-from pytest_saliency_sanity import check_target_sensitivity
-from tests.calibration.trials import FAULTY, HONEST, NEITHER, SIGNED, report
+from pytest_saliency_sanity.checks.target_sensitivity import check_target_sensitivity
+from tests.calibration.trials import FAULTY, NEITHER, Calibration, trained
 
 DEPEND = ("stale_model", "gradient_sobel_mixture")
+CALIBRATION = Calibration(
+    check_target_sensitivity,
+    tuple(name for name in FAULTY if name not in DEPEND),
+    (*NEITHER, *DEPEND),
+    trained,
+)
 
 if __name__ == "__main__":
-    faulty = tuple(name for name in FAULTY if name not in DEPEND)
-    report(check_target_sensitivity, SIGNED, HONEST, faulty, (*NEITHER, *DEPEND))
+    from tests.calibration.command_line import report
+
+    report("target_sensitivity", CALIBRATION)

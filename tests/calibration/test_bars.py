@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_saliency_sanity import check_model_sensitivity, check_target_sensitivity
-from tests.calibration import data_sensitivity, photographs, planted_images, trials
+from tests.calibration import data_sensitivity, photographs, planted_images, tables, trials
 from tests.calibration.target_sensitivity import DEPEND
 from tests.networks import EVALUATION
 from tests.planted import KINDS
@@ -57,13 +57,13 @@ def test_on_planted_images_the_honest_pass_and_the_faulty_do_not(name):
 
 
 def _hold_to_no_errors(found, faulty):
-    told = trials.errors(found, trials.SIGNED, trials.HONEST, faulty)
+    told = tables.errors(found, trials.SIGNED, trials.HONEST, faulty)
     assert not [t for t in found if t.explainer in trials.HONEST and t.outcome in ("fail", "error")], told
     assert not [t for t in found if t.explainer in faulty and t.outcome == "pass"], told
 
 
 def _hold_to_the_bar(found, faulty):
     _hold_to_no_errors(found, faulty)
-    told = trials.errors(found, trials.SIGNED, trials.HONEST, faulty)
+    told = tables.errors(found, trials.SIGNED, trials.HONEST, faulty)
     signed = [t for t in found if t.explainer in trials.SIGNED and t.outcome != "refused"]
     assert sum(t.outcome == "inconclusive" for t in signed) < 0.05 * len(signed), told

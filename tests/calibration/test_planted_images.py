@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.calibration.planted_images import overview, unmet
+from tests.calibration.planted_images import unmet
+from tests.calibration.tables import overview
 from tests.calibration.trials import Trial
 
 

@@ -31,7 +31,7 @@ from pytest_saliency_sanity.explainers import (
     occlusion,
     rise,
 )
-from tests.calibration import trials
+from tests.calibration import tables, trials
 from tests.checks.models import Wrapped, cnn, images, seeded, tabular, two_branches
 from tests.perturbations.state import state_of
 
@@ -261,7 +261,7 @@ def test_the_tables_of_the_calibration_say_refused(name: str, make: Any, outcome
 
     found = trials.trials_of(check, [name], setting, ("network", 0))
     assert found[0].outcome == outcome
-    assert trials.matrix(found, [name], ["network"]).splitlines()[-1].startswith(f"| {name} | {outcome}")
+    assert tables.matrix(found, [name], ["network"]).splitlines()[-1].startswith(f"| {name} | {outcome}")
 
 
 def test_a_mistake_is_no_refusal_in_the_tables() -> None:

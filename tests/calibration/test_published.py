@@ -1,0 +1,214 @@
+"""The manual's tables are those that are stored, and what is stored is what the code computes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests import machine
+from tests.calibration import confirmation, pages, planted_images, records
+from tests.calibration.published import PAGE, TABLES, Table, provenance
+from tests.calibration.records import Cell, Record
+from tests.calibration.trials import Trial
+from tests.manual import PAGES, page
+
+WHOLE = "SALIENCY_TABLES"  # =whole: `extended` computes all of every table, not a sample
+each_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+CELL = Cell("check", "mlp", 3, "sobel 30 %")
+OTHER = CELL._replace(seed=4)
+
+
+@each_table
+def test_the_page_shows_what_is_stored(table: Table) -> None:
+    record = records.load(table.name)
+    shown = {name: text for name, text in pages.blocks(_page()).items() if name.startswith(f"{table.name}.")}
+    assert shown == table.rendered(record), f"the page is not what is stored: run {table.command}"
+
+
+@each_table
+def test_the_code_that_judges_is_the_one_that_confirmed_it(table: Table) -> None:
+    record = records.load(table.name)
+    assert record.trials.keys() == set(table.cells()), f"other trials: run {table.command}"
+    assert record.command == table.command
+    assert record.confirmed <= record.trials.keys()
+    assert record.fingerprint == table.fingerprint(), (
+        f"the code that judges has changed since {table.name} was computed: `python -m tests.calibration {table.name}`"
+        f" computes a sample of it again and stamps it if nothing changed; else run `{table.command}`"
+    )
+
+
+def test_every_block_of_the_manual_that_a_command_writes_is_one_of_theirs() -> None:
+    named = {name: command for text in PAGES.values() for name, command in pages.commands(text).items()}
+    assert named == {
+        name: table.command for table in TABLES.values() for name in table.rendered(records.load(table.name))
+    }
+    assert all("<!-- begin" not in text for name, text in PAGES.items() if not PAGE.as_posix().endswith(name))
+
+
+def test_what_the_page_says_of_the_detection_limit_is_so() -> None:
+    assert "all 21 mixtures of 30 % pass, and all of 50 % fail" in " ".join(_page().split())
+    mixtures = records.load("model_sensitivity").of("model_sensitivity")
+    for share, outcome in ((30, "pass"), (50, "fail")):
+        assert [one.outcome for one in mixtures if one.explainer == f"sobel {share} %"] == [outcome] * 21
+
+
+def test_guided_backpropagation_passes_on_the_mlp_as_the_page_says() -> None:
+    assert "Guided backpropagation passes on the MLP" in _page()
+    data = records.load("data_sensitivity").of("data_sensitivity")
+    own = [one.outcome for one in data if (one.explainer, one.network) == ("guided_backprop", "mlp")]
+    assert own == ["pass"] * 3
+
+
+def test_the_bar_on_planted_images_is_kept_as_the_page_says() -> None:
+    shown = " ".join(_page().split())
+    assert (
+        "first three have to pass all three checks. The next three must not pass the first and the last"
+        in shown
+    )
+    stored = records.load("planted_images")
+    for check in TABLES["planted_images"].checks:
+        assert planted_images.unmet(check, stored.of(check)) == []
+
+
+@pytest.mark.parametrize("name", [table.name for table in TABLES.values() if "errors" in table.blocks])
+def test_no_honest_explainer_fails_and_no_faulty_one_passes(name: str) -> None:
+    counted = TABLES[name].rendered(records.load(name))[f"{name}.errors"]
+    for kind in ("honest explainers that fail", "faulty explainers that pass"):
+        assert re.search(rf"^{kind}: 0 of [1-9]\d* ", counted, re.M)
+
+
+@pytest.mark.extended
+@pytest.mark.skipif(
+    machine.number() is not None, reason="it plays another machine, which trains other networks"
+)
+@each_table
+def test_it_comes_out_again(table: Table) -> None:
+    """A sample that differs from the one that confirmed the table; all of it where the variable asks for that."""
+    record = records.load(table.name)
+    if record.machine != machine.fingerprint():
+        pytest.skip(
+            f"computed with networks that {record.machine} trained; test_bars.py has to hold here too"
+        )
+    whole = os.environ.get(WHOLE) == "whole"
+    cells = table.cells() if whole else confirmation.sample(table, salt="extended")
+    found = confirmation.compute(table, cells, jobs=2)
+    assert records.differences(record.trials, found) == []
+
+
+# What is stored.
+
+
+def test_a_record_is_read_as_it_was_written() -> None:
+    record = made(
+        {CELL: trial("pass", upper=0.25, half=-0.1), OTHER: replace(trial("fail", upper=1.0), seed=4)}
+    )
+    for confirmed in (frozenset(record.trials), frozenset([CELL]), frozenset()):
+        stored = replace(record, confirmed=confirmed)
+        assert records.parsed(records.text(stored)) == stored
+    assert list(records.parsed(records.text(record)).trials[CELL].statistics) == ["upper", "half"]
+
+
+@pytest.mark.parametrize(
+    "now, told",
+    [
+        (("pass", {"upper": 0.279}), ""),
+        (("pass", {"upper": 0.219}), "check/mlp 3/sobel 30 %: upper was 0.250, is 0.219"),
+        (("pass", {"upper": 0.281}), "check/mlp 3/sobel 30 %: upper was 0.250, is 0.281"),
+        (("fail", {"upper": 0.25}), "was ('pass', '', ['upper']), is ('fail', '', ['upper'])"),
+        (("pass", {"half": 0.25}), "was ('pass', '', ['upper']), is ('pass', '', ['half'])"),
+    ],
+)
+def test_what_counts_as_a_difference(now: tuple[str, Mapping[str, float]], told: str) -> None:
+    stored = {CELL: trial("pass", upper=0.25)}
+    found = records.differences(stored, {CELL: trial(now[0], **now[1])})
+    assert found == [] if not told else told in found[0]
+
+
+def test_above_one_the_tolerance_is_a_share() -> None:
+    stored = {CELL: trial("pass", rs=100.0)}
+    assert records.differences(stored, {CELL: trial("pass", rs=102.9)}) == []
+    assert records.differences(stored, {CELL: trial("pass", rs=103.1)}) != []
+
+
+# A sample confirms.
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Cell, Trial]:
+    """What comes out now, at first all that is stored; results and page are copies."""
+    table = TABLES["target_sensitivity"]
+    found = dict(records.load(table.name).trials)
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(confirmation, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(
+        confirmation, "compute", lambda table, cells, jobs: {cell: found[cell] for cell in cells}
+    )
+    (tmp_path / "page.md").write_text(_page(), encoding="utf-8")
+    old = Record(table.command, "of another code", frozenset(found), machine.fingerprint(), dict(found))
+    records.save(table.name, old)
+    return found
+
+
+def test_a_sample_that_comes_out_the_same_stamps_the_table(computed: dict[Cell, Trial]) -> None:
+    table = TABLES["target_sensitivity"]
+    stamped = confirmation.confirm(table)
+    sampled = frozenset(confirmation.sample(table))
+    assert (stamped.fingerprint, stamped.confirmed) == (table.fingerprint(), sampled)
+    assert records.load(table.name) == stamped
+    shown = pages.blocks(confirmation.PAGE.read_text(encoding="utf-8"))[f"{table.name}.code"]
+    assert f"computed {len(sampled)} of the {len(computed)} trials of this table again" in shown
+    assert confirmation.confirm(table, places=5).confirmed > sampled  # of the same code: they add up
+
+
+def test_a_sample_that_comes_out_otherwise_does_not(computed: dict[Cell, Trial]) -> None:
+    table = TABLES["target_sensitivity"]
+    one = confirmation.sample(table)[0]
+    computed[one] = replace(computed[one], outcome="error")
+    before = records.load(table.name)
+    with pytest.raises(
+        SystemExit, match=r"(?s)is \('error', .*target_sensitivity has changed; run python -m"
+    ):
+        confirmation.confirm(table)
+    assert records.load(table.name) == before
+
+
+def test_networks_of_another_machine_cannot_confirm(computed: dict[Cell, Trial]) -> None:
+    table = TABLES["target_sensitivity"]
+    records.save(table.name, replace(records.load(table.name), machine="another"))
+    with pytest.raises(SystemExit, match="its networks were trained by another, here they are by"):
+        confirmation.confirm(table)
+
+
+def test_the_sample_is_drawn_by_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = TABLES["model_sensitivity"]
+    first = confirmation.sample(table)
+    places, explainers = table.sampled
+    assert confirmation.sample(table) == first and len(set(first)) == len(first) == places * explainers
+    assert len({(cell.network, cell.seed) for cell in first}) == places
+    assert confirmation.sample(table, salt="extended") != first
+    monkeypatch.setattr(Table, "fingerprint", lambda self: "another")
+    assert confirmation.sample(table) != first
+
+
+def test_the_page_says_how_much_the_present_code_computed() -> None:
+    record = made({CELL: trial("pass"), OTHER: trial("fail")})
+    assert provenance(record) == "The present code computed all 2 trials of this table."
+    part = replace(record, confirmed=frozenset([CELL]))
+    assert provenance(part).startswith("The present code computed 1 of the 2 trials of this table again")
+
+
+def made(trials: Mapping[Cell, Trial]) -> Record:
+    return Record("python -m x --write", "abc", frozenset(trials), "avx2", trials)
+
+
+def trial(outcome: str, **statistics: float) -> Trial:
+    return Trial("mlp", 3, "sobel 30 %", outcome, "", statistics)
+
+
+def _page() -> str:
+    return page("explanation/error_rates")
