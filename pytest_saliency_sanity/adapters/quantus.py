@@ -29,7 +29,6 @@ from pytest_saliency_sanity.loans import entered, lent, loan
 from pytest_saliency_sanity.text import name_of, shown
 
 PLACES = ("quantus",)
-
 _OF_LAYERS = frozenset(
     "LayerGradCam GradCam GuidedGradCam LayerConductance LayerActivation InternalInfluence "  # noqa: SIM905
     "LayerGradientXActivation".split()

@@ -12,7 +12,7 @@ import pytest
 from pytest_saliency_sanity import settings
 
 if TYPE_CHECKING:
-    from pytest_saliency_sanity.suite.command_line import Loaded
+    from pytest_saliency_sanity.suite.command_line import Flags, Loaded
     from pytest_saliency_sanity.suite.parametrization import SanityCheck
 
 PREFIX = "saliency"
@@ -28,8 +28,8 @@ _FLAGS = {
     "the model's library does)",
 }
 _METAVARS = {"explainer": "NAME", "model": "NAME", "transform": "JSON"}
-_LOADED = pytest.StashKey["Loaded"]()
-_GIVEN = pytest.StashKey["Flags"]()
+_LOADED: pytest.StashKey[Loaded] = pytest.StashKey()
+_GIVEN: pytest.StashKey[Flags] = pytest.StashKey()
 
 
 def add(parser: pytest.Parser) -> None:
@@ -81,7 +81,7 @@ def items(session: pytest.Session) -> list[pytest.Item]:
             for mark in marks_of(check):
                 item.add_marker(mark)
             found.append(item)
-    report = pytest.CollectReport(PREFIX, "passed", None, found)
+    report = pytest.CollectReport(PREFIX, "passed", None, [*found])
     session.ihook.pytest_collectreport(report=report)  # who counts what was collected counts these as well
     return found
 

@@ -122,7 +122,7 @@ class Audit:
             ImportError: where pandas is not installed.
         """
         try:
-            import pandas as pd  # pyright: ignore  # not required
+            import pandas as pd
         except ImportError as error:
             raise ImportError("Audit.to_frame needs pandas: pip install pandas") from error
         return pd.DataFrame([_row(one) for one in self.results])

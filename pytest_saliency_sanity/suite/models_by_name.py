@@ -173,14 +173,20 @@ def _of_transformers(name: str, options: dict[str, Any]) -> NamedModel:
     model = library.AutoModelForImageClassification.from_pretrained(name, local_files_only=True, **options)
     names = getattr(model.config, "id2label", {})
     categories = tuple(str(names[key]) for key in sorted(names))
-    transform = None
-    if (Path(name) / "preprocessor_config.json").is_file():
-        processor = library.AutoImageProcessor.from_pretrained(name, local_files_only=True)
+    return NamedModel(model, _processing(library, name), categories, random=False)
 
-        def transform(image: Tensor) -> Tensor:
-            return processor(image, return_tensors="pt")["pixel_values"][0]  # type: ignore[no-any-return]
 
-    return NamedModel(model, transform, categories, random=False)
+def _processing(library: Any, folder: str) -> Transform | None:
+    """The folder's own image processor as a transform; None where it has none."""
+    if not (Path(folder) / "preprocessor_config.json").is_file():
+        return None
+    processor = library.AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+
+    def transform(image: Tensor) -> Tensor:
+        found: Tensor = processor(image, return_tensors="pt")["pixel_values"][0]
+        return found
+
+    return transform
 
 
 _LIBRARIES: Mapping[str, Callable[[str, dict[str, Any]], NamedModel]] = {
