@@ -54,6 +54,11 @@ SHORT = (  # what `extended` runs of the others
     "tests.benchmarks.startup 2",
     "tests.networks mlp",
 )
+WHOLE_RUNS = {  # lines that take minutes, with the extended test that runs them
+    "pytest --saliency-explainer captum:InputXGradient --saliency-model torchvision:resnet18": (
+        "tests/suite/test_command_line.py"
+    ),
+}
 BLOCKS = list(fenced())
 WRITTEN = "\n".join(block for text in PAGES.values() for block in pages.blocks(text).values())
 FAILURES = {shown for _, shown in SHOWN}
@@ -79,6 +84,7 @@ def lines() -> list[tuple[str, str]]:
         for block in BLOCKS
         if block.language == "console"
         for line in block.text.splitlines()
+        if line not in WHOLE_RUNS
     ]
 
 
@@ -108,6 +114,12 @@ def test_each_line_of_a_console_is_executed() -> None:
     projects = [line for shown in in_a_project().values() for line in shown]
     for where, line in lines():
         assert line in projects or all(map(executed, line.split(" && "))), (where, line)
+
+
+def test_each_whole_run_is_an_extended_test() -> None:
+    for line, file in WHOLE_RUNS.items():
+        assert any(line in block.text for block in BLOCKS if block.language == "console")
+        assert line.removeprefix("pytest ") in (ROOT / file).read_text(encoding="utf-8")
 
 
 def test_an_unknown_line_is_found() -> None:

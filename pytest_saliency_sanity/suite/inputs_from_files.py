@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from skimage import color, io, util
 from torch import Tensor
 
 from pytest_saliency_sanity.suite.models_by_name import NamedModel, Transform, read_tensors, resized
@@ -41,7 +41,7 @@ class Read:
 def read_inputs(path: str | Path, named: NamedModel, transform: str | None = None) -> Read:
     """The inputs of a folder of images, or of a file .npz, .pt, .pth or .safetensors.
 
-    A folder's images are read with torchvision and transformed as `transform` says, else as the model's library does;
+    A folder's images are transformed as `transform` says, else as the model's library does;
     names of subfolders are labels. A file holds `inputs`, and may hold `labels` and `targets`.
 
     Args:
@@ -110,12 +110,15 @@ def _of_folder(folder: Path, named: NamedModel, transform: Transform) -> Read:
 
 
 def _image(path: Path) -> Tensor:
-    reading = importlib.import_module("torchvision.io")
+    """(3, H, W) of uint8. torchvision's own reading is deprecated since 0.29."""
     try:
-        found: Tensor = reading.decode_image(str(path), mode=reading.ImageReadMode.RGB)
-    except RuntimeError as error:
-        raise ValueError(f"{path} cannot be read as an image: {str(error).splitlines()[0]}") from None
-    return found
+        found = io.imread(path)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as an image: {error}") from None
+    found = found[0] if found.ndim == 4 else found  # the first picture of a moving one
+    rgb = color.rgba2rgb(found) if found.ndim == 3 and found.shape[-1] == 4 else found
+    rgb = color.gray2rgb(rgb) if rgb.ndim == 2 else rgb
+    return torch.from_numpy(util.img_as_ubyte(rgb).copy()).movedim(-1, 0)
 
 
 def _labeled(images: Tensor, names: list[str], folders: list[str], named: NamedModel) -> Read:
