@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.checks.occlusion_sensitivity import (
         check_occlusion_sensitivity as check_occlusion_sensitivity,
     )
+    from pytest_saliency_sanity.checks.registry import Check as Check
+    from pytest_saliency_sanity.checks.registry import register_check as register_check
     from pytest_saliency_sanity.checks.target_sensitivity import (
         assert_target_sensitive as assert_target_sensitive,
     )
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Audit": "suite.auditing",
     "Case": "case",
+    "Check": "checks.registry",
     "ExplainerContractError": "errors",
     "NotApplicable": "errors",
     "SanityCheckFailed": "errors",
@@ -86,6 +89,7 @@ _HOMES = {
     "acceptable_variations": "variations",
     "audit": "suite.auditing",
     "parametrize_with_sanity_checks": "suite.parametrization",
+    "register_check": "checks.registry",
     **{check.function: check.home for check in CHECKS},
     **{name: check.home for name, check in ASSERTED.items()},
 }

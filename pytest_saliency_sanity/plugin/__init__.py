@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 
+from pytest_saliency_sanity.checks.registry import ASSERTED
 from pytest_saliency_sanity.plugin import (
     arrivals,
     command_line,
     fixtures,
+    hookspecs,
     lookup,
     options,
+    other_checks,
     recording,
     selection,
 )
@@ -25,11 +28,15 @@ from pytest_saliency_sanity.settings import Settings
 _MARKER = "saliency: audits saliency maps; set on every test that uses a fixture of pytest-saliency-sanity"
 _TRAINING_MARKER = (
     "saliency_training: trains networks, which takes time; set on every test that uses "
-    f"{', '.join(sorted(fixtures.TRAINING))}"
+    f"{', '.join(name for name, check in ASSERTED.items() if check.trains)}"
 )
 _SETTINGS = pytest.StashKey[Settings]()
 
 globals().update(fixtures.ASSERTIONS | fixtures.FIELDS)  # pytest finds fixtures by name in this module
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
     config.stash[_SETTINGS] = options.resolved(config)
+    other_checks.configure(config)
     command_line.configure(config)
     if _is_worker(config):
         config.pluginmanager.register(_WarningsOfWorkers(), "saliency_sanity_warnings")
@@ -54,7 +62,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_itemcollected(item: pytest.Item) -> None:
     if fixtures.uses_ours(item):
         item.add_marker("saliency")
-    if not fixtures.TRAINING.isdisjoint(fixtures.used(item)):
+    if not fixtures.training().isdisjoint(fixtures.used(item)):
         item.add_marker("saliency_training")
 
 
@@ -65,6 +73,10 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     selection.remember(session)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    other_checks.unconfigure(config)
 
 
 class _WarningsOfWorkers:

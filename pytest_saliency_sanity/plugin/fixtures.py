@@ -15,12 +15,11 @@ import pytest
 
 import pytest_saliency_sanity
 from pytest_saliency_sanity.case import Case
-from pytest_saliency_sanity.checks.registry import ASSERTED
+from pytest_saliency_sanity.checks.registry import ASSERTED, Check, asserted
 
 Assertion = Callable[..., Any]
 CASE_FIELDS = tuple(field.name for field in fields(Case))
-NAMES = frozenset(["saliency_case", *ASSERTED, *(f"saliency_{name}" for name in CASE_FIELDS)])
-TRAINING = frozenset(name for name, check in ASSERTED.items() if check.trains)
+FIELD_FIXTURES = frozenset(["saliency_case", *(f"saliency_{name}" for name in CASE_FIELDS)])
 _ASYNC = (
     "the fixture {fixture} is async, and a check does not await it: define it with `def` (and run the coroutine "
     "with asyncio.run(...)), or let the test request {fixture} by name if a plugin awaits it (pytest-asyncio, anyio)"
@@ -66,20 +65,30 @@ def saliency_case(request: pytest.FixtureRequest) -> Case:
     return case
 
 
-def _fixture(name: str) -> Any:
-    """The fixture of an assertion: what is not given comes from the project's case."""
+def fixture_of(check: Check) -> Any:
+    """The fixture of a check's assertion: what is not given comes from the project's case."""
+    name = str(check.assertion)
 
     def assertion(saliency_case: Case) -> Assertion:
-        return _filled(name, saliency_case)
+        return _filled(check, name, saliency_case)
 
-    check = ASSERTED[name]
     assertion.__name__ = assertion.__qualname__ = name
     given = ", ".join(f"{field}=None" for field in check.takes)
     assertion.__doc__ = f"{name}(explainer, {given}, ...):\n{check.question}"
     return pytest.fixture(assertion)
 
 
-ASSERTIONS = {name: _fixture(name) for name in ASSERTED}
+ASSERTIONS = {name: fixture_of(check) for name, check in ASSERTED.items()}
+
+
+def names() -> frozenset[str]:
+    """All fixtures of this plugin, those of other packages' checks included."""
+    return FIELD_FIXTURES | asserted().keys()
+
+
+def training() -> frozenset[str]:
+    """Those that train networks."""
+    return frozenset(name for name, check in asserted().items() if check.trains)
 
 
 def used(item: pytest.Item) -> frozenset[str]:
@@ -94,7 +103,7 @@ def used(item: pytest.Item) -> frozenset[str]:
 
 def uses_ours(item: pytest.Item) -> bool:
     """Whether a test uses a fixture of this plugin."""
-    return not NAMES.isdisjoint(used(item))
+    return not names().isdisjoint(used(item))
 
 
 class _FixtureCase(Case):
@@ -129,24 +138,25 @@ def _awaited(fixture: str, lookup: Callable[[str], Any]) -> Any:
     raise TypeError(_ASYNC.format(fixture=fixture))
 
 
-def _filled(name: str, case: Case) -> Assertion:
+def _filled(check: Check, name: str, case: Case) -> Assertion:
     """The library's assertion, with what is not given taken from the case."""
 
     def assertion(explainer: Any, *args: Any, **options: Any) -> Any:
         __tracebackhide__ = True
-        given = _bound(name, explainer, *args, **options)
+        given = _bound(check, name, explainer, *args, **options)
         _complete(given, case)
-        return getattr(pytest_saliency_sanity, name)(**given.arguments)
+        own = getattr(pytest_saliency_sanity, name, None)
+        return (own or check.load_assertion())(**given.arguments)
 
     assertion.__name__ = assertion.__qualname__ = name
     assertion.__doc__ = f"`pytest_saliency_sanity.{name}`; what is not given comes from saliency_* fixtures."
     return assertion
 
 
-def _bound(name: str, /, *args: Any, **options: Any) -> inspect.BoundArguments:
+def _bound(check: Check, name: str, /, *args: Any, **options: Any) -> inspect.BoundArguments:
     __tracebackhide__ = True
     # The package loads the check here, when a test calls it: the checks import torch.
-    signature = inspect.signature(getattr(pytest_saliency_sanity, ASSERTED[name].function))
+    signature = inspect.signature(getattr(pytest_saliency_sanity, check.function, None) or check.load())
     try:
         return signature.bind_partial(*args, **options)
     except TypeError as error:

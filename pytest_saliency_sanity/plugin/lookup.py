@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.checks.registry import ASSERTED
-from pytest_saliency_sanity.plugin.fixtures import CASE_FIELDS, NAMES, uses_ours
+from pytest_saliency_sanity.checks.registry import asserted
+from pytest_saliency_sanity.plugin.fixtures import CASE_FIELDS, names, uses_ours
 
 _INTERNAL = (AttributeError, TypeError, KeyError, IndexError, ValueError)
 _REGISTRIES = (
@@ -77,14 +77,14 @@ def _fields(metafunc: pytest.Metafunc) -> list[str]:
     """The fields of the case that the test may read: all, where it has the case itself."""
     if _asks_for_the_case(metafunc):
         return list(CASE_FIELDS)
-    asserted = ASSERTED.keys() & set(metafunc.fixturenames)
-    return [field for field in CASE_FIELDS if any(field in ASSERTED[name].takes for name in asserted)]
+    asked = [check for name, check in asserted().items() if name in metafunc.fixturenames]
+    return [field for field in CASE_FIELDS if any(field in check.takes for check in asked)]
 
 
 def _asks_for_the_case(metafunc: pytest.Metafunc) -> bool:
     if "saliency_case" in metafunc.definition._fixtureinfo.initialnames:
         return True
-    others = (name for name in metafunc.fixturenames if name not in ASSERTED)
+    others = (name for name in metafunc.fixturenames if name not in asserted())
     return any(
         "saliency_case" in one.argnames for name in others for one in metafunc._arg2fixturedefs.get(name, ())
     )
@@ -111,8 +111,8 @@ def _nearly_right(item: pytest.Item) -> Iterator[tuple[str, str]]:
     """Fixtures that the test sees and the checks do not, and which of theirs has nearly the same name."""
     manager = item.session._fixturemanager
     defined = {name for registry in _REGISTRIES for name in getattr(manager, registry, ())}
-    for name in sorted(name for name in defined - NAMES if name.startswith("sal")):
-        for meant in difflib.get_close_matches(name, NAMES, 1, cutoff=0.9):
+    for name in sorted(name for name in defined - names() if name.startswith("sal")):
+        for meant in difflib.get_close_matches(name, names(), 1, cutoff=0.9):
             if _definitions(item, name) and not _is_overridden(item, meant):
                 yield name, meant
 

@@ -53,10 +53,10 @@ def evaluated(check: Check, explainer: Any, name: str, case: Case, options: Mapp
     given = {field: getattr(case, field) for field in check.takes}
     try:
         called = adapted(named(explainer) if isinstance(explainer, str) else explainer)
-        verdict = check.load()(called, **given, name=name, **options)
+        verdict: Verdict = check.load()(called, **given, name=name, **options)
     except UnusableExplainer as error:
         return concluded(_unusable(check, name, case, str(error)))
-    return concluded(verdict) if check.path else verdict
+    return verdict
 
 
 def contract_of(explainer: Any, name: str, case: Case) -> Verdict | None:

@@ -60,7 +60,7 @@ def test_training_can_be_left_out(pytester: pytest.Pytester) -> None:
     pytester.runpytest("--markers").stdout.fnmatch_lines("@pytest.mark.saliency_training: trains networks, *")
 
 
-@pytest.mark.parametrize("name", sorted(fixtures.NAMES))
+@pytest.mark.parametrize("name", sorted(fixtures.names()))
 def test_every_fixture_marks(pytester: pytest.Pytester, name: str) -> None:
     pytester.makepyfile(f"def test_it({name}): pass")
     pytester.runpytest("-m", "saliency").assert_outcomes(passed=1)
