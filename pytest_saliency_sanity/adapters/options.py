@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
@@ -33,6 +33,18 @@ def divided(
             )
         found[place][option] = value
     return found
+
+
+def known(name: str, options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The options, where each has one of these names.
+
+    Raises:
+        UnusableExplainer: for one that has not, with the choices.
+    """
+    for option in options:
+        if option not in names:
+            raise UnusableExplainer(f"{name} has no option {option!r}; choose from {', '.join(names)}")
+    return dict(options)
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:

@@ -22,7 +22,7 @@ from pytest_saliency_sanity.adapters.captum_layers import check_has_relu
 from pytest_saliency_sanity.adapters.layers import layer_of
 from pytest_saliency_sanity.adapters.leftovers import left_as_it_was
 from pytest_saliency_sanity.adapters.models import returning_logits
-from pytest_saliency_sanity.adapters.options import divided
+from pytest_saliency_sanity.adapters.options import known
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.layout import current_channel_axis, space_of
 from pytest_saliency_sanity.loans import entered, lent, loan
@@ -34,6 +34,15 @@ _OF_LAYERS = frozenset(
     "LayerGradientXActivation".split()
 )
 _OF_RELUS = ("Deconvolution", "GuidedGradCam")
+
+# What quantus passes over in silence where it is misspelled.
+_OPTIONS = tuple(
+    """
+    method xai_lib xai_lib_kwargs softmax channel_first reduce_axes keepdims baseline window
+    gc_layer interpolate interpolate_mode constant_value return_shape attributor attributor_kwargs
+    canonizer canonizer_kwargs composite composite_kwargs
+    """.split()  # noqa: SIM905 - several a line
+)
 
 
 def by_name(name: str, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -67,38 +76,13 @@ def from_object(owner: Any, options: Mapping[str, Any], explainer: Any) -> Adapt
     """
     if not callable(owner) or getattr(owner, "__name__", "") != "explain":
         from_class(owner if isinstance(owner, type) else type(owner), options)
-    (given,) = divided("quantus.explain", options, _options)
+    given = known("quantus.explain", options, _OPTIONS)
 
     def explain(model: nn.Module, inputs: Any, targets: Any) -> Any:
         return _explained(owner, given, model, inputs, targets)
 
     listed = ", ".join(f"{key}={shown(value)}" for key, value in options.items())
     return Adapted(explain, f"{name_of(owner)}({listed})" if listed else name_of(owner))
-
-
-def _options(
-    *,
-    method: Any = None,
-    xai_lib: Any = None,
-    xai_lib_kwargs: Any = None,
-    softmax: Any = None,
-    channel_first: Any = None,
-    reduce_axes: Any = None,
-    keepdims: Any = None,
-    baseline: Any = None,
-    window: Any = None,
-    gc_layer: Any = None,
-    interpolate: Any = None,
-    interpolate_mode: Any = None,
-    constant_value: Any = None,
-    return_shape: Any = None,
-    attributor: Any = None,
-    attributor_kwargs: Any = None,
-    canonizer: Any = None,
-    canonizer_kwargs: Any = None,
-    composite: Any = None,
-    composite_kwargs: Any = None,
-) -> None: ...
 
 
 def _explained(

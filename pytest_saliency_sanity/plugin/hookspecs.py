@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @pytest.hookspec
-def pytest_saliency_checks(config: pytest.Config) -> Sequence[Check]:  # type: ignore[empty-body]
+def pytest_saliency_checks(config: pytest.Config) -> Sequence[Check]:  # type: ignore[empty-body]  # pyright: ignore
     """Further checks, which then stand beside those of this package everywhere: as fixtures, in "all", in tables.
 
     Called once when pytest starts, in each process; implement it in the rootdir's conftest.py or in a plugin.
