@@ -17,10 +17,10 @@ from tests.manual import PAGES, ROOT
 
 # Blocks that are left out, by the library that they show, with the reason. Where it is installed they run as well.
 LEFT_OUT = {
-    "zennit": "not installed with the tests: a recipe for its users",
-    "pytorch_grad_cam": "not installed with the tests: a recipe for its users",
-    "torchcam": "not installed with the tests: a recipe for its users",
-    "shap": "not installed with the tests: a recipe for its users",
+    "zennit": "its recipe, where it is not installed",
+    "pytorch_grad_cam": "its recipe, where it is not installed",
+    "torchcam": "its recipe, where it is not installed",
+    "shap": "its recipe, where it is not installed",
 }
 CONFTEST = """
 from tests.documented import *
