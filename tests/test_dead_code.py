@@ -1,0 +1,46 @@
+"""Nothing in the package is unused: vulture finds no name that neither the package nor its tests or pages use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import vulture
+
+from tests.manual import ROOT
+
+PACKAGE = ROOT / "pytest_saliency_sanity"
+# What only others call, with the reason.
+CALLED_BY_OTHERS = {
+    "__getattr__": "Python, for the lazy names of the package",
+    "__dir__": "Python, for the lazy names of the package",
+    "__signature__": "inspect reads it",
+    "_recreate_cm": "contextlib calls it",
+    "_manipulate_weights": "captum calls it",
+    "forward_hook": "captum calls it",
+    "forward_hook_weights": "captum calls it",
+    "forward_pre_hook_activations": "captum calls it",
+    "runtest": "pytest calls it",
+    "reportinfo": "pytest calls it",
+    "maxlong": "reprlib reads it",
+    "maxother": "reprlib reads it",
+    "maxstring": "reprlib reads it",
+    "monitor_interval": "tqdm reads it",
+    "EllipsisType": "in an annotation that is text",
+    "PAPER_FRACTION": "for the argument `fraction=` of a user who follows the paper's figure 4",
+}
+
+
+def unused(folder: Path) -> set[str]:
+    """The names in a folder that nothing uses, hooks of pytest aside."""
+    found = vulture.Vulture(ignore_names=["pytest_*"])
+    found.scavenge([str(folder), str(ROOT / "tests"), str(ROOT / "example_project")])
+    return {str(item.name) for item in found.get_unused_code() if folder in Path(item.filename).parents}
+
+
+def test_nothing_is_unused_but_what_others_call() -> None:
+    assert sorted(unused(PACKAGE)) == sorted(CALLED_BY_OTHERS)
+
+
+def test_an_unused_function_is_found(tmp_path: Path) -> None:
+    (tmp_path / "planted.py").write_text("def planted_and_forgotten():\n    return 3\n")
+    assert unused(tmp_path) == {"planted_and_forgotten"}
