@@ -36,6 +36,7 @@ BY_CI = (  # parts of lines that install or start this very suite
     ".venv/bin/python -m sphinx -b html docs docs/_build",
 )
 RUN_BESIDE = {  # commands of this repository that other extended tests run, with the test
+    "tests.calibration.libraries": "tests/calibration/test_libraries.py",
     "tests.figures.distancing": "tests/figures/test_distancing.py",
     "tests.figures.variations": "tests/figures/test_variations.py",
     "tests.figures.front_page": "tests/figures/test_pictures.py",
