@@ -145,7 +145,14 @@ def test_the_settings_are_all_there():
         "cache",
         "min_verdicts",
     ]
-    assert set(settings.SETTABLE) == {"profile", "seed", "inconclusive", "max_seconds", "cache"}
+    assert set(settings.SETTABLE) == {
+        "profile",
+        "seed",
+        "inconclusive",
+        "max_seconds",
+        "cache",
+        "min_verdicts",
+    }
     for profile in settings.PROFILES.values():
         assert f"{profile.images} × {profile.draws}" in text.replace(" images × ", " × ").replace(
             " draws", ""
