@@ -321,7 +321,7 @@ def test_where_pytest_s_internals_have_changed_tests_run_as_they_are(
     assert names(project, "def test_it(assert_model_sensitive): pass") == ["test_it"]
 
 
-ASYNC = "the fixture saliency_model is async, and a check does not await it: define it with `def` (asyncio.run(...)*"
+ASYNC = "the fixture saliency_model is async, and a check does not await it: define it with `def` (and run*"
 
 
 @pytest.mark.parametrize("statement", ["return", "yield"])

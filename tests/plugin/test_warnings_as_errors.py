@@ -8,7 +8,6 @@ import textwrap
 import pytest
 
 import pytest_saliency_sanity.checks.contract  # noqa: F401  before any inner run, which would import it anew
-from tests.manual import page
 
 MODEL = """
     import warnings
@@ -76,19 +75,19 @@ def test_the_message_and_what_it_advises(strict: pytest.Pytester) -> None:
         ) in told
 
 
-def test_the_manuals_recipe_for_captum_warns_of_nothing(strict: pytest.Pytester) -> None:
+def test_captums_classes_warn_of_nothing(strict: pytest.Pytester) -> None:
     """Under `-W error`, with captum imported before: what its own import warns of is not ours."""
-    recipe = re.search(r"```python\n(def captum_gradient.*?)```", page("howto/wrap_an_explainer"), re.S)[1]
     imported = """
-    import warnings
+    import functools, warnings
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import captum.attr
     """
     audited = """
-    def test_recipe(assert_model_sensitive):
-        assert_model_sensitive(captum_gradient, net, torch.rand(16, 1, 8, 8))
+    def test_saliency(assert_model_sensitive):
+        signed = functools.partial(captum.attr.Saliency, abs=False)
+        assert_model_sensitive(signed, net, torch.rand(16, 1, 8, 8))
     """
-    parts = (textwrap.dedent(imported), textwrap.dedent(MODEL), recipe, textwrap.dedent(audited))
+    parts = (textwrap.dedent(imported), textwrap.dedent(MODEL), textwrap.dedent(audited))
     (strict.path / "test_it.py").write_text("\n".join(parts))
     strict.runpytest_subprocess("-W", "error").assert_outcomes(passed=1)

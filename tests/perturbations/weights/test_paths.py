@@ -273,8 +273,8 @@ class Many(Branches):
 
 NOTES = {
     "nothing": (lambda: build("mlp"), None),
-    "an auxiliary head": (SmallResNet, r"\d+% of the weights \(AuxLogits\) are"),
-    "several": (Many, r"8% of the weights \(a, b, c, raw and 2 more\) are"),
+    "an auxiliary head": (SmallResNet, r"\d+% of the weights \(AuxLogits\) were"),
+    "several": (Many, r"8% of the weights \(a, b, c, raw and 2 more\) were"),
 }
 
 
