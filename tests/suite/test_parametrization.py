@@ -101,6 +101,7 @@ def test_an_expected_failure_is_one_and_strict(project: pytest.Pytester) -> None
     assert "[XPASS(strict)] wrong" in found["text"]
 
 
+@pytest.mark.extended
 def test_an_error_and_an_open_question_are_no_expected_failures(project: pytest.Pytester) -> None:
     expected = '{"nan": {"model_sensitivity": "edges"}, "grad": {"model_sensitivity": "edges"}}'
     found = outcomes(
@@ -138,6 +139,7 @@ def test_a_broken_contract_fails_where_its_test_is_not_selected(project: pytest.
     assert found["text"].count("ExplainerContractError: nan broke the contract") >= 2
 
 
+@pytest.mark.extended
 def test_a_refusal_is_skipped_and_counted(project: pytest.Pytester) -> None:
     found = outcomes(project, '{"refuses": refuses}, ["contract", "consistency"]')
     assert without_text(found) == {"refuses-contract": "SKIPPED", "refuses-consistency": "SKIPPED"}
@@ -250,7 +252,13 @@ FLOORS = {
 
 
 @pytest.mark.parametrize("processes", ["0", pytest.param("2", marks=pytest.mark.extended)])
-@pytest.mark.parametrize("floor", FLOORS)
+@pytest.mark.parametrize(
+    "floor",
+    [
+        "more than there are",
+        *(pytest.param(one, marks=pytest.mark.extended) for one in FLOORS if one != "more than there are"),
+    ],
+)
 def test_the_floor_counts_verdicts_that_were_reached(
     project: pytest.Pytester, floor: str, processes: str
 ) -> None:

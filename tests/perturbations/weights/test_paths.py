@@ -282,7 +282,7 @@ NOTES = {
 def test_notes(make: type[nn.Module], text: str | None) -> None:
     verdict = check_model_sensitivity(explainers.sobel, make().eval(), images(8) + 3, profile="smoke")
     notes = [note for note in verdict.notes if "weights (" in note]
-    assert re.fullmatch(f"{text} not re-initialized: .*", notes[0]) if text else not notes
+    assert re.fullmatch(f"{text} not re-initialized, .*", notes[0]) if text else not notes
     named = check_model_sensitivity(
         explainers.sobel, build("mlp"), images(8), profile="smoke", blocks=("7", "5")
     )
