@@ -123,6 +123,7 @@ def test_a_file_is_a_usage_error(pytester: pytest.Pytester) -> None:
     assert [line for line in result.errlines if line] == [sentence]
 
 
+@pytest.mark.extended
 def test_several_workers_train_each_network_once_and_a_second_run_none(training: pytest.Pytester) -> None:
     for workers in ("-n2", "-n0"):
         training.runpytest_subprocess(workers, "--saliency-cache=kept").assert_outcomes(passed=4)

@@ -558,7 +558,12 @@ GIVENS = {
 }
 
 
-@pytest.mark.parametrize("name", GIVENS)
+QUICK = ("with a fixture", "in a class, parametrized", "two explainers in each example")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.extended) for name in GIVENS]
+)
 def test_the_last_example_counts(project: pytest.Pytester, name: str) -> None:
     pytest.importorskip("hypothesis")
     body, expected = GIVENS[name]
