@@ -139,6 +139,7 @@ CHECKS = (
             "value": "the mean over images",
         },
         source="Rodrigues, Boutry and Najman (GAD), equation 2",
+        needs=("model", "inputs"),
     ),
     Check(
         name="insertion_deletion",
@@ -153,6 +154,7 @@ CHECKS = (
             "value": "the mean over images",
         },
         source="Petsiuk et al. 2018, section 4.3",
+        needs=("model", "inputs"),
     ),
     Check(
         name="localization",

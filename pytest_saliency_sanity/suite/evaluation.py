@@ -19,6 +19,7 @@ from pytest_saliency_sanity.perturbations.restoring.changes import checksum
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
 CONTRACT = "contract"
+_WORDS = {"inputs": "inputs (the four photographs that stand in are too few for it)"}
 _KEPT = 64  # contracts that are kept, the oldest dropped first
 _contracts: OrderedDict[tuple[Any, ...], tuple[Verdict, Any]] = OrderedDict()
 
@@ -34,7 +35,8 @@ def why_not(check: Check, case: Case) -> str:
         raise TypeError(
             f"{check.name} needs a model, and the case has none (in pytest: the fixture saliency_model)"
         )
-    return f"the case has no {', no '.join(missing)}" if missing else ""
+    words = [_WORDS.get(field, field) for field in missing]
+    return f"the case has no {', no '.join(words)}" if words else ""
 
 
 def evaluated(check: Check, explainer: Any, name: str, case: Case, options: Mapping[str, Any]) -> Verdict:

@@ -212,3 +212,14 @@ def test_networks_are_trained_once_for_all_explainers(monkeypatch: pytest.Monkey
 
 def _perceptron() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 3))
+
+
+def test_four_photographs_are_too_few_for_checks_that_hide_pixels(case: Case) -> None:
+    from pytest_saliency_sanity.checks.registry import of_name
+    from pytest_saliency_sanity.suite.evaluation import why_not
+
+    without = Case(model=case.model)
+    assert why_not(of_name("model_sensitivity"), without) == ""
+    for name in ("occlusion_sensitivity", "insertion_deletion"):
+        assert why_not(of_name(name), case) == ""
+        assert "the four photographs that stand in are too few" in why_not(of_name(name), without)
