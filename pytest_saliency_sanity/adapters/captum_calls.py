@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.adapters import captum_defaults, captum_layers, captum_lrp
 from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
-from pytest_saliency_sanity.adapters.leftovers import left_as_it_was
+from pytest_saliency_sanity.adapters.lending import lent_to
 from pytest_saliency_sanity.adapters.models import as_weights
 from pytest_saliency_sanity.adapters.options import parameters
 from pytest_saliency_sanity.errors import NotApplicable
-from pytest_saliency_sanity.loans import entered, loan
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ def explained(method: Method, model: nn.Module, called: nn.Module, inputs: Any, 
         called: the model, or what returns its logits.
     """
     weights = _weights(method, targets)
-    with left_as_it_was(model), _quiet():
+    with lent_to("captum", model):
         captum_layers.check_relu(method, model)
         constructor = captum_layers.with_layer(method, model, inputs)
         layer = constructor.get("layer")
@@ -113,9 +110,9 @@ def explained_in_place(
         raise UnusableExplainer(
             f"{method.name} is bound to a model, and {why}; pass the class captum.attr.{method.kind.__name__} itself"
         )
-    held = list(dict.fromkeys([*captum_layers.held(inner, method.name), model]))
-    with left_as_it_was(*held), _quiet():
-        captum_layers.check_relu(method, held[0])
+    held = next(iter(captum_layers.held(inner, method.name)), model)
+    with lent_to("captum", held), lent_to("captum", model):
+        captum_layers.check_relu(method, held)
         layer = getattr(inner, "layer", None)
         return _attributed(method, owner, layer, inputs, _target(method, targets))
 
@@ -163,14 +160,6 @@ def _leaves(method: Method, inputs: Any) -> Any:
         return part.detach().clone().requires_grad_(taken and part.is_floating_point())
 
     return tuple(map(leaf, inputs)) if isinstance(inputs, tuple) else leaf(inputs)
-
-
-@loan
-def _quiet() -> Iterator[None]:
-    """captum's warnings say how it hooks modules, and that several inputs take long; those of the model are shown."""
-    with entered(warnings.catch_warnings()), entered(torch.enable_grad()):
-        warnings.filterwarnings("ignore", module=r"captum\.")
-        yield
 
 
 def _returned(method: Method, made: Any, inputs: Any, options: dict[str, Any]) -> Any:

@@ -68,11 +68,11 @@ def last_with_a_map(model: nn.Module, inputs: Any) -> nn.Module:
     return found[-1]
 
 
-def enlarged(maps: Tensor, inputs: Any, mode: str | None = None) -> Tensor:
+def enlarged(maps: Tensor, inputs: Tensor) -> Tensor:
     """Maps (N, C, *s) at the size of the inputs (N, C, *S): linearly interpolated."""
-    sides = (inputs[0] if isinstance(inputs, tuple) else inputs).shape[2:]
+    sides = inputs.shape[2:]
     if maps.shape[2:] == sides:
         return maps
-    mode = mode or {1: "linear", 2: "bilinear", 3: "trilinear"}[len(sides)]
-    corners = None if mode == "nearest" else False
-    return F.interpolate(maps, sides, mode=mode, align_corners=corners)
+    return F.interpolate(
+        maps, sides, mode=("linear", "bilinear", "trilinear")[len(sides) - 1], align_corners=False
+    )

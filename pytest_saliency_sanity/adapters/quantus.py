@@ -20,12 +20,12 @@ from pytest_saliency_sanity.adapters.adapted import Adapted, UnusableExplainer
 from pytest_saliency_sanity.adapters.captum_calls import or_refusal
 from pytest_saliency_sanity.adapters.captum_layers import check_has_relu
 from pytest_saliency_sanity.adapters.layers import layer_of
-from pytest_saliency_sanity.adapters.leftovers import left_as_it_was
 from pytest_saliency_sanity.adapters.models import returning_logits
 from pytest_saliency_sanity.adapters.options import known
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.layout import current_channel_axis, space_of
-from pytest_saliency_sanity.loans import entered, lent, loan
+from pytest_saliency_sanity.loans import entered, loan
+from pytest_saliency_sanity.perturbations.restoring.preservation import structure_kept
 from pytest_saliency_sanity.text import name_of, shown
 
 PLACES = ("quantus",)
@@ -97,7 +97,7 @@ def _explained(
         raise UnusableExplainer(f"quantus.explain takes {what}; pass the class of captum or zennit itself")
     if inputs.dtype != torch.float32:
         raise NotApplicable(f"quantus.explain makes float32 of the inputs, and they are {inputs.dtype}")
-    with left_as_it_was(model), _same_modes(model), _quiet():
+    with structure_kept(model), _quiet():
         options = _completed(given, model, inputs)
         called = returning_logits(model, inputs)
         arrays = inputs.detach().cpu().numpy().copy(), targets.cpu().numpy()
@@ -132,18 +132,6 @@ def _completed(given: Mapping[str, Any], model: nn.Module, inputs: Tensor) -> di
 def _own(value: Any) -> Any:
     """A copy of a dict; a tuple of a list, as JSON has it."""
     return dict(value) if isinstance(value, dict) else tuple(value) if isinstance(value, list) else value
-
-
-@loan
-def _same_modes(model: nn.Module) -> Iterator[None]:
-    modes: dict[nn.Module, bool] = {}
-
-    def give_back() -> None:
-        for module, mode in modes.items():
-            module.training = mode
-
-    with lent(lambda: modes.update((one, one.training) for one in model.modules()), give_back):
-        yield
 
 
 @loan

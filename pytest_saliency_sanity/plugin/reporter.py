@@ -64,7 +64,7 @@ class Reporter:
         # With --dist=each every worker runs all tests; else a test that moved to another worker was run again.
         self._each = config.getoption("dist", "no") == "each"
         self._floor = floor
-        self._config, self._hook = config, config.hook
+        self._config = config
         self._listed: bool = config.option.collectonly
         self._entries: dict[_Place, dict[tuple[Any, ...], _Entry]] = {}
         self._attempts: dict[_Place, _Attempt] = {}
@@ -85,7 +85,9 @@ class Reporter:
         if (place, attempt) in self._repeated:  # JUnit prints each attempt
             report.user_properties = without_verdicts(report.user_properties)
         for verdict in attached(report):
-            self._hook.pytest_saliency_verdict(config=self._config, nodeid=report.nodeid, verdict=verdict)
+            self._config.hook.pytest_saliency_verdict(
+                config=self._config, nodeid=report.nodeid, verdict=verdict
+            )
             key = tuple(verdict[name] for name in KEY)
             self._entries.setdefault(place, {})[key] = _entry(report, verdict)
 

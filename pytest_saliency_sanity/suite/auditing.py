@@ -15,6 +15,7 @@ from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.errors import NotApplicable
+from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.report import matrix
 from pytest_saliency_sanity.suite import evaluation
 from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_checks, chosen_explainers
@@ -200,7 +201,7 @@ def _asked(
 ) -> tuple[Verdict | None, str]:
     contract = evaluation.contract_of(explainer, name, case)
     if check.name == evaluation.CONTRACT and contract is not None and not options:
-        return contract, ""
+        return concluded(contract), ""
     if contract is not None and evaluation.broken(contract):
         return None, f"its contract is broken: {contract.summary}"
     try:

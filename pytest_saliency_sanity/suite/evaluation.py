@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
@@ -62,11 +63,12 @@ def evaluated(check: Check, explainer: Any, name: str, case: Case, options: Mapp
 
 
 def contract_of(explainer: Any, name: str, case: Case) -> Verdict | None:
-    """The explainer's contract with the case's model, asked once in a process and recorded nowhere.
+    """The explainer's contract with the case's model, asked once in a process.
 
-    None where the case has no model, or where no contract can be asked of it.
+    It is not concluded: whoever reports it records it, with the command that replays it there. None where the case has
+    no model, or one that has no weights before its first forward pass.
     """
-    if case.model is None:
+    if case.model is None or any(map(is_lazy, _state(case.model))):
         return None
     key = _key(explainer, case)
     if key not in _contracts:
@@ -84,18 +86,22 @@ def broken(contract: Verdict | None) -> bool:
 
 
 def _asked(explainer: Any, name: str, case: Case) -> Verdict:
-    with settings.using(replace(settings.current(), record=None, asserted=None)):
+    with settings.using(replace(settings.current(), record=None, asserted=None, notes=())):
         return evaluated(of_name(CONTRACT), explainer, name, case, {})
 
 
 def _key(explainer: Any, case: Case) -> tuple[Any, ...]:
     """What a contract depends on: the explainer, the model and its values, the images, targets and the seed."""
-    state = tuple(map(checksum, (*case.model.parameters(), *case.model.buffers())))
+    state = tuple(map(checksum, _state(case.model)))
     images = tuple(
         checksum(one) if isinstance(one, Tensor) else id(one) for one in (case.inputs, case.targets)
     )
     of_run = settings.current()
     return id(explainer), id(case.model), state, images, case.channel_axis, of_run.seed, of_run.profile
+
+
+def _state(model: nn.Module) -> tuple[Tensor, ...]:
+    return (*model.parameters(), *model.buffers())
 
 
 def _unusable(check: Check, name: str, case: Case, sentence: str) -> Verdict:

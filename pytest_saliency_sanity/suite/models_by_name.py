@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_saliency_sanity.adapters import UnusableExplainer
 from pytest_saliency_sanity.adapters.names import attribute, split
 from pytest_saliency_sanity.text import shown
 
@@ -53,6 +54,13 @@ def model_named(text: str, weights: str | Path | None = None) -> NamedModel:
     Raises:
         ValueError: for what cannot be found or built, in one sentence.
     """
+    try:
+        return _loaded(text, weights)
+    except UnusableExplainer as error:  # it is about names, of explainers as of models
+        raise ValueError(str(error)) from error
+
+
+def _loaded(text: str, weights: str | Path | None) -> NamedModel:
     name, options = split(text, "the model")
     prefix, colon, rest = name.partition(":")
     if not colon or not rest:

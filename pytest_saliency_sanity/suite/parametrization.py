@@ -121,6 +121,7 @@ def marks_of(check: Check, reason: str | None = None) -> list[pytest.MarkDecorat
 
 def _skip_or_fail_if_broken(contract: Verdict | None) -> None:
     __tracebackhide__ = True
+    from pytest_saliency_sanity.examination.conclusion import concluded
     from pytest_saliency_sanity.suite import evaluation
 
     if contract is None or not evaluation.broken(contract):
@@ -128,6 +129,4 @@ def _skip_or_fail_if_broken(contract: Verdict | None) -> None:
     present = settings.current()
     if present.reports_contract is not None and present.reports_contract(contract.explainer):
         pytest.skip(f"the contract is broken, see the test of {evaluation.CONTRACT}: {contract.summary}")
-    if present.record is not None:
-        present.record(contract)
-    raise_unless_passed(contract)
+    raise_unless_passed(concluded(contract))

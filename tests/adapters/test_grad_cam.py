@@ -20,7 +20,6 @@ from tests.adapters.networks import (
     assert_close,
     assert_kept,
     convolutional,
-    images,
 )
 
 library = pytest.importorskip("pytorch_grad_cam")
@@ -35,16 +34,6 @@ CAMS = sorted(
 )
 QUICK = ("GradCAM", "ScoreCAM", "AblationCAM", "FullGrad", "EigenCAM")
 every = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.extended) for name in CAMS]
-
-
-@pytest.fixture
-def model() -> nn.Module:
-    return convolutional()
-
-
-@pytest.fixture
-def inputs() -> torch.Tensor:
-    return images()
 
 
 def _own(kind, model, inputs, layers=None, outputs=OUTPUTS, options=None, **call):

@@ -13,21 +13,11 @@ from pytest_saliency_sanity.adapters import UnusableExplainer, adapted
 from pytest_saliency_sanity.adapters.models import Score
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.perturbations import changes, preserved
-from tests.adapters.networks import TARGETS, WEIGHTS, assert_close, assert_kept, convolutional, images
+from tests.adapters.networks import TARGETS, WEIGHTS, assert_close, assert_kept, convolutional
 
 with warnings.catch_warnings():  # its import warns, and that of what it imports
     warnings.simplefilter("ignore")
     shap = pytest.importorskip("shap")
-
-
-@pytest.fixture
-def model() -> nn.Module:
-    return convolutional()
-
-
-@pytest.fixture
-def inputs() -> torch.Tensor:
-    return images()
 
 
 def _own(kind, model, inputs, targets=TARGETS, **call):

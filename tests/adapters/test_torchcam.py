@@ -20,7 +20,6 @@ from tests.adapters.networks import (
     assert_close,
     assert_kept,
     convolutional,
-    images,
 )
 
 methods = pytest.importorskip("torchcam.methods")
@@ -33,16 +32,6 @@ every = [
     for name in EXTRACTORS
     if name not in TRANSFORMERS
 ]
-
-
-@pytest.fixture
-def model() -> nn.Module:
-    return convolutional()
-
-
-@pytest.fixture
-def inputs() -> torch.Tensor:
-    return images()
 
 
 def _own(kind, model, inputs, layer="2", classes=None, **options):

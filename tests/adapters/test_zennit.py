@@ -19,23 +19,12 @@ from tests.adapters.networks import (
     assert_close,
     assert_kept,
     convolutional,
-    images,
 )
 
 zennit = pytest.importorskip("zennit")
 attribution = pytest.importorskip("zennit.attribution")
 composites = pytest.importorskip("zennit.composites")
 canonizers = pytest.importorskip("zennit.canonizers")
-
-
-@pytest.fixture
-def model() -> nn.Module:
-    return convolutional()
-
-
-@pytest.fixture
-def inputs() -> torch.Tensor:
-    return images()
 
 
 def _one_hot(outputs):

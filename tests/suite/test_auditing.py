@@ -223,3 +223,21 @@ def test_four_photographs_are_too_few_for_checks_that_hide_pixels(case: Case) ->
     for name in ("occlusion_sensitivity", "insertion_deletion"):
         assert why_not(of_name(name), case) == ""
         assert "the four photographs that stand in are too few" in why_not(of_name(name), without)
+
+
+def test_a_contract_is_recorded_as_the_other_verdicts_are(case: Case) -> None:
+    recorded: list[str] = []
+    record = settings.Settings(record=lambda verdict: recorded.append(verdict.check))
+    for _ in range(2):  # the second time it is not asked, and reported all the same
+        with settings.using(record):
+            audit({"nan": nan}, case, ["contract", "consistency"], progress=False)
+    assert recorded == ["contract", "contract"]
+
+
+def test_a_model_whose_weights_come_with_its_first_pass_is_audited(case: Case) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.LazyLinear(5))
+    found = audit({"grad": gradient}, Case(model=model, inputs=case.inputs), ["contract"], progress=False)
+    assert found["grad", "contract"].outcome in (
+        "pass",
+        "fail",
+    )  # the map of a linear model is the same for each image

@@ -137,6 +137,9 @@ def test_a_broken_contract_fails_where_its_test_is_not_selected(project: pytest.
     found = outcomes(project, '{"nan": nan}', "-k", "model_sensitivity or consistency")
     assert without_text(found) == {"nan-model_sensitivity": "FAILED", "nan-consistency": "FAILED"}
     assert found["text"].count("ExplainerContractError: nan broke the contract") >= 2
+    for check in ("model_sensitivity", "consistency"):  # each says how it is replayed itself
+        assert f'replay: pytest "test_it.py::test_explainer[nan-{check}]"' in found["text"]
+    assert "2 errors" in found["text"]
 
 
 @pytest.mark.extended
