@@ -6,13 +6,12 @@ a gate) and, where there are none, from the stages (what was measured, with its 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pytest_saliency_sanity.builtin import as_builtin, as_json, cast_fields, fields_of
 from pytest_saliency_sanity.frameless import without_frames
-from pytest_saliency_sanity.text import encodable
 
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
 NOT_APPLICABLE = (
@@ -37,6 +36,15 @@ class Claim:
     columns: tuple[str, str, str]
     code: str = "insensitive"
     passed: str = "sensitive"
+
+    def to_json(self) -> dict[str, Any]:
+        """The words as builtin types."""
+        return as_json(self)
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Claim:
+        """The claim that `to_json` was made of."""
+        return cls(**{**fields_of(cls, given), "columns": tuple(given["columns"])})
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Stage:
     evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        _cast_fields(self)
+        cast_fields(self)
 
     @property
     def outcome(self) -> Outcome:
@@ -126,8 +134,17 @@ class Stage:
         return self.lower, self.upper
 
     def to_json(self) -> dict[str, Any]:
-        """The stage as builtin types, with its outcome."""
-        return {**_fields_as_builtins(self), "outcome": self.outcome, "threshold": self.threshold}
+        """The stage as builtin types, with its outcome.
+
+        Numbers that are not finite are None; where there are such, "not_finite" says which they are.
+        """
+        derived = {"outcome": self.outcome, "threshold": self.threshold}
+        return {**as_json(self), **derived}
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Stage:
+        """The stage that `to_json` was made of."""
+        return cls(**fields_of(cls, given))
 
 
 @dataclass(frozen=True)
@@ -145,11 +162,16 @@ class Finding:
     sentence: str
 
     def __post_init__(self) -> None:
-        _cast_fields(self)
+        cast_fields(self)
 
     def to_json(self) -> dict[str, Any]:
         """The finding as builtin types."""
-        return _fields_as_builtins(self)
+        return as_json(self)
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Finding:
+        """The finding that `to_json` was made of."""
+        return cls(**fields_of(cls, given))
 
 
 @dataclass(frozen=True)
@@ -169,6 +191,8 @@ class Verdict:
         caveats: the same in a word or two, for the end of the summary ("accuracy not checked", ...).
         replay: the command that repeats exactly this check, or "".
         evidence: all other numbers, builtin types only.
+        provenance: what the verdict is about: the options that were given, fingerprints of the model's architecture
+            and weights, and of the images; builtin types only.
         exception: the exception that the explainer raised, in this process, without its frames (a note says where it
             was raised); it is not pickled.
     """
@@ -185,10 +209,11 @@ class Verdict:
     caveats: tuple[str, ...] = ()
     replay: str = ""
     evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
     exception: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        _cast_fields(self)
+        cast_fields(self)
         if self.exception is not None:  # its frames would keep the model alive for as long as the verdict is
             object.__setattr__(self, "exception", without_frames(self.exception))
 
@@ -253,16 +278,40 @@ class Verdict:
         pass. This is the one boundary where everything is cast.
         """
         derived = ("outcome", "reason", "statistic", "interval", "threshold", "summary")
-        stated = ("check", "explainer", "model", "seed", "hint", "notes", "caveats", "replay", "evidence")
         return {
-            **{name: as_builtin(getattr(self, name)) for name in stated + derived},
+            **{name: as_builtin(getattr(self, name)) for name in _STATED + derived},
+            "claim": self.claim.to_json(),
             "stages": [stage.to_json() for stage in self.stages],
             "findings": [finding.to_json() for finding in self.findings],
         }
 
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Verdict:
+        """The verdict that `to_json` was made of: equal to it, with the same text, without its exception.
+
+        Raises:
+            ValueError: for what is no verdict's JSON; the sentence says what is missing or odd.
+        """
+        try:
+            return cls(
+                **{name: given[name] for name in _STATED},
+                claim=Claim.from_json(given["claim"]),
+                stages=tuple(map(Stage.from_json, given["stages"])),
+                findings=tuple(map(Finding.from_json, given["findings"])),
+            )
+        except KeyError as error:
+            raise ValueError(f"the JSON of a verdict needs {error}") from None
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"this is not the JSON of a verdict: {error}") from None
+
     def __getstate__(self) -> dict[str, Any]:
         # An explainer's exception may hold anything; its text is in the finding.
         return {**self.__dict__, "exception": None}
+
+
+_STATED = (
+    "check", "explainer", "model", "seed", "hint", "notes", "caveats", "replay", "evidence", "provenance",
+)  # fmt: skip
 
 
 def _as_summary(verdict: Verdict) -> str:
@@ -278,49 +327,8 @@ def _as_message(verdict: Verdict) -> str:
     return message(verdict)
 
 
-def as_builtin(value: Any) -> Any:
-    """`value` made of dict, list, str, int, float, bool and None only; not-finite numbers become None."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return encodable(value)
-    if isinstance(value, Mapping):
-        return {encodable(str(key)): as_builtin(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [as_builtin(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays, tensors
-        return as_builtin(value.tolist()) if not isinstance(value, float) else _finite(float(value))
-    if isinstance(value, int):
-        return int(value)
-    return _finite(float(value)) if isinstance(value, float) else encodable(str(value))
-
-
-def _finite(number: float) -> float | None:
-    return number if abs(number) < float("inf") else None
-
-
 def _severity(stage: Stage) -> tuple[int, float]:
     rank = ("pass", "inconclusive", "fail").index(stage.outcome)
     if stage.more_is_better:
         return rank, -(stage.upper if rank == 2 else stage.lower)
     return rank, stage.lower if rank == 2 else stage.upper
-
-
-def _fields_as_builtins(value: Any) -> dict[str, Any]:
-    return {item.name: as_builtin(getattr(value, item.name)) for item in dataclasses.fields(value)}
-
-
-_CASTS = {"float": float, "int": int, "bool": bool, "str": str}
-_OPTIONAL = {"float | None": float}
-
-
-def _cast_fields(value: Any) -> None:
-    """Make numpy and torch scalars builtin on the way in, so that no value object ever holds one."""
-    for item in dataclasses.fields(value):
-        present = getattr(value, item.name)
-        if item.type in _CASTS:
-            object.__setattr__(value, item.name, _CASTS[item.type](present))
-        elif item.type in _OPTIONAL and present is not None:
-            object.__setattr__(value, item.name, _OPTIONAL[item.type](present))
-        elif item.name == "evidence":
-            object.__setattr__(value, item.name, as_builtin(present))

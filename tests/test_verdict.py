@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_saliency_sanity.verdict import Finding, Stage, Verdict, as_builtin
+from pytest_saliency_sanity.builtin import as_builtin
+from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 from tests.plugin.judging import made, made_stage
 
 FAIL, UNCLEAR, PASS = made_stage(0.8), made_stage(0.3), made_stage(0.1)
@@ -172,10 +173,71 @@ class TestJson:
     def test_its_keys(self) -> None:
         shown = made("fail").to_json()
         assert sorted(shown) == [
-            "caveats", "check", "evidence", "explainer", "findings", "hint", "interval", "model", "notes", "outcome",
-            "reason", "replay", "seed", "stages", "statistic", "summary", "threshold",
+            "caveats", "check", "claim", "evidence", "explainer", "findings", "hint", "interval", "model", "notes",
+            "outcome", "provenance", "reason", "replay", "seed", "stages", "statistic", "summary", "threshold",
         ]  # fmt: skip
         assert shown["outcome"] == "fail" and shown["stages"][0]["outcome"] == "fail"
+
+    @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive", "error"])
+    def test_it_is_read_again(self, outcome: str) -> None:
+        verdict = made(
+            outcome, evidence={"a": (1, np.float64(0.5), math.nan)}, notes=("one",), caveats=("caf\udce9",),
+            provenance={"seed": np.int64(3)}, exception=ValueError("x"),
+        )  # fmt: skip
+        again = Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False)))
+        assert (
+            again == verdict and again.render() == verdict.render() and again.to_json() == verdict.to_json()
+        )
+
+    text = st.text(st.characters(), max_size=8)
+    numbers = st.floats()
+
+    @given(
+        claim=st.builds(Claim, fails=text, measures=text, columns=st.tuples(text, text, text)).filter(
+            lambda claim: claim.fails.isprintable()
+        ),
+        stages=st.lists(st.tuples(numbers, numbers, numbers, st.booleans(), st.booleans()), max_size=3),
+        findings=st.lists(
+            st.tuples(text, st.sampled_from(["pass", "fail", "inconclusive", "error"]), text), max_size=2
+        ),
+        texts=st.tuples(text, text, text, text),
+        evidence=st.dictionaries(text, st.none() | numbers | text | st.lists(st.integers()), max_size=3),
+    )
+    def test_any_verdict_is_read_again(
+        self, claim: Claim, stages: Any, findings: Any, texts: Any, evidence: Any
+    ) -> None:
+        more = {"fail_above": None, "pass_below": None, "fail_below": 0.3, "pass_above": 0.8}
+        made_of = tuple(
+            made_stage(statistic, lower=lower, upper=upper, judged=judged, **(more if better else {}))
+            for statistic, lower, upper, judged, better in stages
+        )
+        explainer, hint, note, replay = texts
+        verdict = made(
+            "pass", claim=claim, stages=made_of, findings=tuple(Finding(*one) for one in findings),
+            explainer=explainer, hint=hint, notes=(note,), replay=replay, evidence=evidence,
+        )  # fmt: skip
+        again = Verdict.from_json(json.loads(json.dumps(verdict.to_json(), allow_nan=False)))
+        assert again == verdict and again.render() == verdict.render() and again.outcome == verdict.outcome
+
+    def test_what_is_not_finite_is_told_apart(self) -> None:
+        stage = made_stage(math.nan, lower=-math.inf, upper=math.inf)
+        shown = stage.to_json()
+        assert (shown["lower"], shown["upper"], shown["statistic"]) == (None, None, None)
+        assert shown["not_finite"] == {"statistic": "nan", "lower": "-inf", "upper": "inf"}
+        assert "not_finite" not in made_stage(0.5).to_json()
+        assert Stage.from_json(shown) == stage
+
+    @pytest.mark.parametrize(
+        "given, words",
+        [
+            ({}, "the JSON of a verdict needs 'check'"),
+            ([], "this is not the JSON of a verdict: list indices"),
+            (None, "this is not the JSON of a verdict: 'NoneType'"),
+        ],
+    )
+    def test_what_is_no_verdict_is_refused(self, given: Any, words: str) -> None:
+        with pytest.raises(ValueError, match=f"^{words}"):
+            Verdict.from_json(given)
 
     @pytest.mark.parametrize("outcome", ["pass", "fail", "inconclusive", "error"])
     def test_it_is_json(self, outcome: str) -> None:
