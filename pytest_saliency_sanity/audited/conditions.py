@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypedDict
 
+from pytest_saliency_sanity.audited.provenance import noting
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.verdict import Verdict
 
@@ -82,6 +83,7 @@ WORDS = {
     "channel_axis": "the axis of the channels in `inputs` and maps, as in scikit-image: 1 (the same as None), or -1 "
     "for embeddings (N, L, D) and images (N, H, W, C). A map (N, L) for inputs (N, L, D) already implies -1.",
 }
+_PLAIN = (bool, int, float, str)
 _PLACE = re.compile(r"^( *)\*\*conditions: .*\n(?:\1 +.*\n)*", re.MULTILINE)
 
 
@@ -99,17 +101,28 @@ def takes(conditions: type) -> Callable[[Callable[P, Verdict]], Callable[P, Verd
         def checked(*args: P.args, **options: P.kwargs) -> Verdict:
             __tracebackhide__ = True
             try:
-                signature.bind(*args, **options)
+                bound = signature.bind(*args, **options)
             except TypeError as error:
                 names = ", ".join(signature.parameters)
                 raise TypeError(f"{check.__name__}: {error}; it takes {names}") from None
-            return check(*args, **options)
+            with noting(_changed(bound)):
+                return check(*args, **options)
 
         checked.__signature__ = signature  # type: ignore[attr-defined]  # pyright: ignore  # inspect reads it
         checked.__doc__ = _PLACE.sub(functools.partial(_described, conditions), check.__doc__ or "")
         return checked
 
     return decorated
+
+
+def _changed(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """The arguments that are not the default, as far as that can be told by comparing."""
+    defaults = {name: one.default for name, one in bound.signature.parameters.items()}
+    return {
+        name: value
+        for name, value in bound.arguments.items()
+        if not (isinstance(value, _PLAIN) and value == defaults[name])
+    }
 
 
 def _spelled_out(signature: inspect.Signature, conditions: type) -> inspect.Signature:

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.adapters import adapted
-from pytest_saliency_sanity.audited import model_batches
+from pytest_saliency_sanity.audited import model_batches, provenance
 from pytest_saliency_sanity.audited.arguments import (
     check_model,
     checked_name,
@@ -147,6 +147,12 @@ def subject(
         else read_rows(targets, read.count, classes, order, "targets")
     )
     labels = None if labels is None else read_labels(labels, read.count, classes, order)
+    provenance.note(
+        profile=given.profile,
+        model=provenance.of_model(model),
+        inputs=provenance.of_tensors(read.parts),
+        targets=provenance.of_tensors([targets]),
+    )
     return Subject(
         explainer=called,
         name=checked_name(name) or name_of(called),

@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.adapters import Adapted, adapted
+from pytest_saliency_sanity.audited import provenance
 from pytest_saliency_sanity.audited.conditions import OfNetworks, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
 from pytest_saliency_sanity.audited.subject import subject
@@ -117,7 +118,9 @@ def check_data_sensitivity(
             networks = _handed_over(models)
         else:
             recipe = _recipe(make_model, train, conditions.get("forward"), given, began, max_epochs)
-            networks = _made(recipe, training_set(_present(train_set, "train_set"), key), count, given.seed)
+            training = training_set(_present(train_set, "train_set"), key)
+            provenance.note(train_set=training.fingerprint())
+            networks = _made(recipe, training, count, given.seed)
     except (NotTrained, store.Busy) as error:
         return concluded(_unmade(explainer, make_model, conditions.get("name"), given, _excuse(error)))
     audited = subject(explainer, networks[0].model, inputs, targets, **conditions)

@@ -1,17 +1,23 @@
-"""The end of every check: the command that replays it, and the place where verdicts are recorded."""
+"""The end of every check: what it was about, the command that replays it, and the place where verdicts are recorded."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.audited.provenance import noted
 from pytest_saliency_sanity.verdict import Verdict
 
 
 def concluded(verdict: Verdict) -> Verdict:
     """`verdict` with its replay command, recorded where the running test keeps its verdicts."""
     present = settings.current()
-    finished = replace(verdict, replay=_replay(verdict, present), notes=(*verdict.notes, *present.notes))
+    finished = replace(
+        verdict,
+        replay=_replay(verdict, present),
+        notes=(*verdict.notes, *present.notes),
+        provenance=verdict.provenance or noted(),
+    )
     if present.record is not None:
         present.record(finished)
     return finished

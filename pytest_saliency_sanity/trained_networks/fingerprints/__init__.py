@@ -8,7 +8,11 @@ change with the folder (`python -m tests.benchmarks.libraries fingerprints`).
 """
 
 from pytest_saliency_sanity.trained_networks.fingerprints.keys import combined, versions
-from pytest_saliency_sanity.trained_networks.fingerprints.models import model_fingerprint, state_fingerprint
+from pytest_saliency_sanity.trained_networks.fingerprints.models import (
+    model_fingerprint,
+    state_fingerprint,
+    without_addresses,
+)
 from pytest_saliency_sanity.trained_networks.fingerprints.transcript import code_fingerprint
 from pytest_saliency_sanity.trained_networks.fingerprints.values import tensor_fingerprint
 
@@ -19,4 +23,5 @@ __all__ = [
     "state_fingerprint",
     "tensor_fingerprint",
     "versions",
+    "without_addresses",
 ]

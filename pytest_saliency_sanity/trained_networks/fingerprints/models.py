@@ -25,12 +25,13 @@ def model_fingerprint(model: nn.Module) -> str:
     parameters without values count by name.
     """
     extra = tuple((name, part) for name, part in model.state_dict().items() if not isinstance(part, Tensor))
-    return fingerprint((_without_addresses(repr(model)), model, extra))
+    return fingerprint((without_addresses(repr(model)), model, extra))
 
 
 def _content(value: Any) -> Any:
     return tensor_fingerprint(value) if isinstance(value, Tensor) and not is_lazy(value) else value
 
 
-def _without_addresses(text: str) -> str:
+def without_addresses(text: str) -> str:
+    """`text` without what differs from process to process."""
     return re.sub(r"\b0x[0-9a-fA-F]{4,}\b", "0x", text)
