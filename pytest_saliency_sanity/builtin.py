@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pytest_saliency_sanity.text import encodable
@@ -65,7 +65,7 @@ def _text(value: Any) -> str:
     return encodable(str(value))
 
 
-_CASTS = {
+_CASTS: dict[str, Callable[[Any], Any]] = {
     "bool": bool,
     "float": _number,
     "float | None": _number,
