@@ -75,6 +75,7 @@ class Settings:
         asserted: called with every verdict that an assertion judges; None outside pytest.
         notes: what a reader of every verdict must know, in sentences.
         min_verdicts: the run fails where fewer verdicts than this were reached.
+        junit: whether JUnit's XML gets properties of verdicts.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
     """
@@ -90,6 +91,7 @@ class Settings:
     asserted: Callable[[Verdict], None] | None = None
     notes: tuple[str, ...] = ()
     min_verdicts: int = 0
+    junit: bool = True
     reports_contract: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -107,7 +109,7 @@ class Settings:
         )
 
 
-SETTABLE = ("seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts")
+SETTABLE = ("seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts", "junit")
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
 _OF_TESTS: list[Settings] = []
 _ENDED: WeakSet[Callable[[Verdict], None]] = WeakSet()
@@ -198,6 +200,11 @@ def _check_max_seconds(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be a number of seconds above 0, not {shown(value)}")
 
 
+def _check_junit(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} must be true or false, not {shown(value)}")
+
+
 def _is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
@@ -210,6 +217,7 @@ def _check_cache(name: str, value: Any) -> None:
 
 
 _CHECKS = {
+    "junit": _check_junit,
     "min_verdicts": _check_min_verdicts,
     "seed": _check_seed,
     "profile": _check_profile,

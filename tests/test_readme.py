@@ -145,14 +145,10 @@ def test_the_settings_are_all_there():
         "cache",
         "min_verdicts",
     ]
-    assert set(settings.SETTABLE) == {
-        "profile",
-        "seed",
-        "inconclusive",
-        "max_seconds",
-        "cache",
-        "min_verdicts",
-    }
+    without_flag = re.findall(r"^\| \| `(\w+)` \|", text, re.M)
+    assert without_flag == ["junit"]
+    with_flag = re.findall(r"^\| `--saliency-\S+.*?\| `(\w+)` \|", text, re.M)
+    assert {*with_flag, *without_flag} == set(settings.SETTABLE)
     for profile in settings.PROFILES.values():
         assert f"{profile.images} × {profile.draws}" in text.replace(" images × ", " × ").replace(
             " draws", ""

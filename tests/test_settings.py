@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_saliency_sanity import settings
-from pytest_saliency_sanity.settings import PROFILES, Settings, SettingsError
+from pytest_saliency_sanity.settings import PROFILES, SETTABLE, Settings, SettingsError
 
 
 @pytest.fixture(autouse=True)
@@ -70,11 +70,11 @@ def test_overridden_leaves_out_none() -> None:
         ({"max_seconds": "9"}, "max_seconds must be a number of seconds above 0, not '9'"),
         (
             {"sed": 1},
-            "settings: unknown key 'sed'; choose from seed, profile, inconclusive, max_seconds, cache, min_verdicts",
+            f"settings: unknown key 'sed'; choose from {', '.join(SETTABLE)}",
         ),
         (
             {"replay": ""},
-            "settings: unknown key 'replay'; choose from seed, profile, inconclusive, max_seconds, cache, min_verdicts",
+            f"settings: unknown key 'replay'; choose from {', '.join(SETTABLE)}",
         ),
     ],
 )

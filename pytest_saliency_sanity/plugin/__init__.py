@@ -11,6 +11,7 @@ import pytest
 from pytest_saliency_sanity.checks.registry import ASSERTED
 from pytest_saliency_sanity.plugin import (
     arrivals,
+    baseline,
     command_line,
     fixtures,
     hookspecs,
@@ -18,6 +19,7 @@ from pytest_saliency_sanity.plugin import (
     options,
     other_checks,
     recording,
+    reports,
     selection,
 )
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
@@ -42,6 +44,8 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     options.add(parser)
     command_line.add(parser)
+    reports.add(parser)
+    baseline.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,9 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_WarningsOfWorkers(), "saliency_sanity_warnings")
     else:
         options.clear_cache(config, config.stash[_SETTINGS].cache)
-        config.pluginmanager.register(
-            Reporter(config, config.stash[_SETTINGS].min_verdicts), "saliency_sanity_reporter"
-        )
+        config.pluginmanager.register(Reporter(config, config.stash[_SETTINGS]), "saliency_sanity_reporter")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -26,7 +26,9 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "max_seconds": float,
     "cache": str,
     "min_verdicts": int,
+    "junit": lambda text: {"true": True, "false": False}.get(text.lower(), text),
 }
+_WITHOUT_FLAG = ("junit",)
 _CLEAR = "--saliency-cache-clear"
 
 
@@ -66,7 +68,7 @@ def add(parser: pytest.Parser) -> None:
 
 
 def _add_key(parser: pytest.Parser, name: str) -> None:
-    given = (f"saliency_{name}", f"as {flag(name)}")
+    given = (f"saliency_{name}", f"as {'the table’s ' + name if name in _WITHOUT_FLAG else flag(name)}")
     try:
         # pytest.toml has numbers, which the types of pytest leave out.
         parser.addini(*given, type=str | int | float, default=None)
@@ -89,7 +91,8 @@ def resolved(config: pytest.Config) -> Settings:
     in_ini = _with_ini(defaults, config)
     in_file = _with_file(in_ini, config.rootpath / "pyproject.toml")
     in_file = replace(in_file, cache=in_file.cache and config.rootpath / in_file.cache)
-    return _with_flags(in_file, {name: config.getoption(flag(name)) for name in settings.SETTABLE})
+    flags = [name for name in settings.SETTABLE if name not in _WITHOUT_FLAG]
+    return _with_flags(in_file, {name: config.getoption(flag(name)) for name in flags})
 
 
 def clear_cache(config: pytest.Config, directory: str | Path | None) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
-from pytest_saliency_sanity.plugin import fixtures, selection
+from pytest_saliency_sanity.plugin import fixtures, junit, selection
 from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
@@ -27,14 +27,9 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
 
 ATTRIBUTE = "saliency_verdicts"
-PROPERTY = "saliency_verdict"
 ATTEMPT = "saliency_attempt"  # on every report: a number that grows from one attempt to the next
 OURS = "saliency_ours"  # on reports of tests that use this package: they are made sendable
 KEY = ("check", "explainer", "model", "number")
-_SHOWN = (
-    "check", "explainer", "model", "number", "outcome", "reason", "observed", "statistic", "interval", "threshold",
-    "seed", "caveats",
-)  # fmt: skip
 _PACKAGE = __name__.partition(".")[0]
 _ATTEMPTS = itertools.count()
 _COUNTS = pytest.StashKey[dict[str, int]]()
@@ -77,8 +72,8 @@ class _Record:
 class _Records:
     """The verdicts of a test's latest attempt."""
 
-    def __init__(self, item: pytest.Item) -> None:
-        self._item = item
+    def __init__(self, item: pytest.Item, in_junit: bool) -> None:
+        self._item, self._junit = item, in_junit
         self._all: list[_Record] = []
         self._called = False
         self.attempt = next(_ATTEMPTS)
@@ -136,9 +131,7 @@ class _Records:
 
     def properties(self, present: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """`present` with the present verdicts."""
-        stated = [one.stated() for one in self._all]
-        shown = [{name: one[name] for name in _SHOWN} for one in stated]
-        return [*without_verdicts(present), *((PROPERTY, json.dumps(one, allow_nan=False)) for one in shown)]
+        return junit.replaced(present, [one.stated() for one in self._all] if self._junit else [])
 
 
 _RECORDS = pytest.StashKey[_Records]()
@@ -147,7 +140,7 @@ _RECORDS = pytest.StashKey[_Records]()
 @contextmanager
 def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
     """Let the run's settings hold for this test, and its checks record what they find."""
-    records = item.stash[_RECORDS] = _Records(item)
+    records = item.stash[_RECORDS] = _Records(item, base.junit)
     # A fresh function: by it settings know contexts that outlive their test.
     of_the_test = replace(
         base,
@@ -195,11 +188,6 @@ def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestRep
 def attached(report: pytest.TestReport) -> list[dict[str, Any]]:
     """The verdicts on a report: what `Verdict.to_json` gave, with `number` and `observed`."""
     return [json.loads(text) for text in getattr(report, ATTRIBUTE, [])]
-
-
-def without_verdicts(properties: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """A test's properties but for those of its verdicts."""
-    return [one for one in properties if one[0] != PROPERTY]
 
 
 def counts(config: pytest.Config) -> dict[str, int]:

@@ -1,1 +1,1 @@
-"""How a verdict is shown. It imports `verdict` for its types only; a verdict calls it when it is shown."""
+"""How verdicts are shown, stored and compared. It sees `verdict`; a verdict calls it when it is shown."""

@@ -6,14 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-SYMBOLS = {
-    "pass": "✓",
-    "fail": "✗",
-    "inconclusive": "?",
-    "error": "!",
-    "refused": "–",
-    "skipped": "·",
-}
+from pytest_saliency_sanity.report.words import SYMBOLS
+
 _COLORS = {  # background, in both color schemes; the words are there too
     "pass": "#2e7d3233",
     "fail": "#c6282833",

@@ -56,7 +56,7 @@ EATS = {
 def test_what_is_missing_is_named_and_the_run_fails(project: pytest.Pytester, how: str) -> None:
     project.makeconftest(EATS[how])
     project.makepyfile(test_it=TESTS)
-    result = project.runpytest_subprocess("-n2")
+    result = project.runpytest_subprocess("-n2", "--saliency-quiet")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.re_match_lines(
         [

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pytest_saliency_sanity.plugin.reporter import closing_line
+from pytest_saliency_sanity.report.words import closing_line
 
 FAULTY = (
     "sobel ignores the model: 0.80 of the map survives when the upper third is re-initialized "
@@ -16,11 +16,20 @@ CLOSING = "saliency sanity: 1 passed, 1 failed, 1 failed as expected, 1 inconclu
 SECTION = [
     "ERROR        test_mixed.py::test_broken: broken broke the contract: it returned NaN for 3 of 16 images",
     f"FAIL         test_mixed.py::test_faulty: {FAULTY}",
-    f"XFAIL        test_mixed.py::test_known: {FAULTY.replace('sobel', 'guided')}",
     "INCONCLUSIVE test_mixed.py::test_unclear: noisy: inconclusive whether it ignores the model: 0.30 of the "
     "map survives when the upper third is re-initialized (99 % lower bound 0.20, 95 % upper bound 0.40, "
     "threshold 0.30); more images or draws would settle it",
-    CLOSING,
+    f"XFAIL        test_mixed.py::test_known: {FAULTY.replace('sobel', 'guided')}",
+]
+TABLE = [
+    "",
+    "  verdict         check              explainer  model  statistic  interval     seconds",
+    "  ! error         model_sensitivity  broken     Net",
+    "  ✗ fail          model_sensitivity  sobel      Net    0.80       0.70 … 0.90",
+    "  ? inconclusive  model_sensitivity  noisy      Net    0.30       0.20 … 0.40",
+    "  x xfail         model_sensitivity  guided     Net    0.80       0.70 … 0.90",
+    "  ✓ pass          model_sensitivity  gradient   Net    0.10       0.00 … 0.20",
+    "",
 ]
 PASSED = (
     "PASS         test_mixed.py::test_honest: gradient: no evidence that it ignores the model: 0.10 of the "
@@ -36,27 +45,76 @@ def section(result: pytest.RunResult) -> list[str]:
     return lines[start + 1 : stop + 1]
 
 
-@pytest.mark.parametrize("arguments", [[], ["-q"], ["-n2"], ["-n2", "-q"], ["--tb=no", "-qq"]])
+@pytest.mark.parametrize("arguments", [["-q"], ["-n2", "-q"], ["--tb=no", "-qq"], ["--saliency-quiet"]])
 def test_what_did_not_pass_and_the_counts(mixed: pytest.Pytester, arguments: list[str]) -> None:
-    assert section(mixed.runpytest(*arguments)) == SECTION
+    assert section(mixed.runpytest(*arguments)) == [*SECTION, CLOSING]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-n2"], ["--saliency-json=a.json", "-p", "no:cacheprovider"]])
+def test_a_table_of_all(mixed: pytest.Pytester, arguments: list[str]) -> None:
+    lines = section(mixed.runpytest(*arguments))
+    assert [line for line in lines if not line.startswith("written:")] == [*SECTION, *TABLE, CLOSING]
+
+
+def test_a_long_table_is_cut_and_the_slowest_are_named(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest
+        from judging import judge
+
+        @pytest.mark.parametrize("number", range(50))
+        def test_it(number):
+            judge("pass", explainer=f"e{number:02}", evidence={"cost": {"total_seconds": number / 10}})
+        """
+    )
+    result = project.runpytest()
+    result.stdout.fnmatch_lines(
+        [
+            "  … and 10 more, -v shows them",
+            "  slowest: model_sensitivity of e49 5 s, model_sensitivity of e48 5 s, model_sensitivity of e47 5 s",
+        ],
+        consecutive=True,
+    )
+    assert "… and" not in project.runpytest("-v").stdout.str()
+
+
+HEADER = "saliency-sanity: seed {}, profile {}, an inconclusive check {} its test"
+
+
+@pytest.mark.parametrize(
+    "arguments, line",
+    [
+        ([], HEADER.format(0, "ci", "fails")),
+        (["--saliency-seed=7", "--saliency-profile=smoke"], HEADER.format(7, "smoke", "skips")),
+        (["--saliency-inconclusive=skip", "-n2"], HEADER.format(0, "ci", "skips")),
+    ],
+)
+def test_the_header(mixed: pytest.Pytester, arguments: list[str], line: str) -> None:
+    result = mixed.runpytest(*arguments)
+    assert result.outlines.count(line) == 1
+
+
+@pytest.mark.parametrize("flag", ["-q", "--saliency-quiet"])
+def test_no_header(mixed: pytest.Pytester, flag: str) -> None:
+    mixed.runpytest(flag).stdout.no_fnmatch_line("saliency-sanity: seed *")
 
 
 @pytest.mark.parametrize("arguments", [["-v"], ["-v", "-n2"]])
 def test_verbose_shows_all(mixed: pytest.Pytester, arguments: list[str]) -> None:
     lines = section(mixed.runpytest(*arguments))
-    assert sorted(lines) == sorted([*SECTION, PASSED])
+    assert sorted(lines) == sorted([*SECTION, PASSED, *TABLE, CLOSING])
     assert lines[-1] == CLOSING
 
 
 def test_inconclusive_is_counted_where_it_skips(mixed: pytest.Pytester) -> None:
     result = mixed.runpytest("--saliency-inconclusive=skip")
     result.assert_outcomes(passed=1, failed=2, skipped=1, xfailed=1)
-    assert section(result) == SECTION
+    assert section(result) == [*SECTION, *TABLE, CLOSING]
 
 
 def test_silent_without_verdicts(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(saliency_case): pass")
-    assert "saliency" not in "".join(pytester.runpytest("-v").outlines[5:])
+    assert "saliency" not in "".join(pytester.runpytest("-v").outlines[7:])
 
 
 def test_a_known_failure_by_other_means_is_counted_as_what_it_is(project: pytest.Pytester) -> None:
@@ -111,9 +169,9 @@ def test_a_method_that_does_not_exist_for_the_model_is_refused(
             check("inconclusive", stages=(), findings=(REFUSED,))
         """
     )
-    lines = [line for line in section(project.runpytest(*arguments)) if line]
-    assert [line.split()[0] for line in lines[:-1]] == ["REFUSED", "OBSERVED", "INCONCLUSIVE", "REFUSED"]
-    assert lines[-2].endswith("gradcam: inconclusive: it does not apply to this model: no feature map")
+    lines = [line for line in section(project.runpytest("--saliency-quiet", *arguments)) if line]
+    assert [line.split()[0] for line in lines[:-1]] == ["INCONCLUSIVE", "REFUSED", "REFUSED", "OBSERVED"]
+    assert lines[2].endswith("gradcam: inconclusive: it does not apply to this model: no feature map")
     assert lines[-1] == "saliency sanity: 0 passed, 0 failed, 1 inconclusive, 2 refused, 0 errors, 1 observed"
 
 

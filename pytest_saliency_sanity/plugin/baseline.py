@@ -1,0 +1,146 @@
+"""`--saliency-baseline FILE`: verdicts may become better, not worse; the file changes only where a flag says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import pytest
+
+from pytest_saliency_sanity.plugin.presence import Presence
+from pytest_saliency_sanity.report import files
+from pytest_saliency_sanity.report.baseline import CREATE, FIX, TRIM, Baseline, NotABaseline
+from pytest_saliency_sanity.report.comparison import DRIFT, IMPROVEMENT, MISSING, NEW, OTHER_QUESTION, Change
+from pytest_saliency_sanity.report.document import Report
+
+FLAG, UPDATE = "--saliency-baseline", "--saliency-baseline-update"
+FORCE = "force"
+_WAYS = (CREATE, FIX, TRIM, FORCE)
+_REFRESH = {
+    NEW: (CREATE, "not in the baseline yet"),
+    IMPROVEMENT: (FIX, "better than the baseline"),
+    DRIFT: (FIX, "drifted"),
+    MISSING: (TRIM, "of the baseline not reached"),
+}
+
+
+def add(parser: pytest.Parser) -> None:
+    """Register the flags."""
+    group = parser.getgroup("saliency-sanity")
+    group.addoption(FLAG, metavar="FILE", help="fail where a verdict is worse than in this committed file")
+    group.addoption(
+        UPDATE,
+        metavar="HOW",
+        help=f"change the file: some of {', '.join(_WAYS[:3])}, by commas (create: verdicts that it does not have; "
+        f"fix: those that differ; trim: remove those that are gone); {FORCE} allows it in CI",
+    )
+
+
+class Gate:
+    """The baseline of a run.
+
+    Attributes:
+        lines: what the terminal says, once the run is held against it.
+        changes: against it.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._update = _ways(config.getoption(UPDATE))
+        given = config.getoption(FLAG)
+        self._path = config.invocation_params.dir / given if given else None
+        self._baseline = _read(self._path, self._update) if self._path else Baseline()
+        self.lines: list[str] = []
+        self.changes: tuple[Change, ...] = ()
+        if self._update and self._path is None:
+            raise pytest.UsageError(f"{UPDATE} needs {FLAG}: which file?")
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether there is a baseline at all."""
+        return self._path is not None
+
+    def check_settings(self, seed: int, profile: str) -> None:
+        """Refuse a run that asks another question, before it begins.
+
+        Raises:
+            pytest.UsageError: with what differs.
+        """
+        other = self._baseline.other_settings({"seed": seed, "profile": profile})
+        if other and FIX not in self._update:
+            raise pytest.UsageError(
+                f"{FLAG} {self._path} was made with another question: {'; '.join(other)}. Pass the same, or make it "
+                f"anew: {UPDATE}={CREATE},{FIX},{TRIM}"
+            )
+
+    def hold(self, report: Report, presence: Presence) -> bool:
+        """Compare a run with the baseline, and update it where that is asked for; whether the run may be green."""
+        if self._path is None:
+            return True
+
+        def is_due(nodeid: str) -> bool:
+            return nodeid in presence.ran or presence.is_gone(nodeid)
+
+        updated = self._baseline.updated(report, self._update, is_due)
+        if self._update and (updated != self._baseline or not self._path.exists()):
+            self._write(self._path, updated)
+        self.changes = updated.changes(report, is_due)
+        worse = [change for change in self.changes if change.is_worse]
+        self.lines += [_line(change) for change in self.changes if change.kind in (DRIFT, IMPROVEMENT)]
+        self.lines += [_line(change) for change in worse] + self._advice(self.changes)
+        return not worse
+
+    def _advice(self, changes: Collection[Change]) -> list[str]:
+        found = []
+        for kind, (way, words) in _REFRESH.items():
+            count = sum(change.kind == kind for change in changes)
+            if count:
+                found.append(f"baseline: {count} {words}; {UPDATE}={way} records it")
+        if any(change.kind == OTHER_QUESTION for change in changes):
+            found.append(
+                f"baseline: verdicts that were reached in another way cannot be compared; {UPDATE}={FIX} records them"
+            )
+        return found
+
+    def _write(self, path: Path, updated: Baseline) -> None:
+        try:
+            files.write(path, updated.text())
+        except OSError as error:
+            self.lines.append(f"could not write {path}: {error.strerror or error}")
+        else:
+            self.lines.append(f"baseline: written, {len(updated.records)} verdicts: {path}")
+
+
+def _line(change: Change) -> str:
+    return f"{change.kind.upper():<12} {change.sentence}"
+
+
+def _ways(text: str | None) -> tuple[str, ...]:
+    """The words of the update flag.
+
+    Raises:
+        pytest.UsageError: for another word, and in CI without "force".
+    """
+    if text is None:
+        return ()
+    ways = tuple(word.strip() for word in text.split(","))
+    for way in ways:
+        if way not in _WAYS:
+            raise pytest.UsageError(f"{UPDATE}: {way!r} is none of {', '.join(_WAYS)}")
+    if os.environ.get("CI") and FORCE not in ways:
+        raise pytest.UsageError(
+            f"{UPDATE} is refused where CI is set: a gate that updates its baseline lets everything pass. Add {FORCE} "
+            f"if that is meant"
+        )
+    return ways
+
+
+def _read(path: Path, update: Collection[str]) -> Baseline:
+    try:
+        return Baseline.read(path)
+    except FileNotFoundError:
+        if CREATE in update:
+            return Baseline()
+        raise pytest.UsageError(f"{FLAG}: there is no {path}; {UPDATE}={CREATE} makes it") from None
+    except (NotABaseline, OSError) as error:
+        raise pytest.UsageError(f"{FLAG}: {error}") from None

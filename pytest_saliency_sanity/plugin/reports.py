@@ -1,0 +1,122 @@
+"""Files that a run leaves behind, where flags ask for them: JSON, CTRF, Markdown, a page.
+
+A file that cannot be written changes nothing about the tests; a line says which it is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_saliency_sanity.plugin.verdicts import Verdicts
+from pytest_saliency_sanity.report.document import Report, sorted_report
+from pytest_saliency_sanity.report.environment import environment
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.settings import Settings
+
+QUIET = "--saliency-quiet"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        flag: that asks for it.
+        help: of the flag.
+        module: of `report`, whose function `written(report)` gives the file's text.
+        needs: packages without which it cannot be made.
+    """
+
+    flag: str
+    help: str
+    module: str
+    needs: tuple[str, ...] = ()
+
+    def text(self, report: Report) -> str:
+        """The file's content."""
+        module = importlib.import_module(f"pytest_saliency_sanity.report.{self.module}")
+        return str(module.written(report))
+
+
+FORMATS = (
+    Format(
+        "--saliency-json", "all verdicts with their evidence, versions and fingerprints, as JSON", "document"
+    ),
+    Format(
+        "--saliency-ctrf", "all verdicts in the Common Test Report Format, which CI dashboards read", "ctrf"
+    ),
+    Format(
+        "--saliency-markdown",
+        "the verdicts as Markdown below 64 KB, for a comment on a pull request",
+        "markdown",
+    ),
+)
+
+
+def add(parser: pytest.Parser) -> None:
+    """Register the flags."""
+    group = parser.getgroup("saliency-sanity")
+    for one in FORMATS:
+        group.addoption(one.flag, metavar="FILE", help=f"write {one.help}")
+    group.addoption(QUIET, action="store_true", help="no line at the start, no table of verdicts at the end")
+
+
+class Reports:
+    """The files that are asked for.
+
+    Attributes:
+        lines: what the terminal says of them, once they are written.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self._config, self._settings = config, settings
+        self._asked = [(one, Path(path)) for one in FORMATS if (path := config.getoption(one.flag))]
+        self._began, self._clock = datetime.datetime.now(datetime.timezone.utc), time.monotonic()
+        self.lines: list[str] = []
+
+    def write(self, report: Report) -> None:
+        """Write what is asked for."""
+        for kind, path in self._asked:
+            self._write(self._config.invocation_params.dir / path, kind.text(report))
+
+    def report(self, verdicts: Verdicts) -> Report:
+        """All that is known of the run."""
+        return sorted_report(
+            verdicts,
+            settings=_stated(self._settings),
+            environment=environment(),
+            lost=tuple(map(str, verdicts.lost)),
+            command=shlex.join(["pytest", *map(str, self._config.invocation_params.args)]),
+            began=self._began.isoformat(timespec="seconds"),
+            seconds=time.monotonic() - self._clock,
+        )
+
+    def _write(self, path: Path, text: str) -> None:
+        from pytest_saliency_sanity.report import files
+
+        try:
+            files.write(path, text)
+        except OSError as error:
+            self.lines.append(f"could not write {path}: {error.strerror or error}")
+        else:
+            self.lines.append(f"written: {path}")
+
+
+def _stated(settings: Settings) -> dict[str, Any]:
+    amounts = settings.amounts
+    return {
+        "seed": settings.seed,
+        "profile": amounts.name,
+        "inconclusive": amounts.inconclusive,
+        "max_seconds": amounts.max_seconds,
+        "min_verdicts": settings.min_verdicts,
+    }
