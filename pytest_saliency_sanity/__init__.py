@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.checks.occlusion_sensitivity import (
         check_occlusion_sensitivity as check_occlusion_sensitivity,
     )
+    from pytest_saliency_sanity.checks.parity import assert_parity as assert_parity
+    from pytest_saliency_sanity.checks.parity import check_parity as check_parity
     from pytest_saliency_sanity.checks.registry import Check as Check
     from pytest_saliency_sanity.checks.registry import register_check as register_check
     from pytest_saliency_sanity.checks.target_sensitivity import (

@@ -24,6 +24,7 @@ class Case:
         make_model: builds an untrained model.
         regions: what the explanation should point at: boxes or boolean masks.
         channel_axis: where the channels of the inputs are; None means 1.
+        reference: where maps of the last release are kept, a file or a folder.
     """
 
     # Factories instead of plain defaults: a field without a class attribute can be looked up on first use,
@@ -36,3 +37,4 @@ class Case:
     make_model: Callable[[], Any] | None = field(default_factory=_absent)
     regions: Any = field(default_factory=_absent)
     channel_axis: int | None = field(default_factory=_absent)
+    reference: Any = field(default_factory=_absent)

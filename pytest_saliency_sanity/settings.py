@@ -76,6 +76,7 @@ class Settings:
         notes: what a reader of every verdict must know, in sentences.
         min_verdicts: the run fails where fewer verdicts than this were reached.
         junit: whether JUnit's XML gets properties of verdicts.
+        references: what may be done to reference maps: "create" those that are missing, "fix" those that are there.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
     """
@@ -92,6 +93,7 @@ class Settings:
     notes: tuple[str, ...] = ()
     min_verdicts: int = 0
     junit: bool = True
+    references: tuple[str, ...] = ()
     reports_contract: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:

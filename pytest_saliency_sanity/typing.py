@@ -155,6 +155,22 @@ class AssertOcclusionSensitive(Protocol):
     ) -> Verdict: ...
 
 
+class AssertParity(Protocol):
+    """Of the fixture `assert_parity`."""
+
+    def __call__(
+        self,
+        explainer: Callable[..., Any],
+        model: Any = None,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        reference: Any = ...,
+        min_agreement: float = ...,
+        **conditions: Unpack[OfRuns],
+    ) -> Verdict: ...
+
+
 class AssertTargetSensitive(Protocol):
     """Of the fixture `assert_target_sensitive`."""
 

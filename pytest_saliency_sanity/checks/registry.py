@@ -128,6 +128,20 @@ CHECKS = (
         source="Thakur and Fischmeister",
     ),
     Check(
+        name="parity",
+        assertion="assert_parity",
+        question="are the maps those of the last release, which a file (`reference=`) keeps: does their mean rank "
+        "correlation exceed `min_agreement=0.99`?",
+        takes=("model", "inputs", "targets", "channel_axis", "reference"),
+        columns={
+            "agreement": "how maps are compared",
+            "with": "what they are compared with",
+            "value": "the mean over images",
+        },
+        source="",
+        needs=("model", "inputs", "reference"),
+    ),
+    Check(
         name="occlusion_sensitivity",
         assertion="assert_occlusion_sensitive",
         question="does hiding the region that the map points at lower the score more than hiding the same shape "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
-    config.stash[_SETTINGS] = options.resolved(config)
+    config.stash[_SETTINGS] = replace(options.resolved(config), references=baseline.ways(config))
     other_checks.configure(config)
     command_line.configure(config)
     if _is_worker(config):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_saliency_sanity import files
 from pytest_saliency_sanity.plugin.presence import Presence
-from pytest_saliency_sanity.report import files
 from pytest_saliency_sanity.report.baseline import CREATE, FIX, TRIM, Baseline, NotABaseline
 from pytest_saliency_sanity.report.comparison import DRIFT, IMPROVEMENT, MISSING, NEW, OTHER_QUESTION, Change
 from pytest_saliency_sanity.report.document import Report
@@ -46,14 +46,12 @@ class Gate:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self._update = _ways(config.getoption(UPDATE))
+        self._update = ways(config)
         given = config.getoption(FLAG)
         self._path = config.invocation_params.dir / given if given else None
         self._baseline = _read(self._path, self._update) if self._path else Baseline()
         self.lines: list[str] = []
         self.changes: tuple[Change, ...] = ()
-        if self._update and self._path is None:
-            raise pytest.UsageError(f"{UPDATE} needs {FLAG}: which file?")
 
     @property
     def is_asked(self) -> bool:
@@ -113,6 +111,15 @@ class Gate:
 
 def _line(change: Change) -> str:
     return f"{change.kind.upper():<12} {change.sentence}"
+
+
+def ways(config: pytest.Config) -> tuple[str, ...]:
+    """What the update flag allows, in this process and, under xdist, in each worker.
+
+    Raises:
+        pytest.UsageError: for another word, and in CI without "force".
+    """
+    return _ways(config.getoption(UPDATE))
 
 
 def _ways(text: str | None) -> tuple[str, ...]:

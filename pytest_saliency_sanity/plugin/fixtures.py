@@ -40,6 +40,8 @@ _FIELDS = {
     "regions": "What explanations of `saliency_inputs` should point at: boxes or boolean masks.",
     "channel_axis": "Where the channels of `saliency_inputs` are: None, the default, for (N, C, *S); -1 for embeddings "
     "(N, L, D).",
+    "reference": "Where maps of the last release are kept, for `assert_parity`: a file (.safetensors), or a folder "
+    "with a file for each explainer.",
 }
 
 

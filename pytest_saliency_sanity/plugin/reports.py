@@ -101,7 +101,7 @@ class Reports:
         )
 
     def _write(self, path: Path, text: str) -> None:
-        from pytest_saliency_sanity.report import files
+        from pytest_saliency_sanity import files
 
         try:
             files.write(path, text)

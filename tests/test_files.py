@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_saliency_sanity.report import files
+from pytest_saliency_sanity import files
 
 
 def test_folders_are_made_and_files_replaced(tmp_path: Path) -> None:
