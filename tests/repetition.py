@@ -20,7 +20,9 @@ import pytest_saliency_sanity
 
 PACKAGE = Path(pytest_saliency_sanity.__file__).parent
 SHORTEST = 6
-MOST = 46  # today's number; by the same rule there were 108, the longest of 18 lines, before the house was put in order
+# Today's number, 7 of them for the signature of the tenth check. By the same rule there were 108, the longest of 18
+# lines, before the house was put in order.
+MOST = 53
 LONGEST = 9
 _SAYS_NOTHING = (
     tokenize.COMMENT,

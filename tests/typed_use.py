@@ -24,6 +24,8 @@ def functions(model: torch.nn.Module, images: torch.Tensor) -> None:
     assert_type(sanity.check_occlusion_sensitivity(gradient, model, images, infill="blur"), Verdict)
     assert_type(sanity.check_target_sensitivity(gradient, model, images, max_seconds=3.0), Verdict)
     assert_type(sanity.assert_consistent(gradient, model), Verdict)
+    assert_type(sanity.check_parity(gradient, model, reference="maps", min_agreement=0.9), Verdict)
+    assert_type(sanity.assert_parity(gradient, model, reference="maps"), Verdict)
     assert_type(sanity.assert_contract(gradient, model), Verdict)
     assert_type(sanity.assert_data_sensitive(gradient, lambda: model, (images, images), images), Verdict)
     assert_type(sanity.assert_insertion_deletion(gradient, model, images), Verdict)
@@ -45,6 +47,8 @@ def wrong_options(model: torch.nn.Module) -> None:
     sanity.check_localization(gradient, model, region=None)  # type: ignore[call-arg]  # pyright: ignore
     sanity.check_occlusion_sensitivity(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.check_target_sensitivity(gradient, model, blocks=None)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.check_parity(gradient, model, threshold=0.3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.assert_parity(gradient, model, threshold=0.3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_consistent(gradient, model, threshold=0.3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_contract(gradient, model, labels=None)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_data_sensitive(gradient, input_shape=None)  # type: ignore[call-arg]  # pyright: ignore
@@ -53,6 +57,11 @@ def wrong_options(model: torch.nn.Module) -> None:
     sanity.assert_model_sensitive(gradient, model, nonsense=3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_occlusion_sensitive(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_target_sensitive(gradient, model, blocks=None)  # type: ignore[call-arg]  # pyright: ignore
+
+
+def test_parity(assert_parity: typing.AssertParity) -> None:
+    assert_type(assert_parity(gradient, reference="maps"), Verdict)
+    assert_parity(gradient, threshold=0.3)  # type: ignore[call-arg]  # pyright: ignore
 
 
 def test_consistent(assert_consistent: typing.AssertConsistent) -> None:

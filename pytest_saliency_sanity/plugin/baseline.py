@@ -53,11 +53,6 @@ class Gate:
         self.lines: list[str] = []
         self.changes: tuple[Change, ...] = ()
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether there is a baseline at all."""
-        return self._path is not None
-
     def check_settings(self, seed: int, profile: str) -> None:
         """Refuse a run that asks another question, before it begins.
 

@@ -112,11 +112,11 @@ class Reports:
 
 
 def _stated(settings: Settings) -> dict[str, Any]:
-    amounts = settings.amounts
+    amounts, names = settings.amounts, ("inconclusive", "max_seconds")
+    of_profile = {name: getattr(amounts, name) for name in names}
     return {
         "seed": settings.seed,
         "profile": amounts.name,
-        "inconclusive": amounts.inconclusive,
-        "max_seconds": amounts.max_seconds,
+        **of_profile,
         "min_verdicts": settings.min_verdicts,
     }
