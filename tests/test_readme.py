@@ -146,7 +146,7 @@ def test_the_settings_are_all_there():
         "min_verdicts",
     ]
     without_flag = re.findall(r"^\| \| `(\w+)` \|", text, re.M)
-    assert without_flag == ["junit"]
+    assert without_flag == ["junit", "pictures"]
     with_flag = re.findall(r"^\| `--saliency-\S+.*?\| `(\w+)` \|", text, re.M)
     assert {*with_flag, *without_flag} == set(settings.SETTABLE)
     for profile in settings.PROFILES.values():

@@ -26,9 +26,11 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "max_seconds": float,
     "cache": str,
     "min_verdicts": int,
-    "junit": lambda text: {"true": True, "false": False}.get(text.lower(), text),
+    "junit": lambda text: _TRUTH.get(text.lower(), text),
+    "pictures": lambda text: _TRUTH.get(text.lower(), text),
 }
-_WITHOUT_FLAG = ("junit",)
+_TRUTH = {"true": True, "false": False}
+_WITHOUT_FLAG = ("junit", "pictures")
 _CLEAR = "--saliency-cache-clear"
 
 
@@ -90,7 +92,10 @@ def resolved(config: pytest.Config) -> Settings:
     defaults = Settings(cache=_within_pytest_cache(config), progress=progress.stream(config))
     in_ini = _with_ini(defaults, config)
     in_file = _with_file(in_ini, config.rootpath / "pyproject.toml")
-    in_file = replace(in_file, cache=in_file.cache and config.rootpath / in_file.cache)
+    in_file = replace(
+        in_file,
+        cache=in_file.cache and config.rootpath / in_file.cache,
+    )
     flags = [name for name in settings.SETTABLE if name not in _WITHOUT_FLAG]
     return _with_flags(in_file, {name: config.getoption(flag(name)) for name in flags})
 
