@@ -78,6 +78,7 @@ class Settings:
         junit: whether JUnit's XML gets properties of verdicts.
         references: what may be done to reference maps: "create" those that are missing, "fix" those that are there.
         pictures: whether verdicts keep thumbnails of the maps.
+        artifacts: directory where the pictures of each verdict that is not a pass are written; None means nowhere.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
     """
@@ -96,6 +97,7 @@ class Settings:
     junit: bool = True
     references: tuple[str, ...] = ()
     pictures: bool = False
+    artifacts: str | Path | None = None
     reports_contract: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -114,7 +116,7 @@ class Settings:
 
 
 SETTABLE = (
-    "seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts", "junit", "pictures",
+    "seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts", "junit", "pictures", "artifacts",
 )  # fmt: skip
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
 _OF_TESTS: list[Settings] = []
@@ -236,4 +238,5 @@ _CHECKS = {
     "max_seconds": _check_max_seconds,
     "cache": _check_directory,
     "pictures": _check_pictures,
+    "artifacts": _check_directory,
 }

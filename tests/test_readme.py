@@ -144,6 +144,7 @@ def test_the_settings_are_all_there():
         "max_seconds",
         "cache",
         "min_verdicts",
+        "artifacts",
     ]
     without_flag = re.findall(r"^\| \| `(\w+)` \|", text, re.M)
     assert without_flag == ["junit", "pictures"]

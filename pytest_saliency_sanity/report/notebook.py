@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pytest_saliency_sanity.report import strip
-from pytest_saliency_sanity.report.matrix import SYMBOLS
+from pytest_saliency_sanity.report.words import SYMBOLS
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict

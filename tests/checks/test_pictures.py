@@ -99,7 +99,7 @@ def same(verdict: Verdict, other: Verdict) -> bool:
 
 
 def test_every_check_is_asked() -> None:
-    assert {*ASKED, "distancing"} == {check.name for check in CHECKS}
+    assert {*ASKED, "distancing", "parity"} == {check.name for check in CHECKS}
 
 
 @pytest.mark.parametrize(
