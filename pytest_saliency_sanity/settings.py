@@ -77,6 +77,8 @@ class Settings:
         min_verdicts: the run fails where fewer verdicts than this were reached.
         junit: whether JUnit's XML gets properties of verdicts.
         references: what may be done to reference maps: "create" those that are missing, "fix" those that are there.
+        pictures: whether verdicts keep thumbnails of the maps.
+        artifacts: directory where the pictures of each verdict that is not a pass are written; None means nowhere.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
     """
@@ -94,6 +96,8 @@ class Settings:
     min_verdicts: int = 0
     junit: bool = True
     references: tuple[str, ...] = ()
+    pictures: bool = False
+    artifacts: str | Path | None = None
     reports_contract: Callable[[str], bool] | None = None
 
     def __post_init__(self) -> None:
@@ -111,7 +115,9 @@ class Settings:
         )
 
 
-SETTABLE = ("seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts", "junit")
+SETTABLE = (
+    "seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts", "junit", "pictures", "artifacts",
+)  # fmt: skip
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
 _OF_TESTS: list[Settings] = []
 _ENDED: WeakSet[Callable[[Verdict], None]] = WeakSet()
@@ -211,7 +217,12 @@ def _is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _check_cache(name: str, value: Any) -> None:
+def _check_pictures(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise SettingsError(f"{name} must be true or false, not {shown(value)}")
+
+
+def _check_directory(name: str, value: Any) -> None:
     if value is not None and (not isinstance(value, (str, Path)) or not str(value)):
         raise SettingsError(f"{name} must be a directory, not {shown(value)}")
     if value is not None and Path(value).exists() and not Path(value).is_dir():
@@ -225,5 +236,7 @@ _CHECKS = {
     "profile": _check_profile,
     "inconclusive": _check_inconclusive,
     "max_seconds": _check_max_seconds,
-    "cache": _check_cache,
+    "cache": _check_directory,
+    "pictures": _check_pictures,
+    "artifacts": _check_directory,
 }

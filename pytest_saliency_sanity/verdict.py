@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_saliency_sanity.builtin import as_builtin, as_json, cast_fields, fields_of
 from pytest_saliency_sanity.frameless import without_frames
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from pytest_saliency_sanity.report.pictures import Picture
 
 Outcome = Literal["pass", "fail", "inconclusive", "error"]
 NOT_APPLICABLE = (
@@ -195,6 +200,8 @@ class Verdict:
             and weights, and of the images; builtin types only.
         exception: the exception that the explainer raised, in this process, without its frames (a note says where it
             was raised); it is not pickled.
+        pictures: thumbnails of the maps, where they were asked for (`pictures=True`): at most 64 KiB. They are neither
+            compared, nor in JSON, nor pickled.
     """
 
     check: str
@@ -211,6 +218,7 @@ class Verdict:
     evidence: Mapping[str, Any] = field(default_factory=dict, hash=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, hash=False)
     exception: BaseException | None = field(default=None, compare=False, repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         cast_fields(self)
@@ -271,6 +279,22 @@ class Verdict:
     def __str__(self) -> str:
         return self.render()
 
+    def _repr_html_(self) -> str:
+        """The verdict for a notebook: the summary, its pictures, the table of stages."""
+        from pytest_saliency_sanity.report.notebook import html
+
+        return html(self)
+
+    def plot(self) -> Figure:
+        """The numbers as a figure of matplotlib: each stage with its interval and its lines, and the curves, if any.
+
+        Raises:
+            ImportError: where matplotlib is not installed.
+        """
+        from pytest_saliency_sanity.report.plot import figure
+
+        return figure(self)
+
     def to_json(self) -> dict[str, Any]:
         """The verdict as a dict of builtin types; numbers that are not finite become None.
 
@@ -305,8 +329,8 @@ class Verdict:
             raise ValueError(f"this is not the JSON of a verdict: {error}") from None
 
     def __getstate__(self) -> dict[str, Any]:
-        # An explainer's exception may hold anything; its text is in the finding.
-        return {**self.__dict__, "exception": None}
+        # An explainer's exception may hold anything; its text is in the finding. Pictures stay where they were made.
+        return {**self.__dict__, "exception": None, "pictures": ()}
 
 
 _STATED = (

@@ -144,9 +144,10 @@ def test_the_settings_are_all_there():
         "max_seconds",
         "cache",
         "min_verdicts",
+        "artifacts",
     ]
     without_flag = re.findall(r"^\| \| `(\w+)` \|", text, re.M)
-    assert without_flag == ["junit"]
+    assert without_flag == ["junit", "pictures"]
     with_flag = re.findall(r"^\| `--saliency-\S+.*?\| `(\w+)` \|", text, re.M)
     assert {*with_flag, *without_flag} == set(settings.SETTABLE)
     for profile in settings.PROFILES.values():

@@ -67,6 +67,10 @@ def test_overridden_leaves_out_none() -> None:
         ({"max_seconds": float("inf")}, "max_seconds must be a number of seconds above 0, not inf"),
         ({"cache": ""}, "cache must be a directory, not ''"),
         ({"cache": __file__}, f"cache must be a directory; {__file__!r} is a file"),
+        ({"pictures": "yes"}, "pictures must be true or false, not 'yes'"),
+        ({"pictures": 1}, "pictures must be true or false, not 1"),
+        ({"artifacts": ""}, "artifacts must be a directory, not ''"),
+        ({"artifacts": __file__}, f"artifacts must be a directory; {__file__!r} is a file"),
         ({"max_seconds": "9"}, "max_seconds must be a number of seconds above 0, not '9'"),
         (
             {"sed": 1},

@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypedDict
 
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.audited.observation import observing
 from pytest_saliency_sanity.audited.provenance import noting
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.verdict import Verdict
@@ -23,6 +25,7 @@ class OfAnyCheck(TypedDict, total=False):
     seed: int | None
     profile: str | None
     forward: Forward | None
+    pictures: bool | None
 
 
 class WithBudget(OfAnyCheck, total=False):
@@ -82,6 +85,8 @@ WORDS = {
     "input_shape": "(C, H, W) of the stand-in photographs.",
     "channel_axis": "the axis of the channels in `inputs` and maps, as in scikit-image: 1 (the same as None), or -1 "
     "for embeddings (N, L, D) and images (N, H, W, C). A map (N, L) for inputs (N, L, D) already implies -1.",
+    "pictures": "whether the verdict keeps thumbnails of the maps (`verdict.pictures`), which a notebook shows; None "
+    "means the run's.",
 }
 _PLAIN = (bool, int, float, str)
 _PLACE = re.compile(r"^( *)\*\*conditions: .*\n(?:\1 +.*\n)*", re.MULTILINE)
@@ -105,7 +110,7 @@ def takes(conditions: type) -> Callable[[Callable[P, Verdict]], Callable[P, Verd
             except TypeError as error:
                 names = ", ".join(signature.parameters)
                 raise TypeError(f"{check.__name__}: {error}; it takes {names}") from None
-            with noting(_changed(bound)):
+            with noting(_changed(bound)), observing(_wanted(options.get("pictures"))):
                 return check(*args, **options)
 
         checked.__signature__ = signature  # type: ignore[attr-defined]  # pyright: ignore  # inspect reads it
@@ -123,6 +128,10 @@ def _changed(bound: inspect.BoundArguments) -> dict[str, Any]:
         for name, value in bound.arguments.items()
         if not (isinstance(value, _PLAIN) and value == defaults[name])
     }
+
+
+def _wanted(pictures: Any) -> bool:
+    return settings.overridden(settings.current(), pictures=pictures).pictures
 
 
 def _spelled_out(signature: inspect.Signature, conditions: type) -> inspect.Signature:

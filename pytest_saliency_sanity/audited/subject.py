@@ -120,6 +120,7 @@ def subject(
     forward: Forward | None = None,
     input_shape: tuple[int, ...] | None = None,
     channel_axis: int | None = None,
+    pictures: bool | None = None,
     limit: int | None = None,
 ) -> Subject:
     """Check and cast the arguments of a check.
@@ -133,7 +134,9 @@ def subject(
     """
     called = adapted(explainer)
     check_model(model)
-    given = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
+    given = settings.overridden(
+        settings.current(), seed=seed, profile=profile, max_seconds=max_seconds, pictures=pictures
+    )
     limit = 2 * given.amounts.images if limit is None else limit
     asked = _Asked(model, inputs, input_shape, forward, limit, given.seed, channel_axis)
     read = _read(asked)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.conditions import OfRuns, takes
 from pytest_saliency_sanity.audited.options import check_demands, reached
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -116,6 +117,8 @@ def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
     one_sided = all(is_one_sided(part) for part in first.maps)
     if first.deterministic:
         known = tuple(rank(part, one_sided=one_sided) for part in first.maps)
+        for run in range(2):
+            observation.some_maps(kept, first.index, f"run {run + 1}", first.maps)
         return Runs(((known,), (known,)))
     runs = range(max(kept.amounts.draws, 3))
     return Runs(tuple(_ranked(kept, meter, run, one_sided) for run in runs))
@@ -123,6 +126,8 @@ def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
 
 def _ranked(kept: Subject, meter: Meter, run: int, one_sided: bool) -> Run:
     chunks = explained(kept, meter, kept.amounts.images, ("free", run))
+    if run < 2:
+        observation.some_maps(kept, torch.arange(len(chunks[0][0])), f"run {run + 1}", chunks[0])
     return tuple(tuple(rank(part, one_sided=one_sided) for part in maps) for maps in chunks)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity.adapters import adapted
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.conditions import WithLabels, takes
 from pytest_saliency_sanity.audited.options import of_chosen
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -210,6 +211,7 @@ def _facts(support: tuple[Support, ...]) -> dict[str, Any]:
 
 def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, infill: Infill) -> Measured:
     original, gad = (_hulls(one, meter, cut) for one in (kept.by(base, kept.name), kept))
+    observation.regions(kept, "hull", [gad, original], "pink: narrowed; blue: before")
     found = narrowed(
         kept.model, kept.inputs[0], kept.targets, kept.scores, (original, gad), filling(kept.inputs[0], infill),
         forward=kept.forward, before=meter.check_deadline,

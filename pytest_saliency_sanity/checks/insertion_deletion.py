@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.conditions import OfImages, takes
 from pytest_saliency_sanity.audited.options import (
     check_demands,
@@ -163,7 +164,10 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
     stages: tuple[Stage, ...] = ()
     for begin, end in pairwise([0, *sizes]):
         maps = torch.cat([chunk[0] for chunk in explained(kept, meter, end, begin=begin)])
-        part = look(kept, meter, maps.abs() if asked.absolute else maps, begin, asked)
+        maps = maps.abs() if asked.absolute else maps
+        if begin == 0 and observation.is_observed():
+            observation.regions(kept, "top 10 %", [_top(maps)], "deleted first")
+        part = look(kept, meter, maps, begin, asked)
         found = joined(found, part)
         stages = stages_of(found, asked, levels)
         if "inconclusive" not in {stage.outcome for stage in stages if stage.judged}:
@@ -172,6 +176,13 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
     fails = any(stage.outcome == "fail" for stage in stages if stage.judged)
     still = still_findings(kept, moved(found), "deleting pixels") if asked.relative or fails else ()
     return Measured(stages, still, notes=notes, evidence=as_evidence(found))
+
+
+def _top(maps: torch.Tensor) -> torch.Tensor:
+    """(n, H, W) bool: a tenth of the pixels, the highest; more where they are equal."""
+    flat = maps.flatten(1).float()
+    line = flat.topk(max(1, flat.shape[1] // 10), dim=1).values[:, -1:]
+    return (flat >= line).view(maps.shape)
 
 
 def shared_levels(looks: int, seed: int) -> Levels:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.conditions import WithLabels, takes
 from pytest_saliency_sanity.audited.options import check_demands, check_flags, reached
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -123,6 +124,7 @@ def check_localization(
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         maps = torch.cat([chunk[0].cpu() for chunk in explained(kept, meter, kept.images)]).float()
+        observation.regions(kept, "region", [masks])
         rivals = {name: _of_rival(made, kept, masks, box) for name, made in REFERENCES.items()}
         found = pointing(maps.abs() if absolute else maps, masks, box)
         stages = _stages(kept, found, rivals, masks, min_iou, box)

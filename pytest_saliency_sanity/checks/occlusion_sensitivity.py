@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from typing_extensions import Unpack
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.conditions import OfImages, takes
 from pytest_saliency_sanity.audited.options import check_classes, check_flags, check_images, of_chosen
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -145,6 +146,8 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
     for begin, end in pairwise([0, *sizes]):
         maps = torch.cat([chunk[0] for chunk in explained(kept, meter, end, begin=begin)])
         regions = cut.regions(maps.abs() if absolute else maps)
+        if begin == 0:
+            observation.regions(kept, "hidden", [regions])
         sample += hidden_regions(kept, meter, regions, begin, how)
         stages = judged_stages(sample, len(sizes))
         if _settled(stages) and not _unbeatable_findings(sample, stages):

@@ -5,18 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.provenance import noted
 from pytest_saliency_sanity.verdict import Verdict
 
 
 def concluded(verdict: Verdict) -> Verdict:
-    """`verdict` with its replay command, recorded where the running test keeps its verdicts."""
+    """`verdict` with its replay command and its pictures, recorded where the running test keeps its verdicts."""
     present = settings.current()
+    pictures, failed = observation.collected()
     finished = replace(
         verdict,
         replay=_replay(verdict, present),
-        notes=(*verdict.notes, *present.notes),
+        notes=(*verdict.notes, *present.notes, *failed),
         provenance=verdict.provenance or noted(),
+        pictures=pictures or verdict.pictures,
     )
     if present.record is not None:
         present.record(finished)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination import layouts
 from pytest_saliency_sanity.examination.batches import (
@@ -91,6 +92,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     with preserved(audited.model, audited.snapshot) as snapshot:
         maps = explain(audited, meter, index, stream, watch_inputs=True)
         audited = layouts.shown_by(audited, maps)
+        observation.first_maps(audited, index, maps)
         _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))
         again = explain(audited, meter, index, stream_of(audited.seed, "free", 0))
         deterministic = bool((distance(maps, again) <= rounding(audited)).all())
@@ -115,6 +117,7 @@ def _examined_twice(batch: Batch, index: Tensor) -> Examination:
         check_places(batch, shared_by_images(batch.audited, batch.meter, index, batch.stream, maps))
         batch = replace(batch, audited=replace(batch.audited, alone=True))
         maps = explain(batch.audited, batch.meter, index, batch.stream)
+        observation.first_maps(batch.audited, index, maps)
     return _examination(replace(batch, maps=maps), index, True, stays, stays)
 
 

@@ -13,6 +13,7 @@ _SHOWN = (
     "check", "explainer", "model", "number", "outcome", "reason", "observed", "statistic", "interval", "threshold",
     "seed", "caveats",
 )  # fmt: skip
+_IF_ANY = {"picture"}
 _PARTS = ("outcome", "statistic", "interval", "threshold")
 _OURS = re.compile(rf"{_WHOLE}|saliency\..*\.({'|'.join(_PARTS)})", re.DOTALL)
 
@@ -22,10 +23,10 @@ def replaced(properties: Properties, verdicts: Iterable[dict[str, Any]]) -> Prop
 
     Args:
         properties: of the test.
-        verdicts: `Verdict.to_json()`, with `number` and `observed`.
+        verdicts: `Verdict.to_json()`, with `number` and `observed`, and the path of its `picture`, if any.
     """
     found = list(verdicts)
-    shown = [{name: one[name] for name in _SHOWN} for one in found]
+    shown = [{name: one[name] for name in (*_SHOWN, *(_IF_ANY & one.keys()))} for one in found]
     whole = [(_WHOLE, json.dumps(one, allow_nan=False)) for one in shown]
     return [*without_verdicts(properties), *whole, *(part for one in found for part in _parts(one))]
 

@@ -19,6 +19,7 @@ from pytest_saliency_sanity.plugin import progress
 from pytest_saliency_sanity.settings import INCONCLUSIVE, PROFILES, Settings, SettingsError
 
 _TABLE = "saliency_sanity"
+_TRUTH = {"true": True, "false": False}
 _READ: Mapping[str, Callable[[str], Any]] = {
     "seed": int,
     "profile": str,
@@ -26,9 +27,11 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "max_seconds": float,
     "cache": str,
     "min_verdicts": int,
-    "junit": lambda text: {"true": True, "false": False}.get(text.lower(), text),
+    "junit": lambda text: _TRUTH.get(text.lower(), text),
+    "pictures": lambda text: _TRUTH.get(text.lower(), text),
+    "artifacts": str,
 }
-_WITHOUT_FLAG = ("junit",)
+_WITHOUT_FLAG = ("junit", "pictures")
 _CLEAR = "--saliency-cache-clear"
 
 
@@ -64,6 +67,11 @@ def add(parser: pytest.Parser) -> None:
         metavar="N",
         help="fail the run where fewer checks than this passed or failed, expected failures included (default: 0)",
     )
+    group.addoption(
+        flag("artifacts"),
+        metavar="DIR",
+        help="where the maps behind each verdict that is not a pass are written, as a PNG file each (default: nowhere)",
+    )
     group.addoption(_CLEAR, action="store_true", help="remove the trained networks before the run")
 
 
@@ -90,9 +98,15 @@ def resolved(config: pytest.Config) -> Settings:
     defaults = Settings(cache=_within_pytest_cache(config), progress=progress.stream(config))
     in_ini = _with_ini(defaults, config)
     in_file = _with_file(in_ini, config.rootpath / "pyproject.toml")
-    in_file = replace(in_file, cache=in_file.cache and config.rootpath / in_file.cache)
+    in_file = replace(
+        in_file,
+        cache=in_file.cache and config.rootpath / in_file.cache,
+        artifacts=in_file.artifacts and config.rootpath / in_file.artifacts,
+    )
     flags = [name for name in settings.SETTABLE if name not in _WITHOUT_FLAG]
-    return _with_flags(in_file, {name: config.getoption(flag(name)) for name in flags})
+    found = _with_flags(in_file, {name: config.getoption(flag(name)) for name in flags})
+    # A test may go to another directory.
+    return replace(found, artifacts=found.artifacts and Path(found.artifacts).absolute())
 
 
 def clear_cache(config: pytest.Config, directory: str | Path | None) -> None:

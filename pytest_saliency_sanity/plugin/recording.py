@@ -12,14 +12,15 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
-from pytest_saliency_sanity.plugin import fixtures, junit, selection
+from pytest_saliency_sanity.plugin import fixtures, junit, pictures, selection
 from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
@@ -48,6 +49,9 @@ class _Record:
         asserted: an assertion has judged it.
         raised: an error that carries it ended the test, or a part of it that reports for itself.
         reported: it is on a report.
+        drawn: its strip, b"" where it has none, None before it was drawn.
+        beside: what a report has beside the verdict's JSON: "picture", the path of its strip, "unwritten", why there
+            is none, and "pictures", where a report wants them.
     """
 
     verdict: Verdict
@@ -58,6 +62,8 @@ class _Record:
     asserted: bool = False
     raised: bool = False
     reported: bool = False
+    drawn: bytes | None = None
+    beside: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -111,8 +117,8 @@ class _Records:
         for one in self._all:
             one.asserted = one.asserted or one.verdict is verdict
 
-    def report(self, error: BaseException | None) -> list[str]:
-        """What is new for a report that ends with this error, as JSON text."""
+    def report(self, error: BaseException | None) -> list[_Record]:
+        """What is new for a report that ends with this error."""
         errors = list(_chained(error))
         self.ours = self.ours or any(map(_passed_through_us, errors))
         carried = [getattr(one, "verdict", None) for one in errors]
@@ -122,8 +128,25 @@ class _Records:
             if not one.reported or raised > one.raised:
                 new.append(one)
             one.raised, one.reported = one.raised or raised, True
+        for one in new:
+            if one.drawn is None:
+                self._draw(one)
         self._show()
-        return [json.dumps(one.stated(), allow_nan=False) for one in new]
+        return new
+
+    def _draw(self, one: _Record) -> None:
+        """Draw the verdict's strip and write its file, where these are asked for; what fails is said at the end."""
+        config, artifacts, nodeid = self._item.config, settings.current().artifacts, self._item.nodeid
+        one.drawn, one.beside = b"", pictures.on_report(config, one.verdict)
+        directory = None if artifacts is None else Path(artifacts)
+        try:
+            one.drawn = pictures.drawn(config, directory, one.verdict)
+            if one.drawn and directory is not None:
+                one.beside["picture"] = pictures.written(
+                    directory, nodeid, one.verdict, one.number, one.drawn
+                )
+        except Exception as error:
+            one.beside["unwritten"] = pictures.could_not(directory, nodeid, pictures.noted(error))
 
     def _show(self) -> None:
         """Let the test's properties, which JUnit prints, be those of its verdicts."""
@@ -131,7 +154,8 @@ class _Records:
 
     def properties(self, present: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         """`present` with the present verdicts."""
-        return junit.replaced(present, [one.stated() for one in self._all] if self._junit else [])
+        stated = [{**one.stated(), **one.beside} for one in self._all]
+        return junit.replaced(present, stated if self._junit else [])
 
 
 _RECORDS = pytest.StashKey[_Records]()
@@ -143,7 +167,7 @@ def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
     records = item.stash[_RECORDS] = _Records(item, base.junit)
     # A fresh function: by it settings know contexts that outlive their test.
     of_the_test = replace(
-        base,
+        pictures.asked(item.config, base),
         replay=replay_command(item, base),
         record=lambda found: records.add(found),
         asserted=records.judge,
@@ -178,7 +202,13 @@ def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestRep
     """
     records = item.stash.get(_RECORDS, None)
     found = [] if records is None else records.report(call.excinfo.value if call.excinfo else None)
-    setattr(report, ATTRIBUTE, found)
+    setattr(
+        report,
+        ATTRIBUTE,
+        [json.dumps({**one.stated(), **one.beside}, allow_nan=False) for one in found],
+    )
+    pictures.show(report, [one.beside["picture"] for one in found if "picture" in one.beside])
+    pictures.show_in_html(item.config, report, [one.drawn for one in found if one.drawn])
     if records is not None:
         setattr(report, OURS, records.ours)
         setattr(report, ATTEMPT, records.attempt)
@@ -186,7 +216,11 @@ def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestRep
 
 
 def attached(report: pytest.TestReport) -> list[dict[str, Any]]:
-    """The verdicts on a report: what `Verdict.to_json` gave, with `number` and `observed`."""
+    """The verdicts on a report: what `Verdict.to_json` gave, with `number` and `observed`.
+
+    Beside these, where there are any: `picture`, the path of its strip of --saliency-artifacts; `unwritten`, why that
+    could not be written; `pictures`, where a report wants them (`pictures.WANTED`), for `Picture.from_json`.
+    """
     return [json.loads(text) for text in getattr(report, ATTRIBUTE, [])]
 
 

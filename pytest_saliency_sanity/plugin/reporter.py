@@ -28,6 +28,7 @@ _COLORS = {
     "error": "red",
     "observed": "cyan",
     "lost": "red",
+    "unwritten": "yellow",
 }
 
 
@@ -94,6 +95,8 @@ class Reporter:
                 _write(terminal, entry.counted, f"{entry.nodeid}: {entry.verdict.summary}")
         for lost in self._verdicts.lost:
             _write(terminal, "lost", str(lost))
+        for sentence in sorted(self._verdicts.unwritten):
+            _write(terminal, "unwritten", sentence)
         if entries and not self._quiet and terminal.verbosity >= 0:
             for line in ["", *table.lines(entries, all_of_them=verbose), ""]:
                 terminal.write_line(line)

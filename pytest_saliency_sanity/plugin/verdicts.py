@@ -23,6 +23,7 @@ class Verdicts:
     Attributes:
         lost: what a worker has recorded and that did not arrive.
         threads: of torch, in each worker that has audited something.
+        unwritten: sentences on pictures that could not be written, each once.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -34,6 +35,7 @@ class Verdicts:
         self._repeated: set[tuple[_Place, _Attempt]] = set()
         self.lost: list[arrivals.Lost] = []
         self.threads: list[int] = []
+        self.unwritten: dict[str, None] = {}
 
     def __iter__(self) -> Iterator[Entry]:
         for entries in self._entries.values():
@@ -52,6 +54,7 @@ class Verdicts:
         if (place, attempt) in self._repeated:  # JUnit prints each attempt
             report.user_properties = without_verdicts(report.user_properties)
         for verdict in attached(report):
+            self.unwritten.update(dict.fromkeys([verdict["unwritten"]] if "unwritten" in verdict else []))
             self._config.hook.pytest_saliency_verdict(
                 config=self._config, nodeid=report.nodeid, verdict=verdict
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from pytest_saliency_sanity.audited.observation import unobserved
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.first_maps import examine
 from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
@@ -30,7 +31,8 @@ def doubts(sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...]) -> tu
     """
     start = time.monotonic()
     try:
-        return _of_honest_ones(sampled, look, suspected) or gates.edge_findings(sampled.audit.subject)
+        with unobserved():
+            return _of_honest_ones(sampled, look, suspected) or gates.edge_findings(sampled.audit.subject)
     finally:
         sampled.control_seconds += time.monotonic() - start
 

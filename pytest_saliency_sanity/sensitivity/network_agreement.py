@@ -16,6 +16,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.subject import Subject, held
 from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.meter import Meter
@@ -140,9 +141,18 @@ def agreement(
         with held(replace(subject, model=network, snapshot=None)) as kept:
             begun = _again(surveys[0]) if surveys else survey(kept, first, similarities)
             explain_originals(kept, meter, begun, len(begun.chunks))
+        if surveys:
+            place = _place(len(surveys), true)
+            observation.some_maps(kept, begun.chunks[0], place, begun.originals[0].maps)
         surveys.append(begun)
     pairs = {(a, b): _compared(surveys[a], surveys[b]) for a, b in combinations(range(len(surveys)), 2)}
     return Agreement(tuple(surveys), true, pairs)
+
+
+def _place(network: int, true: int) -> str:
+    """Of its maps among the pictures; the first network's are the original."""
+    labels, number = ("true", network) if network < true else ("permuted", network - true)
+    return f"{labels} labels, {number + 1}"
 
 
 def _again(begun: Survey) -> Survey:

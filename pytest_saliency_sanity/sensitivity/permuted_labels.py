@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_saliency_sanity.audited.observation import unobserved
 from pytest_saliency_sanity.audited.subject import Subject, held
 from pytest_saliency_sanity.examination.first_maps import Examination, blind_findings, examine
 from pytest_saliency_sanity.examination.image_dependence import duplicate_findings
@@ -253,7 +254,10 @@ def _control_findings(matched: _Matched, suspected: tuple[Suspicion, ...]) -> tu
     """Where an explainer fails, a control must not: else these networks, not it, are the reason."""
     start = time.monotonic()
     try:
-        found, matched.notes = asked(lambda control: _honest_findings(matched.comparison, suspected, control))
+        with unobserved():
+            found, matched.notes = asked(
+                lambda control: _honest_findings(matched.comparison, suspected, control)
+            )
     finally:
         matched.control_seconds += time.monotonic() - start
     return found

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.batches import constant_images
 from pytest_saliency_sanity.examination.explanation import explain, stream_of
@@ -182,6 +183,8 @@ def fill(
         return
     index, stream = begun.chunks[key[1]], stream_of(subject.seed, "images", key[1])
     maps = explain(subject, meter, index, stream, targets)
+    if key[1:] == (0, 0):
+        observation.some_maps(subject, index, key[0], maps, targets)
     begun.cells[key] = _cell(begun, begun.originals[key[1]], maps)
 
 

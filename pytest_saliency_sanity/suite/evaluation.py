@@ -97,7 +97,8 @@ def _key(explainer: Any, case: Case) -> tuple[Any, ...]:
         checksum(one) if isinstance(one, Tensor) else id(one) for one in (case.inputs, case.targets)
     )
     of_run = settings.current()
-    return id(explainer), id(case.model), state, images, case.channel_axis, of_run.seed, of_run.profile
+    run = of_run.seed, of_run.profile, of_run.pictures
+    return id(explainer), id(case.model), state, images, case.channel_axis, *run
 
 
 def _state(model: nn.Module) -> tuple[Tensor, ...]:
