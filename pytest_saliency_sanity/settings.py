@@ -81,6 +81,8 @@ class Settings:
         artifacts: directory where the pictures of each verdict that is not a pass are written; None means nowhere.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
+        explained: called after each call of an explainer, with the number of maps; None outside pytest.
+        tell: shows a sentence at once, though a test's output is captured; None outside pytest.
     """
 
     seed: int = 0
@@ -99,6 +101,8 @@ class Settings:
     pictures: bool = False
     artifacts: str | Path | None = None
     reports_contract: Callable[[str], bool] | None = None
+    explained: Callable[[int], None] | None = None
+    tell: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Finding
 
 
@@ -65,6 +66,8 @@ class Meter:
             self.calls += 1
             self.images += images
             self.seconds += time.perf_counter() - start
+            if (explained := settings.current().explained) is not None:
+                explained(images)
 
     def check_deadline(self) -> None:
         """Raise OutOfBudget when the deadline has passed: for what takes long between the explainer's calls."""

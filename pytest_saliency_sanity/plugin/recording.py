@@ -20,7 +20,7 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
-from pytest_saliency_sanity.plugin import fixtures, junit, pictures, selection
+from pytest_saliency_sanity.plugin import fixtures, junit, pictures, progress, selection
 from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
@@ -165,6 +165,7 @@ _RECORDS = pytest.StashKey[_Records]()
 def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
     """Let the run's settings hold for this test, and its checks record what they find."""
     records = item.stash[_RECORDS] = _Records(item, base.junit)
+    watch = progress.Watch(item.config, item.nodeid)
     # A fresh function: by it settings know contexts that outlive their test.
     of_the_test = replace(
         pictures.asked(item.config, base),
@@ -172,11 +173,14 @@ def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
         record=lambda found: records.add(found),
         asserted=records.judge,
         reports_contract=selection.reports_contract(item),
+        explained=watch.explained,
+        tell=watch.tell,
     )
     try:
         with settings.using(of_the_test, of_a_test=True):
             yield
     finally:
+        watch.close()
         del item.stash[_RECORDS]
         if records:
             item.config.stash.setdefault(_COUNTS, {})[item.nodeid] = len(records)

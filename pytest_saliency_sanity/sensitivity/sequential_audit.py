@@ -9,6 +9,7 @@ from typing import Any
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.first_maps import Examination, blind_findings, examine
+from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.image_dependence import duplicate_findings
 from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
@@ -163,6 +164,7 @@ def run(audit: Audit, doubts: Doubts) -> Account:
     except OutOfBudget:
         return audit.account((_budget_finding(audit, ()),))
     audit = replace(audit, subject=first.applied(audit.subject))
+    foretell(audit.subject, audit.meter, _needed(audit))
     early = (
         alike_findings(audit.subject)
         or flat_findings(audit.subject)
@@ -172,6 +174,12 @@ def run(audit: Audit, doubts: Doubts) -> Account:
     if early:
         return audit.account(early, first=first)
     return _run(Sampled(audit, first, survey(audit.subject, first, audit.similarities)), doubts)
+
+
+def _needed(audit: Audit) -> int:
+    """How many maps the first look takes that may pass."""
+    look = next(look for look in audit.looks() if look.may_pass)
+    return look.images * (1 + look.draws * len(audit.measures))
 
 
 def _run(sampled: Sampled, doubts: Doubts) -> Account:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from pytest_saliency_sanity.checks.parity import MIN_AGREEMENT
 from pytest_saliency_sanity.examination.reference_maps import path_of, read, reduced
 from pytest_saliency_sanity.explainers import gradient, integrated_gradients, smoothgrad, sobel
 from tests.checks.models import cnn, images
+from tests.manual import fenced
 
 Explainer = Callable[..., Any]
 
@@ -216,6 +218,13 @@ def test_what_a_file_says(tmp_path: Path) -> None:
     content = path.read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     assert list(header["__metadata__"]) == ["pytest-saliency-sanity reference 1"]
+
+
+def test_the_message_of_the_manual(tmp_path: Path) -> None:
+    (shown,) = (block.text for block in fenced() if block.page == "docs/explanation/parity.md")
+    verdict = checked(times_input, stored(gradient, tmp_path), name="gradient")
+    pattern = re.sub(r"\d\\\.\d\d", r"0\\.\\d\\d", re.escape(shown.strip()))
+    assert re.fullmatch(pattern, verdict.summary)
 
 
 def test_the_threshold_is_the_users(tmp_path: Path) -> None:
