@@ -15,7 +15,9 @@ _BLOCK = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").re
 REQUIRED = [Requirement(text) for text in re.findall(r'^    "(.+?)",', _BLOCK[1] if _BLOCK else "", re.M)]
 PINNED = {
     pin.name.replace("_", "-"): pin
-    for pin in map(Requirement, re.findall(r"^[^#\s].*$", (ROOT / ".ci" / "lowest.txt").read_text("utf-8"), re.M))
+    for pin in map(
+        Requirement, re.findall(r"^[^#\s].*$", (ROOT / ".ci" / "lowest.txt").read_text("utf-8"), re.M)
+    )
 }
 
 

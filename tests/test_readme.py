@@ -75,7 +75,9 @@ def test_contributing_has_a_row_for_each_stage():
     assert re.findall(r"^\| `(\w+)` \| ", contributing.split("## The house")[0], re.M) == [
         "install",
         *default.split(),
+        "lowest",  # only where it is named
     ]
+    assert "\nlowest() {" in CI
 
 
 def test_the_front_page_is_short():
