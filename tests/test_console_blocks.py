@@ -52,6 +52,7 @@ SHORT = (  # what `extended` runs of the others
     "tests.calibration.planted_images --networks plain --seeds 20 --explainers sobel --jobs 1",
     "tests.calibration.suspicions --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.contrast --samples 500",
+    "tests.benchmarks.audit --images 8 --explainers sobel gradient --checks target_sensitivity",
     "tests.benchmarks.insertion --images 2 --steps 8",
     "tests.benchmarks.ranks",
     "tests.benchmarks.startup 2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -55,12 +55,31 @@ def rows_at_once(values: Tensor, copies: int = 1) -> int:
 
 
 class _NoBar:
-    """tqdm, the module and the class, as far as libraries call it; shows nothing."""
+    """tqdm, the module and the class, as far as libraries call it; shows nothing.
+
+    Some walk over it, and some, such as SHAP after ten seconds, make one of no iterable and update it.
+    """
+
+    def __init__(self, iterable: Iterable[Any] = ()) -> None:
+        self._iterable = iterable
 
     def __call__(self, iterable: Any = None, *_: Any, **__: Any) -> Any:
-        return iterable
+        return _NoBar(() if iterable is None else iterable)
 
     tqdm = __call__
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._iterable)
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        """`update`, `close`, `set_description` and their like."""
+        return lambda *_, **__: None
 
 
 def _without_bars(library: str) -> Loan[None]:

@@ -81,7 +81,7 @@ def _add_key(parser: pytest.Parser, name: str) -> None:
         # pytest.toml has numbers, which the types of pytest leave out.
         parser.addini(*given, type=str | int | float, default=None)
     except (AssertionError, KeyError, TypeError, ValueError):  # an earlier pytest
-        parser.addini(*given, type="string", default=None)
+        parser.addini(*given, type="string", default="")  # where it is None, pytest 7 says []
 
 
 def flag(name: str) -> str:

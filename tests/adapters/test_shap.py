@@ -10,6 +10,7 @@ from torch import nn
 
 from pytest_saliency_sanity import check_contract
 from pytest_saliency_sanity.adapters import UnusableExplainer, adapted
+from pytest_saliency_sanity.adapters.lending import lent_to
 from pytest_saliency_sanity.adapters.models import Score
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.perturbations import changes, preserved
@@ -70,6 +71,14 @@ def test_what_shap_cannot_explain_is_not_applicable(inputs):
 def test_others_are_refused_with_a_pointer(name):
     with pytest.raises(UnusableExplainer, match="captum:KernelShap"):
         adapted(getattr(shap, name))
+
+
+def test_an_explanation_may_take_longer_than_shap_waits_before_it_shows_a_bar(model, capsys):
+    with lent_to("shap", model):
+        from shap.utils import show_progress
+
+        assert list(show_progress([3, 4], total=2, start_delay=-1)) == [3, 4]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_contract_is_kept(model, inputs):

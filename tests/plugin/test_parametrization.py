@@ -350,6 +350,9 @@ def test_a_coroutine_as_an_earlier_pytest_hands_it_over(project: pytest.Pytester
     result.stdout.fnmatch_lines(f"E*TypeError: {ASYNC}")
 
 
+@pytest.mark.skipif(
+    pytest.version_tuple < (9,), reason="an earlier pytest hands the coroutine over, see the test above"
+)
 def test_another_async_fixture_is_pytests_business(project: pytest.Pytester) -> None:
     body = """
     @pytest.fixture

@@ -174,6 +174,7 @@ def test_what_a_run_collects_by_is_in_it(project: pytest.Pytester, arguments: li
         f'def f():\n    """Read.\n\n    {example[:-1].replace(chr(10), chr(10) + "    ")}\n    """\n'
     )
     (project.path / "page.text").write_text(example)
+    project.makeini("[pytest]")  # pytest 7 takes -o pythonpath= only where there is a file of options
     result = project.runpytest_subprocess(*arguments)
     (command, *_) = set(re.findall(r"^(?:E +)?replay: (pytest .*)$", result.stdout.str(), flags=re.MULTILINE))
     assert f" {shown} " in command
