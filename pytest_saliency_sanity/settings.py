@@ -79,6 +79,7 @@ class Settings:
         references: what may be done to reference maps: "create" those that are missing, "fix" those that are there.
         pictures: whether verdicts keep thumbnails of the maps.
         artifacts: directory where the pictures of each verdict that is not a pass are written; None means nowhere.
+        baseline: file of verdicts that the run is held against; None means none.
         reports_contract: whether another test of this run reports the contract of the explainer of that name, beside
             the running test; None outside pytest.
         explained: called after each call of an explainer, with the number of maps; None outside pytest.
@@ -100,6 +101,7 @@ class Settings:
     references: tuple[str, ...] = ()
     pictures: bool = False
     artifacts: str | Path | None = None
+    baseline: str | Path | None = None
     reports_contract: Callable[[str], bool] | None = None
     explained: Callable[[int], None] | None = None
     tell: Callable[[str], None] | None = None
@@ -121,6 +123,7 @@ class Settings:
 
 SETTABLE = (
     "seed", "profile", "inconclusive", "max_seconds", "cache", "min_verdicts", "junit", "pictures", "artifacts",
+    "baseline",
 )  # fmt: skip
 _CURRENT: ContextVar[Settings | None] = ContextVar("saliency_sanity_settings", default=None)
 _OF_TESTS: list[Settings] = []
@@ -233,6 +236,11 @@ def _check_directory(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be a directory; {str(value)!r} is a file")
 
 
+def _check_file(name: str, value: Any) -> None:
+    if value is not None and (not isinstance(value, (str, Path)) or Path(value).is_dir() or not str(value)):
+        raise SettingsError(f"{name} must be a file, not {shown(value)}")
+
+
 _CHECKS = {
     "junit": _check_junit,
     "min_verdicts": _check_min_verdicts,
@@ -243,4 +251,5 @@ _CHECKS = {
     "cache": _check_directory,
     "pictures": _check_pictures,
     "artifacts": _check_directory,
+    "baseline": _check_file,
 }

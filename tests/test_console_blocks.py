@@ -42,6 +42,7 @@ RUN_BESIDE = {  # commands of this repository that other extended tests run, wit
     "tests.figures.front_page": "tests/figures/test_pictures.py",
 }
 TOO_LONG = {  # no arguments make these short: that they are taken is tested, what they print is not
+    "tests.benchmarks.baselines": "it runs the example project's tests once for each network",
     "tests.benchmarks.model_sensitivity": "a check on photographs of 224×224 pixels, many times",
     "tests.benchmarks.memorizing": "it trains networks one by one and together, for minutes even with one kind",
 }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_saliency_sanity.report.baseline import Baseline
 from tests import machine
 from tests.manual import WHOLE
 
@@ -54,6 +55,24 @@ def test_it_prints_what_is_shown(run: Callable[..., str]) -> None:
 def test_each_command_selects_one_test(run: Callable[..., str]) -> None:
     chosen = " or ".join(f"({selected})" for selected, _ in SHOWN)
     assert f"{len(SHOWN)}/" in run("-k", chosen, "--collect-only", "-q").splitlines()[-1]
+
+
+def test_its_baseline_is_of_all_its_verdicts() -> None:
+    baseline = Baseline.read(ROOT / "example_project" / "saliency.json")
+    assert len(baseline.records) == 31
+    assert {one.counted for one in baseline.records} == {"pass", "xfail"}
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_baseline_holds_for_a_network_of_another_seed(
+    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setenv("DIGIT_READER_SEED", str(seed))
+    output = run()
+    assert SUMMARY in output, output
+    assert "REGRESSION" not in output and "NOT COMPARABLE" not in output, output
+    assert "other weights" in output  # something drifts, and nothing fails
 
 
 @pytest.mark.extended

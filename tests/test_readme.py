@@ -147,6 +147,7 @@ def test_the_settings_are_all_there():
         "cache",
         "min_verdicts",
         "artifacts",
+        "baseline",
     ]
     without_flag = re.findall(r"^\| \| `(\w+)` \|", text, re.M)
     assert without_flag == ["junit", "pictures"]

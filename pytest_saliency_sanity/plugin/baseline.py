@@ -13,6 +13,7 @@ from pytest_saliency_sanity.plugin.presence import Presence
 from pytest_saliency_sanity.report.baseline import CREATE, FIX, TRIM, Baseline, NotABaseline
 from pytest_saliency_sanity.report.comparison import DRIFT, IMPROVEMENT, MISSING, NEW, OTHER_QUESTION, Change
 from pytest_saliency_sanity.report.document import Report
+from pytest_saliency_sanity.settings import Settings
 
 FLAG, UPDATE = "--saliency-baseline", "--saliency-baseline-update"
 FORCE = "force"
@@ -28,7 +29,11 @@ _REFRESH = {
 def add(parser: pytest.Parser) -> None:
     """Register the flags."""
     group = parser.getgroup("saliency-sanity")
-    group.addoption(FLAG, metavar="FILE", help="fail where a verdict is worse than in this committed file")
+    group.addoption(
+        FLAG,
+        metavar="FILE",
+        help="fail where a verdict is worse than in this committed file (default: none)",
+    )
     group.addoption(
         UPDATE,
         metavar="HOW",
@@ -45,21 +50,18 @@ class Gate:
         changes: against it.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._update = ways(config)
-        given = config.getoption(FLAG)
+        given = settings.baseline
         self._path = config.invocation_params.dir / given if given else None
         self._baseline = _read(self._path, self._update) if self._path else Baseline()
         self.lines: list[str] = []
         self.changes: tuple[Change, ...] = ()
+        self._check(settings)
 
-    def check_settings(self, seed: int, profile: str) -> None:
-        """Refuse a run that asks another question, before it begins.
-
-        Raises:
-            pytest.UsageError: with what differs.
-        """
-        other = self._baseline.other_settings({"seed": seed, "profile": profile})
+    def _check(self, settings: Settings) -> None:
+        """Refuse a run that asks another question, before it begins."""
+        other = self._baseline.other_settings({"seed": settings.seed, "profile": settings.amounts.name})
         if other and FIX not in self._update:
             raise pytest.UsageError(
                 f"{FLAG} {self._path} was made with another question: {'; '.join(other)}. Pass the same, or make it "

@@ -30,6 +30,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {
     "junit": lambda text: _TRUTH.get(text.lower(), text),
     "pictures": lambda text: _TRUTH.get(text.lower(), text),
     "artifacts": str,
+    "baseline": str,
 }
 _WITHOUT_FLAG = ("junit", "pictures")
 _CLEAR = "--saliency-cache-clear"
@@ -102,6 +103,7 @@ def resolved(config: pytest.Config) -> Settings:
         in_file,
         cache=in_file.cache and config.rootpath / in_file.cache,
         artifacts=in_file.artifacts and config.rootpath / in_file.artifacts,
+        baseline=in_file.baseline and config.rootpath / in_file.baseline,
     )
     flags = [name for name in settings.SETTABLE if name not in _WITHOUT_FLAG]
     found = _with_flags(in_file, {name: config.getoption(flag(name)) for name in flags})

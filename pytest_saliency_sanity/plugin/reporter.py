@@ -43,8 +43,7 @@ class Reporter:
         self._verdicts = Verdicts(config)
         self._reports = reports.Reports(config, settings)
         self._annotations: list[str] = []
-        self._gate = Gate(config)
-        self._gate.check_settings(settings.seed, settings.amounts.name)
+        self._gate = Gate(config, settings)
         self._presence = Presence(config)
         config.pluginmanager.register(self._presence, "saliency_sanity_presence")
 

@@ -53,7 +53,8 @@ def test_an_unknown_key(pytester: pytest.Pytester, key: str) -> None:
     path = pytester.makepyprojecttoml(f"[tool.saliency_sanity]\n{key} = 1")
     assert usage_error(pytester.runpytest()) == (
         f"ERROR: {path}: [tool.saliency_sanity]: unknown key {key!r}; "
-        "choose from seed, profile, inconclusive, max_seconds, cache, min_verdicts, junit, pictures, artifacts"
+        "choose from seed, profile, inconclusive, max_seconds, cache, min_verdicts, junit, pictures, artifacts, "
+        "baseline"
     )
 
 

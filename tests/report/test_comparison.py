@@ -129,3 +129,14 @@ def test_regressions_come_first() -> None:
         measured(0.9, "fail", explainer="d").recorded,
     ]  # fmt: skip
     assert [change.kind for change in compared(before, after)] == ["regression", "drift", "new", "missing"]
+
+
+@pytest.mark.parametrize("statistic, kinds_found", [(0.85, []), (0.95, ["regression"])])
+def test_with_other_weights_the_whole_interval_has_to_be_beyond(
+    statistic: float, kinds_found: list[str]
+) -> None:
+    other = {**PROVENANCE, "model": {**PROVENANCE["model"], "weights": "v"}}  # type: ignore[dict-item]
+    before = measured(0.7, "xfail", provenance=PROVENANCE)
+    after = measured(statistic, "xfail", provenance=other)
+    assert [kind for kind in kinds(before, after) if kind != "drift"] == kinds_found
+    assert kinds(before, measured(statistic, "xfail", provenance=PROVENANCE)) == ["regression"]
