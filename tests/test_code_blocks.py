@@ -103,6 +103,7 @@ def test_every_block_runs(tmp_path: Path) -> None:
     assert " skipped" not in done.stdout, done.stdout
 
 
+@pytest.mark.extended
 def test_a_block_that_does_not_run_is_found(tmp_path: Path) -> None:
     faulty = {
         "imports": "from pytest_saliency_sanity import check_nothing\n",

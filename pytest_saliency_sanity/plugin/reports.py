@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_saliency_sanity import files
 from pytest_saliency_sanity.plugin.verdicts import Verdicts
 from pytest_saliency_sanity.report.document import Report, sorted_report
 from pytest_saliency_sanity.report.environment import environment
@@ -86,7 +87,7 @@ class Reports:
     def write(self, report: Report) -> None:
         """Write what is asked for."""
         for kind, path in self._asked:
-            self._write(self._config.invocation_params.dir / path, kind.text(report))
+            self._write(self._config.invocation_params.dir / path, kind, report)
 
     def report(self, verdicts: Verdicts) -> Report:
         """All that is known of the run."""
@@ -100,13 +101,12 @@ class Reports:
             seconds=time.monotonic() - self._clock,
         )
 
-    def _write(self, path: Path, text: str) -> None:
-        from pytest_saliency_sanity import files
-
+    def _write(self, path: Path, kind: Format, report: Report) -> None:
         try:
-            files.write(path, text)
-        except OSError as error:
-            self.lines.append(f"could not write {path}: {error.strerror or error}")
+            files.write(path, kind.text(report))
+        except Exception as error:  # of any kind: a report never changes the tests' outcome
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            self.lines.append(f"could not write {path}: {reason}")
         else:
             self.lines.append(f"written: {path}")
 

@@ -39,6 +39,7 @@ def test_what_points_at_the_object_passes(name: str, seed: int) -> None:
     assert (verdict.outcome, verdict.reason) == ("pass", "localized"), verdict
 
 
+@pytest.mark.extended
 def test_rise_passes() -> None:
     assert checked(partial(explainers.rise, samples=300), name="rise").outcome == "pass"
 

@@ -67,6 +67,7 @@ def test_what_is_missing_is_named_and_the_run_fails(project: pytest.Pytester, ho
     )
 
 
+@pytest.mark.extended
 def test_all_reports_lost(project: pytest.Pytester) -> None:
     project.makeconftest(EATS["the report is lost"].replace('"[1]" in', '"::" in'))
     project.makepyfile(test_it=TESTS)
@@ -117,6 +118,7 @@ def test_a_worker_that_crashes_says_nothing_and_its_test_fails(project: pytest.P
     result.stdout.fnmatch_lines(["FAILED *test_crash*"])
 
 
+@pytest.mark.extended
 def test_a_rerun_is_not_missing(project: pytest.Pytester) -> None:
     pytest.importorskip("pytest_rerunfailures")
     project.makepyfile(

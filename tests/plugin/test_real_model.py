@@ -56,7 +56,7 @@ TESTS = """
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n1"], marks=pytest.mark.extended)])
 def test_fixtures_and_functions_alike(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
 ) -> None:

@@ -68,7 +68,7 @@ def test_the_same_under_xdist(project: pytest.Pytester) -> None:
     assert sorted(commands(project.runpytest("-n2"))) == sorted(commands(project.runpytest()))
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n1"], marks=pytest.mark.extended)])
 def test_a_project_inside_the_directory(project: pytest.Pytester, workers: list[str]) -> None:
     inner = _inner(project)
     result = project.runpytest("inner", *workers)

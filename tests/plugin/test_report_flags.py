@@ -127,3 +127,20 @@ def test_all_formats_beside_each_other_in_other_folders(tests: pytest.Pytester) 
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "b.json", "c.md"]
     assert stored(folder / "b.json")["results"]["summary"]["tests"] == 13
     assert (folder / "c.md").read_text(encoding="utf-8").startswith("### saliency sanity")
+
+
+def test_a_report_that_cannot_be_made_changes_no_outcome(project: pytest.Pytester) -> None:
+    project.makepyfile("from judging import judge\ndef test_it(): judge('pass')")
+    project.makeconftest(
+        """
+        from pytest_saliency_sanity.report import ctrf
+
+        def broken(report):
+            raise ZeroDivisionError("planted")
+
+        ctrf.written = broken
+        """
+    )
+    result = project.runpytest_subprocess("--saliency-ctrf=a.json", "--saliency-json=b.json")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["could not write *a.json: ZeroDivisionError: planted", "written: *b.json"])

@@ -403,7 +403,7 @@ def test_threads_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert most == [1] * 80 and names(tmp_path) == set()
 
 
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("by", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.extended)])
 def test_a_holder_that_is_killed_does_not_block(cache: Path, by: int) -> None:
     holder = started(HOLD, str(cache), KEY)
     with pytest.raises(store.Busy), store.locked(cache, KEY, 0):
