@@ -53,6 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
     config.stash[_SETTINGS] = replace(options.resolved(config), references=baseline.ways(config))
+    reports.configure(config)
     other_checks.configure(config)
     command_line.configure(config)
     if _is_worker(config):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import importlib
+import importlib.util
 import shlex
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_saliency_sanity import files
+from pytest_saliency_sanity.plugin import pictures
 from pytest_saliency_sanity.plugin.verdicts import Verdicts
 from pytest_saliency_sanity.report.document import Report, sorted_report
 from pytest_saliency_sanity.report.environment import environment
@@ -35,12 +37,14 @@ class Format:
         help: of the flag.
         module: of `report`, whose function `written(report)` gives the file's text.
         needs: packages without which it cannot be made.
+        pictures: whether it shows the maps.
     """
 
     flag: str
     help: str
     module: str
     needs: tuple[str, ...] = ()
+    pictures: bool = False
 
     def text(self, report: Report) -> str:
         """The file's content."""
@@ -60,6 +64,13 @@ FORMATS = (
         "the verdicts as Markdown below 64 KB, for a comment on a pull request",
         "markdown",
     ),
+    Format(
+        "--saliency-html",
+        "the verdicts with their maps and plots as one page of HTML, which needs no network",
+        "page",
+        needs=("jinja2", "matplotlib"),
+        pictures=True,
+    ),
 )
 
 
@@ -69,6 +80,26 @@ def add(parser: pytest.Parser) -> None:
     for one in FORMATS:
         group.addoption(one.flag, metavar="FILE", help=f"write {one.help}")
     group.addoption(QUIET, action="store_true", help="no line at the start, no table of verdicts at the end")
+
+
+def configure(config: pytest.Config) -> None:
+    """Ask for pictures where a file that is asked for shows them, in each process.
+
+    Raises:
+        pytest.UsageError: where a file is asked for that needs a package which is not installed.
+    """
+    for one in FORMATS:
+        if config.getoption(one.flag) is not None:
+            _check(one)
+            config.stash[pictures.WANTED] = config.stash.get(pictures.WANTED, False) or one.pictures
+
+
+def _check(one: Format) -> None:
+    missing = [name for name in one.needs if importlib.util.find_spec(name) is None]
+    if missing:
+        raise pytest.UsageError(
+            f"{one.flag} needs {' and '.join(missing)}: pip install pytest-saliency-sanity[report]"
+        )
 
 
 class Reports:

@@ -11,6 +11,7 @@ from pytest_saliency_sanity.plugin import arrivals
 from pytest_saliency_sanity.plugin.junit import without_verdicts
 from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached
 from pytest_saliency_sanity.report.document import Entry
+from pytest_saliency_sanity.report.pictures import Picture
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
 
 _Place = tuple[str, str]  # of a test: the worker, where each worker runs all tests, and the node id
@@ -78,7 +79,8 @@ class Verdicts:
 
 def _entry(report: pytest.TestReport, verdict: dict[str, Any], worker: str) -> Entry:
     nodeid = f"{report.nodeid} [{worker}]" if worker else report.nodeid
-    return Entry(nodeid, Verdict.from_json(verdict), verdict["number"], _counted(report, verdict))
+    pictures = tuple(map(Picture.from_json, verdict.get("pictures", ())))
+    return Entry(nodeid, Verdict.from_json(verdict), verdict["number"], _counted(report, verdict), pictures)
 
 
 def _counted(report: pytest.TestReport, verdict: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_saliency_sanity.builtin import as_builtin
 from pytest_saliency_sanity.report.comparison import Change, Key, Recorded
+from pytest_saliency_sanity.report.pictures import Picture
 from pytest_saliency_sanity.report.words import ORDER
 from pytest_saliency_sanity.verdict import Verdict
 
@@ -37,14 +38,14 @@ class Entry:
         number: the running number among the test's verdicts of equal check, explainer and model.
         counted: as what it counts, a key of `words.LABELS`: its outcome, "xfail" where a failure was expected,
             "refused" where the method does not exist for the model, "observed" where it decided nothing.
-        pictures: texts of PNG files in base64 with their captions, for a page; they are not in the JSON.
+        pictures: thumbnails of the maps, for a page; they are not in the JSON.
     """
 
     nodeid: str
     verdict: Verdict
     number: int
     counted: str
-    pictures: tuple[Mapping[str, Any], ...] = field(default=(), compare=False, repr=False)
+    pictures: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def key(self) -> Key:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
-_COLORS = {"pass": "#2e7d32", "fail": "#c62828", "inconclusive": "#b26a00"}
-_SHOWN = "#808080"
+COLORS = {"pass": "#2e7d32", "fail": "#c62828", "inconclusive": "#b26a00"}
+SHOWN = "#808080"
 _WORDS = {"most_first": "most relevant first", "least_first": "least relevant first"}
 MISSING = "{what} needs matplotlib: pip install pytest-saliency-sanity[report]"
 
@@ -56,14 +56,14 @@ def draw_stages(axes: Axes, verdict: Verdict) -> None:
 
 
 def _draw_stage(axes: Axes, height: int, stage: Stage, limits: tuple[float, float]) -> None:
-    color = _COLORS[stage.outcome] if stage.judged else _SHOWN
+    color = COLORS[stage.outcome] if stage.judged else SHOWN
     ends = [min(max(end, limits[0]), limits[1]) for end in stage.interval]
     axes.plot(ends, [height, height], color=color, linewidth=2, solid_capstyle="butt")
     axes.plot([stage.statistic], [height], "o" if stage.judged else "s", color=color)
     if stage.judged:
         fails, passes = stage.lines
         both = math.isclose(fails, passes, abs_tol=1e-9)
-        for line, color, dashes in ((fails, _COLORS["fail"], ":"), (passes, _COLORS["pass"], "--")):
+        for line, color, dashes in ((fails, COLORS["fail"], ":"), (passes, COLORS["pass"], "--")):
             axes.vlines(
                 line, height - 0.35, height + 0.35, color="black" if both else color, linestyle=dashes
             )

@@ -10,14 +10,16 @@ from pytest_saliency_sanity.report.comparison import Change
 from pytest_saliency_sanity.report.document import Report
 from pytest_saliency_sanity.report.words import closing_line
 
-FORMATS = ("text", "markdown")
+FORMATS = ("text", "markdown", "html")
+_MODULES = {"html": "page"}
 
 
 def text_of(report: Report, form: str) -> str:
     """The report in one of `FORMATS`."""
     if form == "text":
         return _text(report)
-    return str(importlib.import_module(f"pytest_saliency_sanity.report.{form}").written(report))
+    module = importlib.import_module(f"pytest_saliency_sanity.report.{_MODULES.get(form, form)}")
+    return str(module.written(report))
 
 
 def changes(found: Iterable[Change]) -> str:

@@ -1,0 +1,94 @@
+"""The maps on the page: which of them it has room for, and each verdict's as rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_saliency_sanity.report import album
+from pytest_saliency_sanity.report.pictures import MAP, REGION, Picture, by_row, places
+
+ROOM = 1_800_000  # bytes of all PNG files of a page; base64 makes a third more of it
+_SIDE = 104  # pixels of the longer side of a picture, about
+
+
+def shown_size(picture: Picture) -> tuple[int, int]:
+    """(width, height) in pixels of the page: a multiple of the file's."""
+    factor = max(1, round(_SIDE / max(picture.size)))
+    width, height = picture.size
+    return width * factor, height * factor
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image and its maps.
+
+    Attributes:
+        heading: which image.
+        cells: for each column its picture, None where there is none.
+        scale: a map with the colors of the row; None where there is no map.
+    """
+
+    heading: str
+    cells: tuple[Picture | None, ...]
+    scale: Picture | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The maps of a verdict: rows are images, columns what was explained.
+
+    Attributes:
+        places: the columns' headings.
+        rows: the rows.
+        left_out: how many images there was no room for.
+    """
+
+    places: tuple[str, ...]
+    rows: tuple[Row, ...]
+    left_out: int
+
+    @property
+    def outlined(self) -> bool:
+        """Whether a picture shows a region."""
+        return any(one.kind == REGION for one in self._pictures())
+
+    @property
+    def signed(self) -> bool:
+        """Whether the colors of its maps diverge around zero."""
+        return any(one.kind == MAP and one.signed for one in self._pictures())
+
+    size = staticmethod(shown_size)
+
+    def _pictures(self) -> Iterator[Picture]:
+        return (cell for row in self.rows for cell in row.cells if cell)
+
+
+def chosen(albums: Sequence[tuple[Picture, ...]], room: int = ROOM) -> list[tuple[Picture, ...]]:
+    """Of each verdict's pictures those of as many images as fit, if all have an equal share of the room.
+
+    What a small album leaves of its share goes to the larger ones.
+    """
+    sizes = [sum(len(one.png) for one in pictures) for pictures in albums]
+    found: dict[int, tuple[Picture, ...]] = {}
+    for done, index in enumerate(sorted(range(len(albums)), key=sizes.__getitem__)):
+        share = room // (len(albums) - done)
+        found[index] = album.within(albums[index], share) if albums[index] else ()
+        room -= sum(len(one.png) for one in found[index])
+    return [found[index] for index in range(len(albums))]
+
+
+def strip_of(pictures: Sequence[Picture], all_of_them: Sequence[Picture]) -> Strip:
+    """The pictures as rows and columns."""
+    columns = places(pictures)
+    rows = tuple(
+        Row(heading, tuple(row.get(place) for place in columns), _scale(row))
+        for heading, row in by_row(pictures).items()
+    )
+    return Strip(columns, rows, len({one.row for one in all_of_them}) - len(rows))
+
+
+def _scale(row: Mapping[str, Picture]) -> Picture | None:
+    """A map with the scale of its row."""
+    maps = [one for one in row.values() if one.kind == MAP]
+    return next((one for one in maps if not one.own_scale), maps[0] if maps else None)

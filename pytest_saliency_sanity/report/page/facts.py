@@ -1,0 +1,72 @@
+"""What is said of a run as a whole: its headline, and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pytest_saliency_sanity.report.words import ORDER
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.report.document import Report
+
+_HEADLINES = {
+    "error": ("{count} of {all} verdicts {is_are} an error", "{count} of {all} verdicts {is_are} errors"),
+    "fail": ("{count} of {all} checks failed", "{count} of {all} checks failed"),
+    "inconclusive": ("{count} of {all} checks is inconclusive", "{count} of {all} checks are inconclusive"),
+}
+
+
+def headline(report: Report) -> str:
+    """One line: the worst that happened, and how often."""
+    if report.lost:
+        return "Verdicts were lost"
+    if not report.entries:
+        return "No verdict was reached"
+    worst = next(name for name in ORDER if report.counts[name])
+    count, everything = report.counts[worst], len(report.entries)
+    if worst in _HEADLINES:
+        one, several = _HEADLINES[worst]
+        given = {"count": count, "all": everything, "is_are": "is" if count == 1 else "are"}
+        return (one if count == 1 else several).format(**given)
+    return f"All {everything} checks passed" if worst == "pass" and everything > 1 else "No check failed"
+
+
+def in_short(report: Report) -> str:
+    """What of it is asked for most, in a line."""
+    settings = report.settings
+    parts = (
+        report.began.replace("T", " "),
+        f"{report.seconds:.0f} s",
+        f"profile {settings['profile']}" if "profile" in settings else "",
+        f"seed {settings['seed']}" if "seed" in settings else "",
+    )
+    return " · ".join(part for part in parts if part)
+
+
+def facts(report: Report) -> Mapping[str, str]:
+    """Label -> what is known, as text; without what is not known."""
+    settings, environment = report.settings, report.environment
+    found = {
+        "Command": report.command,
+        "Began": report.began.replace("T", " "),
+        "Took": f"{report.seconds:.1f} s",
+        "Seed": settings.get("seed"),
+        "Profile": settings.get("profile"),
+        "An inconclusive check": {"fail": "fails its test", "skip": "skips its test"}.get(
+            settings.get("inconclusive", "")
+        ),
+        "Time budget of a check": _seconds(settings.get("max_seconds")),
+        "Python": f"{environment.get('python', '')} ({environment.get('implementation', '')})",
+        "Platform": f"{environment.get('system', '')} {environment.get('machine', '')}",
+        **environment.get("packages", {}),
+    }
+    return {
+        label: str(value)
+        for label, value in found.items()
+        if str(value if value is not None else "").strip(" ()")
+    }
+
+
+def _seconds(given: float | None) -> str:
+    return "" if given is None else f"{given:g} s"

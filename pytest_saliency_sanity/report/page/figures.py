@@ -1,0 +1,245 @@
+"""The plots of a verdict as SVG inside the page: drawn by matplotlib, with the page's colors, and small."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from pytest_saliency_sanity.report import plot, table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from pytest_saliency_sanity.verdict import Stage, Verdict
+
+_WIDTH = 4.5  # inches; the page shows them at 96 pixels an inch, or as wide as there is room for
+_CURVES, _POINTS = 6, 40  # faint curves, and points of a curve
+_FIRST, _SECOND = "#1f77b4", "#ff7f0e"  # matplotlib's own
+_VARIABLES = {
+    plot.COLORS["pass"]: "var(--good)",
+    plot.COLORS["fail"]: "var(--bad)",
+    plot.COLORS["inconclusive"]: "var(--open)",
+    plot.SHOWN: "var(--muted)",
+    _FIRST: "var(--first)",
+    _SECOND: "var(--second)",
+    "#000000": "currentColor",
+}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pytest-saliency-sanity",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "path.simplify": True,
+    "text.usetex": False,
+    "mathtext.default": "regular",
+}
+_LONGEST = 22  # letters of a label at the left
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A plot.
+
+    Attributes:
+        title: what it shows.
+        description: the same in words and numbers, for a screen reader.
+        key: (tone, sign, words) of each kind of mark.
+        svg: the element, in which all text is escaped.
+    """
+
+    title: str
+    description: str
+    key: tuple[tuple[str, str, str], ...]
+    svg: str
+
+    def __html__(self) -> str:
+        return self.svg
+
+
+def of(verdict: Verdict, prefix: str) -> list[Plot]:
+    """The plots of a verdict; `prefix` keeps their elements apart from those of others on the page."""
+    found = (
+        _stages(verdict, f"{prefix}s"),
+        _curves(verdict.evidence, f"{prefix}c"),
+        _labels(verdict.evidence, f"{prefix}l"),
+    )
+    return [one for one in found if one is not None]
+
+
+def _stages(verdict: Verdict, prefix: str) -> Plot | None:
+    measured = [stage for stage in verdict.stages if math.isfinite(stage.statistic)]
+    if not measured:
+        return None
+    first, _, last = verdict.claim.columns
+    title = f"{last} by {first}".capitalize()
+    key = (
+        ("good", "┆", "passes here"),
+        ("bad", "┊", "fails here"),
+        *((("muted", "■", "shown only"),) if any(not stage.judged for stage in measured) else ()),
+    )
+
+    def draw(axes: Axes) -> None:
+        plot.draw_stages(axes, verdict)
+        axes.set_yticks(range(len(measured)), [_label(stage.name) for stage in measured])
+        axes.tick_params(axis="y", length=0)
+
+    description = "; ".join(map(_in_words, measured))
+    return _plot(title, description, prefix, 0.65 + 0.3 * len(measured), draw, key)
+
+
+def _curves(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
+    import numpy as np
+
+    stated = evidence.get("curves")
+    found = (
+        {name: np.asarray(rows, dtype=float) for name, rows in stated.items()}
+        if isinstance(stated, Mapping)
+        else {}
+    )
+    found = {name: scores for name, scores in found.items() if scores.ndim == 2 and scores.shape[1] > 1}
+    if not found:
+        return None
+
+    def draw(axes: Axes) -> None:
+        plot.draw_curves(axes, {name: _thinned(scores) for name, scores in found.items()})
+
+    ends = "; ".join(
+        f"{name.replace('_', ' ')}: from {scores[:, 0].mean():.2f} over {scores[:, scores.shape[1] // 2].mean():.2f} "
+        f"to {scores[:, -1].mean():.2f}"
+        for name, scores in found.items()
+    )
+    return _plot("Insertion and deletion curves", f"mean score, {ends}", prefix, 2.6, draw)
+
+
+def _thinned(scores: Any) -> Any:
+    """(n, steps) with the mean as it is, of fewer points and fewer curves."""
+    import numpy as np
+
+    columns = np.unique(
+        np.linspace(0, scores.shape[1] - 1, min(_POINTS, scores.shape[1])).round().astype(int)
+    )
+    few = scores[:, columns]
+    if len(few) <= _CURVES:
+        return few
+    # The faint curves are some images'; that the line is the mean of all is kept by shifting the last of them.
+    kept = few[: _CURVES - 1]
+    return np.vstack([kept, _CURVES * few.mean(0) - kept.sum(0)])
+
+
+def _labels(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
+    """How alike maps of networks of the same and of permuted labels are."""
+    stated = evidence.get("similarities")
+    tables = (
+        {name: of for name, of in stated.items() if isinstance(of, Mapping)}
+        if isinstance(stated, Mapping)
+        else {}
+    )
+    if not tables:
+        return None
+    rows = list(dict.fromkeys(label for of in tables.values() for label in of))
+
+    def draw(axes: Axes) -> None:
+        height = 0.8 / len(tables)
+        for number, (name, found) in enumerate(tables.items()):
+            at = [row + (number - (len(tables) - 1) / 2) * height for row in range(len(rows))]
+            axes.barh(at, [_number(found.get(label)) for label in rows], 0.9 * height, color=f"C{number}",
+                      label=name.replace("_", " "))  # fmt: skip
+        axes.axvline(0, color="black", linewidth=0.6)
+        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlabel("similarity of the maps of two networks")
+        if len(tables) > 1:
+            axes.legend(frameon=False)
+
+    words = "; ".join(
+        f"{name.replace('_', ' ')}, {label}: {table.number(found[label])}"
+        for name, found in tables.items()
+        for label in found
+    )
+    size = 0.65 + max(0.3, 0.16 * len(tables)) * len(rows)
+    return _plot("Networks of true and of permuted labels", words, prefix, size, draw)
+
+
+def _plot(
+    title: str, description: str, prefix: str, height: float, draw: Callable[[Axes], None],
+    key: tuple[tuple[str, str, str], ...] = (),
+) -> Plot:  # fmt: skip
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with warnings.catch_warnings(), matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
+        warnings.simplefilter("ignore")  # of letters that a font does not have: the browser's has them
+        drawn = Figure(figsize=(_WIDTH, height))
+        axes = drawn.subplots()
+        draw(axes)
+        _lay_out(drawn, axes, height)
+        svg = _written(drawn)
+    return Plot(title, description, key, _inline(svg, prefix, title, description))
+
+
+def _lay_out(drawn: Figure, axes: Axes, height: float) -> None:
+    """Room for the labels at the left and below: measuring them would take longer than drawing."""
+    axes.xaxis.get_major_locator().set_params(nbins=6)  # type: ignore[call-arg]
+    longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
+    left = 0.55 if axes.get_ylabel() else 0.15 + 0.072 * longest
+    drawn.subplots_adjust(
+        left=left / _WIDTH, right=1 - 0.12 / _WIDTH, bottom=0.45 / height, top=1 - 0.08 / height
+    )
+
+
+def _written(drawn: Figure) -> str:
+    stream = io.StringIO()
+    drawn.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return stream.getvalue()
+
+
+def _inline(svg: str, prefix: str, title: str, description: str) -> str:
+    """The element alone: names of its own, the page's colors, a title, and no more decimals than can be seen."""
+    inner = svg[svg.index(">", svg.index("<svg")) + 1 :]
+    inner = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", inner, flags=re.S)
+    inner = re.sub(r"<[^>]*>", lambda tag: _tag(tag.group(), prefix), inner)
+    inner = re.sub(r">\s+<", "><", inner)
+    box = re.search(r'viewBox="[^"]*"', svg)
+    named = f'<title id="{prefix}-title">{escape(title)}</title><desc id="{prefix}-desc">{escape(description)}</desc>'
+    return (
+        f'<svg class="plot" role="img" aria-labelledby="{prefix}-title {prefix}-desc" '
+        f"{box.group() if box else ''}>{named}{inner.strip()}"
+    )
+
+
+def _tag(tag: str, prefix: str) -> str:
+    """A tag of the plot; what stands between tags is text, and stays."""
+    if re.search(r'^<path[^>]*style="fill: none"', tag):
+        return ""  # the ground of the figure
+    tag = re.sub(r'^<g id="[^"]*"', "<g", tag)
+    tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", tag)
+    tag = re.sub(r"font-family: [^;\"]*;? ?| transform=\"rotate\(-0 [^)]*\)\"", "", tag)
+    tag = re.sub(r"\s+", " ", re.sub(r"(\.\d)\d+", r"\1", tag))
+    for color, variable in _VARIABLES.items():
+        tag = tag.replace(color, variable)
+    return tag
+
+
+def _in_words(stage: Stage) -> str:
+    shown = stage.outcome if stage.judged else "shown only"
+    return f"{stage.name}: {table.number(stage.statistic)} ({table.interval(stage.interval)}), {shown}"
+
+
+def _label(text: str) -> str:
+    short = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return short.replace("$", r"\$")
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else math.nan
