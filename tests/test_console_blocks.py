@@ -44,6 +44,7 @@ RUN_BESIDE = {  # commands of this repository that other extended tests run, wit
 TOO_LONG = {  # no arguments make these short: that they are taken is tested, what they print is not
     "tests.benchmarks.baselines": "it runs the example project's tests once for each network",
     "tests.benchmarks.model_sensitivity": "a check on photographs of 224×224 pixels, many times",
+    "tests.benchmarks.parity": "a check for each change and network, some with many samples",
     "tests.benchmarks.memorizing": "it trains networks one by one and together, for minutes even with one kind",
 }
 SHORT = (  # what `extended` runs of the others

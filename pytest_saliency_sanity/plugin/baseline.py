@@ -71,6 +71,10 @@ class Gate:
     def hold(self, report: Report, presence: Presence) -> bool:
         """Compare a run with the baseline, and update it where that is asked for; whether the run may be green."""
         if self._path is None:
+            if self._update and all(entry.verdict.reason != "new_reference" for entry in report.entries):
+                self.lines.append(
+                    f"{UPDATE} changed nothing: there is no {FLAG}, and no check has a reference to update"
+                )
             return True
 
         def is_due(nodeid: str) -> bool:

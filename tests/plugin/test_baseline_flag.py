@@ -242,7 +242,6 @@ def test_a_file_that_cannot_be_read_is_an_error(gate: Gate, content: str, words:
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([UPDATE + "create"], "--saliency-baseline-update needs --saliency-baseline: which file?"),
         ([MADE, UPDATE + "all"], "--saliency-baseline-update: 'all' is none of create, fix, trim, force"),
         ([MADE, UPDATE], "--saliency-baseline-update: '' is none of create, fix, trim, force"),
     ],
@@ -278,3 +277,23 @@ def test_the_reports_have_the_changes_on_top(gate: Gate) -> None:
     (change,) = Report.read(gate.project.path / "r.json").changes
     assert change.kind == "regression"
     assert "#### Against the baseline" in (gate.project.path / "r.md").read_text(encoding="utf-8")
+
+
+def test_an_update_of_nothing_is_told(project: pytest.Pytester) -> None:
+    project.makepyfile("from judging import judge\ndef test_it(): judge('pass')")
+    result = project.runpytest(UPDATE + "create")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        ["--saliency-baseline-update changed nothing: there is no --saliency-baseline, and no *"]
+    )
+
+
+@pytest.mark.parametrize("where", ["from the root", "from elsewhere"])
+def test_the_table_names_it_from_the_root(gate: Gate, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate.run(UPDATE + "create", a=0.1)
+    gate.project.makepyprojecttoml("[tool.saliency_sanity]\nbaseline = 'b.json'\n")
+    (gate.project.path / "numbers.json").write_text('{"a": 0.9}')
+    if where == "from elsewhere":
+        monkeypatch.chdir(gate.project.mkdir("elsewhere"))
+    result = gate.project.runpytest(str(gate.project.path / "test_it.py"))
+    result.stdout.fnmatch_lines(["REGRESSION *"])
