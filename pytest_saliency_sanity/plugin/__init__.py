@@ -15,10 +15,12 @@ from pytest_saliency_sanity.plugin import (
     baseline,
     command_line,
     fixtures,
+    forking,
     hookspecs,
     lookup,
     options,
     other_checks,
+    presence,
     recording,
     reports,
     selection,
@@ -64,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
+    presence.note(item)
     if fixtures.uses_ours(item):
         item.add_marker("saliency")
     if not fixtures.training().isdisjoint(fixtures.used(item)):
@@ -75,8 +78,11 @@ def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.It
     items.extend(command_line.items(session))
 
 
+@pytest.hookimpl(tryfirst=True)  # before a worker says that it is ready to run them
 def pytest_collection_finish(session: pytest.Session) -> None:
+    forking.refuse(session)
     selection.remember(session)
+    presence.tell(session)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,4 +1,4 @@
-"""What an xdist worker says at its end: its verdicts, which must all have arrived, and torch's threads."""
+"""What an xdist worker says at its end: its verdicts, which must all have arrived, torch's threads, and the like."""
 
 from __future__ import annotations
 
@@ -31,10 +31,15 @@ class Lost:
 
 def tell(config: pytest.Config) -> None:
     """On a worker: put what its tests have recorded where the controller finds it when the worker has ended."""
+    recorded = recording.counts(config)
+    say(config, recorded=recorded, threads=threads.of_torch() if recorded else 0)
+
+
+def say(config: pytest.Config, **words: Any) -> None:
+    """On a worker: add to what the controller finds when the worker has ended; elsewhere nothing."""
     output = getattr(config, "workeroutput", None)
     if output is not None:
-        recorded = recording.counts(config)
-        output[_OUTPUT] = sendable({"recorded": recorded, "threads": threads.of_torch() if recorded else 0})
+        output[_OUTPUT] = {**output.get(_OUTPUT, {}), **sendable(words)}
 
 
 def told(node: Any) -> dict[str, Any]:

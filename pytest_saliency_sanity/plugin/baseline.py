@@ -32,7 +32,8 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         FLAG,
         metavar="FILE",
-        help="fail where a verdict is worse than in this committed file (default: none)",
+        help="fail where a verdict is worse than in this committed file (default: none); an empty name lifts the "
+        "project's",
     )
     group.addoption(
         UPDATE,
@@ -64,8 +65,8 @@ class Gate:
         other = self._baseline.other_settings({"seed": settings.seed, "profile": settings.amounts.name})
         if other and FIX not in self._update:
             raise pytest.UsageError(
-                f"{FLAG} {self._path} was made with another question: {'; '.join(other)}. Pass the same, or make it "
-                f"anew: {UPDATE}={CREATE},{FIX},{TRIM}"
+                f"{FLAG} {self._path} was made with another question: {'; '.join(other)}. Pass the same, make it "
+                f"anew ({UPDATE}={CREATE},{FIX},{TRIM}), or do without it in this run: {FLAG}="
             )
 
     def hold(self, report: Report, presence: Presence) -> bool:

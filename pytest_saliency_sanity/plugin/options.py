@@ -105,8 +105,11 @@ def resolved(config: pytest.Config) -> Settings:
         artifacts=in_file.artifacts and config.rootpath / in_file.artifacts,
         baseline=in_file.baseline and config.rootpath / in_file.baseline,
     )
-    flags = [name for name in settings.SETTABLE if name not in _WITHOUT_FLAG]
-    found = _with_flags(in_file, {name: config.getoption(flag(name)) for name in flags})
+    names = [name for name in settings.SETTABLE if name not in _WITHOUT_FLAG]
+    flags = {name: config.getoption(flag(name)) for name in names}
+    if flags["baseline"] == "":  # lifts the project's for this run
+        in_file, flags["baseline"] = replace(in_file, baseline=None), None
+    found = _with_flags(in_file, flags)
     # A test may go to another directory.
     return replace(found, artifacts=found.artifacts and Path(found.artifacts).absolute())
 

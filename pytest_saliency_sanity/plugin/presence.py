@@ -7,7 +7,22 @@ from typing import Any
 
 import pytest
 
-_SELECTING = ("keyword", "markexpr", "deselect", "lf", "newfirst", "stepwise")
+from pytest_saliency_sanity.plugin import arrivals
+
+_COLLECTED = pytest.StashKey[set[str]]()
+_LEFT_OUT = "left_out"
+
+
+def note(item: pytest.Item) -> None:
+    """Remember that a test was collected, whether it is selected later or not."""
+    item.config.stash.setdefault(_COLLECTED, set()).add(item.nodeid)
+
+
+def tell(session: pytest.Session) -> None:
+    """On a worker: say whether tests were left out, which its list of tests does not show."""
+    collected = session.config.stash.get(_COLLECTED, set())
+    left_out = not collected <= {item.nodeid for item in session.items}
+    arrivals.say(session.config, **{_LEFT_OUT: left_out})
 
 
 class Presence:
@@ -19,10 +34,11 @@ class Presence:
 
     def __init__(self, config: pytest.Config) -> None:
         self._root = config.rootpath
-        self._selects = any(config.getoption(name, None) for name in _SELECTING)
         self._known: set[str] = set()
-        # Whether the known tests are all those of their files, deselected ones included.
+        # Whether the known tests are all those of their files, deselected ones included; --lf leaves out tests before
+        # they are collected.
         self._complete = not any("::" in str(argument) for argument in config.args)
+        self._complete &= not config.getoption("lf", False)
         self.ran: set[str] = set()
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -31,9 +47,10 @@ class Presence:
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
         self._known.update(ids)
-        self._complete = (
-            self._complete and not self._selects
-        )  # a worker says what is left after the selection
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self._complete &= arrivals.told(node).get(_LEFT_OUT) is False  # a worker that crashed says nothing
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.ran.add(report.nodeid)

@@ -31,7 +31,9 @@ _OF_PYTEST = frozenset(
     --dist --tx --maxprocesses --max-worker-restart --maxschedchunk --looponfail --rsyncdir --cov --cov-report
     --cov-fail-under --no-cov --cov-append --cov-branch --cov-config --cov-context --html
     --self-contained-html --css --reruns --reruns-delay --only-rerun --timeout --timeout-method --count
-    """.split()  # noqa: SIM905 - eight per line
+    --splits --group --splitting-algorithm --durations-path --store-durations --clean-durations --forked
+    --randomly-seed
+    """.split()  # noqa: SIM905 - several per line
 )
 
 
@@ -71,6 +73,7 @@ def _selection(config: pytest.Config) -> Iterator[str]:
     if config.getoption("inifilename"):
         yield f"-c {_quoted(str(config.getoption('inifilename')))}"
     yield from _collecting(config)
+    yield from _drawn(config)
     given = [*config.getini("addopts"), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
     yield from (f'{flag} ""' for flag in ("-m", "-k") if any(_sets(word, flag) for word in given))
 
@@ -92,6 +95,13 @@ def _collecting(config: pytest.Config) -> Iterator[str]:
     mode = config.getoption("importmode", "prepend")
     if mode != "prepend" and mode not in present and f"--import-mode={mode}" not in present:
         yield f"--import-mode {mode}"
+
+
+def _drawn(config: pytest.Config) -> Iterator[str]:
+    """The seed that pytest-randomly draws where none is given: the project's own random numbers come from it."""
+    seed = config.getoption("randomly_seed", None)
+    if isinstance(seed, int):
+        yield f"--randomly-seed {seed}"
 
 
 def _sets(word: str, flag: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import github, reports, threads
+from pytest_saliency_sanity.plugin import forking, github, reports, threads
 from pytest_saliency_sanity.plugin.baseline import Gate
 from pytest_saliency_sanity.plugin.options import flag
 from pytest_saliency_sanity.plugin.presence import Presence
@@ -28,6 +28,7 @@ _COLORS = {
     "error": "red",
     "observed": "cyan",
     "lost": "red",
+    "crashed": "red",
     "unwritten": "yellow",
 }
 
@@ -62,7 +63,12 @@ class Reporter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
+        forking.pass_on(node)
         self._verdicts.end(node)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        self._verdicts.crash(crashitem)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -94,6 +100,8 @@ class Reporter:
                 _write(terminal, entry.counted, f"{entry.nodeid}: {entry.verdict.summary}")
         for lost in self._verdicts.lost:
             _write(terminal, "lost", str(lost))
+        for sentence in self._verdicts.crashed.values():
+            _write(terminal, "crashed", sentence)
         for sentence in sorted(self._verdicts.unwritten):
             _write(terminal, "unwritten", sentence)
         if entries and not self._quiet and terminal.verbosity >= 0:

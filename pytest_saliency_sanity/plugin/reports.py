@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import shlex
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,11 +127,15 @@ class Reports:
             verdicts,
             settings=_stated(self._settings),
             environment=environment(),
-            lost=tuple(map(str, verdicts.lost)),
+            lost=(*map(str, verdicts.lost), *self._crashed(verdicts)),
             command=shlex.join(["pytest", *map(str, self._config.invocation_params.args)]),
             began=self._began.isoformat(timespec="seconds"),
             seconds=time.monotonic() - self._clock,
         )
+
+    def _crashed(self, verdicts: Verdicts) -> Iterable[str]:
+        """Crashes of tests are no news where nothing was audited, and no report is asked for."""
+        return verdicts.crashed.values() if self._asked or any(True for _ in verdicts) else ()
 
     def _write(self, path: Path, kind: Format, report: Report) -> None:
         try:

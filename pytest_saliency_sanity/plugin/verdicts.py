@@ -16,6 +16,7 @@ from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
 
 _Place = tuple[str, str]  # of a test: the worker, where each worker runs all tests, and the node id
 _Attempt = tuple[str, int | None]  # the worker, and its number there
+_PHASES = ("setup", "call", "teardown")  # that of a crash is "???"
 
 
 class Verdicts:
@@ -23,6 +24,7 @@ class Verdicts:
 
     Attributes:
         lost: what a worker has recorded and that did not arrive.
+        crashed: sentences on tests whose worker crashed while they ran, by node id.
         threads: of torch, in each worker that has audited something.
         unwritten: sentences on pictures that could not be written, each once.
     """
@@ -35,6 +37,7 @@ class Verdicts:
         self._attempts: dict[_Place, _Attempt] = {}
         self._repeated: set[tuple[_Place, _Attempt]] = set()
         self.lost: list[arrivals.Lost] = []
+        self.crashed: dict[str, str] = {}
         self.threads: list[int] = []
         self.unwritten: dict[str, None] = {}
 
@@ -44,6 +47,8 @@ class Verdicts:
 
     def add(self, report: pytest.TestReport) -> None:
         """Take over what a test's report carries."""
+        if report.when in _PHASES:  # it runs again, on another worker
+            self.crashed.pop(report.nodeid, None)
         attempt = (getattr(report, "worker_id", ""), getattr(report, ATTEMPT, None))
         place = self._place(attempt[0], report.nodeid)
         if attempt[1] is not None and attempt != self._attempts.get(place):
@@ -72,6 +77,10 @@ class Verdicts:
         }
         self.lost += arrivals.missing(said, worker, arrived)
         self.threads += [said["threads"]] if said.get("threads") else []
+
+    def crash(self, nodeid: str) -> None:
+        """A worker has crashed while it ran this test."""
+        self.crashed[nodeid] = f"{nodeid}: its worker crashed; what the test had reached did not arrive"
 
     def _place(self, worker: str, nodeid: str) -> _Place:
         return (worker if self._each else "", nodeid)

@@ -107,17 +107,6 @@ def test_each_worker_counts_for_itself(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines("saliency sanity: 12 passed, 0 failed, 0 inconclusive, 0 errors")
 
 
-def test_a_worker_that_crashes_says_nothing_and_its_test_fails(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        test_it=TESTS
-        + "\n    def test_crash():\n        judge('pass')\n        import os\n        os._exit(3)\n"
-    )
-    result = project.runpytest_subprocess("-n2")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert "INTERNALERROR" not in result.stdout.str() and "LOST" not in result.stdout.str()
-    result.stdout.fnmatch_lines(["FAILED *test_crash*"])
-
-
 @pytest.mark.extended
 def test_a_rerun_is_not_missing(project: pytest.Pytester) -> None:
     pytest.importorskip("pytest_rerunfailures")

@@ -213,6 +213,21 @@ def test_another_seed_or_profile_is_refused_before_the_run(gate: Gate, flag: str
     assert gate.run(flag, a=0.1).ret == 0
 
 
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n1",), marks=pytest.mark.extended)])
+def test_an_empty_name_lifts_the_project_s(gate: Gate, workers: tuple[str, ...]) -> None:
+    gate.project.makepyprojecttoml("[tool.saliency_sanity]\nbaseline = 'b.json'")
+    gate.run(UPDATE + "create", a=0.1)
+    made = gate.path.read_bytes()
+    without = ("--saliency-baseline=", "--saliency-profile=smoke", *workers)
+    assert gate.run("--saliency-profile=smoke", a=0.9).ret == pytest.ExitCode.USAGE_ERROR
+    result = gate.project.runpytest("--saliency-profile=smoke")
+    result.stderr.fnmatch_lines(["*or do without it in this run: --saliency-baseline="])
+    result = gate.run(*without, a=0.5)
+    assert (result.ret, told(result)) == (0, [])
+    result.assert_outcomes(skipped=1)  # inconclusive, in this profile
+    assert gate.path.read_bytes() == made
+
+
 def test_in_ci_it_is_changed_by_force_only(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     result = gate.run(UPDATE + "create", a=0.1)
