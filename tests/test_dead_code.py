@@ -1,7 +1,8 @@
-"""Nothing in the package is unused: vulture finds no name that neither the package nor its tests or pages use."""
+"""Nothing in the package is unused: vulture finds no name that neither the package nor its tests or templates use."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import vulture
@@ -34,7 +35,15 @@ def unused(folder: Path) -> set[str]:
     """The names in a folder that nothing uses, hooks of pytest aside."""
     found = vulture.Vulture(ignore_names=["pytest_*"])
     found.scavenge([str(folder), str(ROOT / "tests"), str(ROOT / "example_project")])
-    return {str(item.name) for item in found.get_unused_code() if folder in Path(item.filename).parents}
+    names = {str(item.name) for item in found.get_unused_code() if folder in Path(item.filename).parents}
+    return names - in_templates(folder)
+
+
+def in_templates(folder: Path) -> set[str]:
+    """The names in the expressions and statements of jinja2's templates."""
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*.html")]
+    spans = [span for text in texts for span in re.findall(r"{[{%].*?[%}]}", text, re.S)]
+    return {name for span in spans for name in re.findall(r"\w+", span)}
 
 
 def test_nothing_is_unused_but_what_others_call() -> None:
@@ -44,3 +53,7 @@ def test_nothing_is_unused_but_what_others_call() -> None:
 def test_an_unused_function_is_found(tmp_path: Path) -> None:
     (tmp_path / "planted.py").write_text("def planted_and_forgotten():\n    return 3\n")
     assert unused(tmp_path) == {"planted_and_forgotten"}
+    (tmp_path / "planted.html").write_text("planted_and_forgotten")
+    assert unused(tmp_path) == {"planted_and_forgotten"}
+    (tmp_path / "planted.html").write_text("{{ page.planted_and_forgotten }}")
+    assert unused(tmp_path) == set()

@@ -12,7 +12,9 @@ import pytest
 import pytest_saliency_sanity
 from pytest_saliency_sanity.checks.registry import CHECKS
 from pytest_saliency_sanity.examination.first_maps import _FORBIDDEN
+from pytest_saliency_sanity.report import reasons
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
+from tests import reason_codes
 from tests.manual import page
 
 PACKAGE = Path(pytest_saliency_sanity.__file__).parent
@@ -114,6 +116,21 @@ def explained() -> list[str]:
 
 def test_every_code_is_explained_and_no_other() -> None:
     assert sorted(explained()) == sorted(of_the_package())
+
+
+def test_the_page_is_that_of_the_package() -> None:
+    assert reason_codes.PAGE.read_text(encoding="utf-8") == reason_codes.page(), (
+        "run python -m tests.reason_codes"
+    )
+
+
+def test_the_package_explains_each_code_in_words() -> None:
+    for code in explained():
+        reason = reasons.explained(code)
+        assert reason and reason.code == code and reason.meaning and reason.advice
+        assert "](" not in "".join(text for _, text in reasons.spans(reason.advice))
+    assert reasons.explained("new.one") is None
+    assert reasons.spans("see [a page](b.md) and `c`") == [(False, "see a page and "), (True, "c")]
 
 
 def test_each_code_says_what_it_means_and_what_to_do() -> None:

@@ -59,7 +59,10 @@ def _draw_stage(axes: Axes, height: int, stage: Stage, limits: tuple[float, floa
     color = COLORS[stage.outcome] if stage.judged else SHOWN
     ends = [min(max(end, limits[0]), limits[1]) for end in stage.interval]
     axes.plot(ends, [height, height], color=color, linewidth=2, solid_capstyle="butt")
-    axes.plot([stage.statistic], [height], "o" if stage.judged else "s", color=color)
+    at = min(max(stage.statistic, limits[0]), limits[1])
+    inside = "o" if stage.judged else "s"
+    marker = inside if at == stage.statistic else "<" if stage.statistic < at else ">"
+    axes.plot([at], [height], marker, color=color, clip_on=False)
     if stage.judged:
         fails, passes = stage.lines
         both = math.isclose(fails, passes, abs_tol=1e-9)
@@ -69,15 +72,21 @@ def _draw_stage(axes: Axes, height: int, stage: Stage, limits: tuple[float, floa
             )
 
 
-def draw_curves(axes: Axes, curves: Mapping[str, Any]) -> None:
-    """The mean curve of each kind over the share of pixels that are changed, and faintly those of the images."""
+def draw_curves(axes: Axes, curves: Mapping[str, Any], most: int | None = None) -> None:
+    """The mean curve of each kind over the share of pixels that are changed, and faintly those of the images.
+
+    Args:
+        axes: where.
+        curves: for each kind the scores (n, steps + 1).
+        most: how many images' curves are drawn; all if None.
+    """
     import numpy as np
 
     for number, (name, rows) in enumerate(curves.items()):
         scores, color = np.asarray(rows, dtype=float), f"C{number}"
         share = np.linspace(0, 1, scores.shape[1])
-        axes.plot(share, scores.T, color=color, alpha=0.15, linewidth=0.7)
-        axes.plot(share, scores.mean(0), color=color, linewidth=2, label=_WORDS.get(name, name))
+        axes.plot(share, scores[:most].T, color=color, alpha=0.15, linewidth=0.7)
+        axes.plot(share, scores.mean(0), color=color, linewidth=2, label=_WORDS.get(name, _literal(name)))
     axes.set_xlabel("share of the pixels that are changed")
     axes.set_ylabel("score")
     axes.legend(frameon=False)

@@ -63,7 +63,7 @@ def png(verdict: Verdict) -> bytes:
         sheet.write(_left(number, width), top - _LINE - 2, place)
     for height, (heading, row) in zip(heights, rows.items(), strict=True):
         sheet.write(_GAP, top, heading)
-        sheet.bar(_GAP, top + _LINE + 4, _LABEL - 3 * _GAP, _scale(row))
+        sheet.bar(_GAP, top + _LINE + 4, _LABEL - 3 * _GAP, scale(row))
         for place, one in row.items():
             left = _left(columns.index(place), width)
             sheet.paste(scaled[one], left, top)
@@ -79,7 +79,7 @@ def _left(column: int, width: int) -> int:
 
 def _row_of_html(heading: str, row: Mapping[str, Picture], columns: Sequence[str]) -> str:
     cells = "".join(f"<td>{_figure(row[place]) if place in row else ''}</td>" for place in columns)
-    return f"<tr><th scope='row'>{escape(heading)}{_bar(_scale(row))}</th>{cells}</tr>"
+    return f"<tr><th scope='row'>{escape(heading)}{_bar(scale(row))}</th>{cells}</tr>"
 
 
 def _figure(one: Picture) -> str:
@@ -100,7 +100,7 @@ def _bar(one: Picture | None) -> str:
     )
 
 
-def _scale(row: Mapping[str, Picture]) -> Picture | None:
+def scale(row: Mapping[str, Picture]) -> Picture | None:
     """A map with the scale of its row."""
     maps = [one for one in row.values() if one.kind == MAP]
     return next((one for one in maps if not one.own_scale), maps[0] if maps else None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_saliency_sanity.report.page import contents, palette
+from pytest_saliency_sanity.text import encodable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -31,7 +32,7 @@ def written(report: Report) -> str:
             f"the page needs {' and '.join(missing)}: pip install pytest-saliency-sanity[report]"
         )
     script, style = (_HERE / "page.js").read_text("utf-8"), (_HERE / "page.css").read_text("utf-8")
-    return (
+    text = (
         _environment()
         .get_template("page.html")
         .render(
@@ -41,6 +42,7 @@ def written(report: Report) -> str:
             style=f"{palette.css()}\n{contents.bars()}\n{style}",
         )
     )
+    return encodable(text)
 
 
 def _environment() -> Environment:

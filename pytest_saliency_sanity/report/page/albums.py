@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_saliency_sanity.report import album
 from pytest_saliency_sanity.report.pictures import MAP, REGION, Picture, by_row, places
+from pytest_saliency_sanity.report.strip import scale
 
-ROOM = 1_800_000  # bytes of all PNG files of a page; base64 makes a third more of it
+WHOLE = 4_800_000  # bytes of a page
+TOLD = 19_500  # bytes of a verdict without its maps, at most about
+_LEAST = 600_000  # bytes for the maps, however many verdicts there are
 _SIDE = 104  # pixels of the longer side of a picture, about
 
 
@@ -64,11 +67,14 @@ class Strip:
         return (cell for row in self.rows for cell in row.cells if cell)
 
 
-def chosen(albums: Sequence[tuple[Picture, ...]], room: int = ROOM) -> list[tuple[Picture, ...]]:
+def chosen(albums: Sequence[tuple[Picture, ...]], room: int | None = None) -> list[tuple[Picture, ...]]:
     """Of each verdict's pictures those of as many images as fit, if all have an equal share of the room.
 
-    What a small album leaves of its share goes to the larger ones.
+    What a small album leaves of its share goes to the larger ones. By default there is room for what the rest of the
+    page leaves of 5 MB, with a third for base64.
     """
+    if room is None:
+        room = max(_LEAST, (WHOLE - TOLD * len(albums)) * 3 // 4)
     sizes = [sum(len(one.png) for one in pictures) for pictures in albums]
     found: dict[int, tuple[Picture, ...]] = {}
     for done, index in enumerate(sorted(range(len(albums)), key=sizes.__getitem__)):
@@ -82,13 +88,7 @@ def strip_of(pictures: Sequence[Picture], all_of_them: Sequence[Picture]) -> Str
     """The pictures as rows and columns."""
     columns = places(pictures)
     rows = tuple(
-        Row(heading, tuple(row.get(place) for place in columns), _scale(row))
+        Row(heading, tuple(row.get(place) for place in columns), scale(row))
         for heading, row in by_row(pictures).items()
     )
     return Strip(columns, rows, len({one.row for one in all_of_them}) - len(rows))
-
-
-def _scale(row: Mapping[str, Picture]) -> Picture | None:
-    """A map with the scale of its row."""
-    maps = [one for one in row.values() if one.kind == MAP]
-    return next((one for one in maps if not one.own_scale), maps[0] if maps else None)

@@ -150,10 +150,8 @@ class Page:
 
     @property
     def worst(self) -> str:
-        """As what the worst verdict counts; "pass" where there is none."""
-        if self.report.lost:
-            return "lost"
-        return next((counted for counted, _ in self.counts), "pass")
+        """As what the headline counts: a pass, unless something failed or stayed open."""
+        return facts.worst(self.report)
 
     @property
     def headline(self) -> str:
@@ -253,4 +251,7 @@ def _cells(stage: Stage) -> tuple[str, ...]:
     fails, passes = stage.lines
     below, above = ("fails", "passes") if stage.more_is_better else ("passes", "fails")
     low, high = sorted((fails, passes))
-    return stage.detail, *numbers, f"{below} below {low:.2f}, {above} above {high:.2f}", stage.outcome
+    lines = f"{below} below, {above} above {low:.2f}"
+    if f"{low:.2f}" != f"{high:.2f}":
+        lines = f"{below} below {low:.2f}, {above} above {high:.2f}"
+    return stage.detail, *numbers, lines, stage.outcome

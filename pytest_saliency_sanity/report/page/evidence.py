@@ -11,7 +11,7 @@ from pytest_saliency_sanity.builtin import as_builtin
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
 
-MOST = 5000  # characters
+MOST = 4000  # characters
 _ITEMS, _LETTERS, _DEEPEST = 8, 300, 12
 _LEFT_OUT = "… (--saliency-json has all of it)"
 

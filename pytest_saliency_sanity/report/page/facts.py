@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.report.document import Report
 
 _HEADLINES = {
-    "error": ("{count} of {all} verdicts {is_are} an error", "{count} of {all} verdicts {is_are} errors"),
+    "error": ("{count} of {all} verdicts is an error", "{count} of {all} verdicts are errors"),
     "fail": ("{count} of {all} checks failed", "{count} of {all} checks failed"),
     "inconclusive": ("{count} of {all} checks is inconclusive", "{count} of {all} checks are inconclusive"),
 }
@@ -23,20 +23,27 @@ def headline(report: Report) -> str:
         return "Verdicts were lost"
     if not report.entries:
         return "No verdict was reached"
-    worst = next(name for name in ORDER if report.counts[name])
-    count, everything = report.counts[worst], len(report.entries)
-    if worst in _HEADLINES:
-        one, several = _HEADLINES[worst]
-        given = {"count": count, "all": everything, "is_are": "is" if count == 1 else "are"}
-        return (one if count == 1 else several).format(**given)
-    return f"All {everything} checks passed" if worst == "pass" and everything > 1 else "No check failed"
+    found, everything = worst(report), len(report.entries)
+    if found in _HEADLINES:
+        count = report.counts[found]
+        return _HEADLINES[found][count > 1].format(count=count, all=everything)
+    return f"All {everything} checks passed" if report.counts["pass"] == everything > 1 else "No check failed"
+
+
+def worst(report: Report) -> str:
+    """As what the worst counts that needs somebody's attention; "pass" where nothing does."""
+    if report.lost:
+        return "lost"
+    if not report.entries:
+        return "inconclusive"
+    return next((name for name in ORDER if name in _HEADLINES and report.counts[name]), "pass")
 
 
 def in_short(report: Report) -> str:
     """What of it is asked for most, in a line."""
     settings = report.settings
     parts = (
-        report.began.replace("T", " "),
+        _began(report.began),
         f"{report.seconds:.0f} s",
         f"profile {settings['profile']}" if "profile" in settings else "",
         f"seed {settings['seed']}" if "seed" in settings else "",
@@ -49,7 +56,7 @@ def facts(report: Report) -> Mapping[str, str]:
     settings, environment = report.settings, report.environment
     found = {
         "Command": report.command,
-        "Began": report.began.replace("T", " "),
+        "Began": _began(report.began),
         "Took": f"{report.seconds:.1f} s",
         "Seed": settings.get("seed"),
         "Profile": settings.get("profile"),
@@ -59,13 +66,20 @@ def facts(report: Report) -> Mapping[str, str]:
         "Time budget of a check": _seconds(settings.get("max_seconds")),
         "Python": f"{environment.get('python', '')} ({environment.get('implementation', '')})",
         "Platform": f"{environment.get('system', '')} {environment.get('machine', '')}",
-        **environment.get("packages", {}),
+        "Versions": ", ".join(
+            f"{name} {version}" for name, version in environment.get("packages", {}).items()
+        ),
     }
     return {
         label: str(value)
         for label, value in found.items()
         if str(value if value is not None else "").strip(" ()")
     }
+
+
+def _began(given: str) -> str:
+    """ISO 8601 as it is read; what is no such time, as it is."""
+    return given.replace("T", " ").replace("+00:00", " UTC")
 
 
 def _seconds(given: float | None) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
-_WIDTH = 4.5  # inches; the page shows them at 96 pixels an inch, or as wide as there is room for
-_CURVES, _POINTS = 6, 40  # faint curves, and points of a curve
+_WIDTH = 4.0  # inches; the page shows them at 96 pixels an inch, or as wide as there is room for
+_CURVES, _POINTS = 4, 32  # faint curves, and points of a curve
 _FIRST, _SECOND = "#1f77b4", "#ff7f0e"  # matplotlib's own
 _VARIABLES = {
     plot.COLORS["pass"]: "var(--good)",
@@ -31,11 +32,20 @@ _VARIABLES = {
     _SECOND: "var(--second)",
     "#000000": "currentColor",
 }
-_STYLE = {
+_LETTERS = 9.0
+_NEEDLESS = "|".join(
+    (
+        rf"font-size: {_LETTERS:g}px;? ?",
+        r'font-family: [^;"]*;? ?',
+        r'transform="rotate\(-0 [^)]*\)"',
+        r"stroke-dashoffset: 0; ?",
+    )
+)
+_STYLE: Mapping[str, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "pytest-saliency-sanity",
     "font.family": "sans-serif",
-    "font.size": 9.0,
+    "font.size": _LETTERS,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
@@ -82,11 +92,6 @@ def _stages(verdict: Verdict, prefix: str) -> Plot | None:
         return None
     first, _, last = verdict.claim.columns
     title = f"{last} by {first}".capitalize()
-    key = (
-        ("good", "┆", "passes here"),
-        ("bad", "┊", "fails here"),
-        *((("muted", "■", "shown only"),) if any(not stage.judged for stage in measured) else ()),
-    )
 
     def draw(axes: Axes) -> None:
         plot.draw_stages(axes, verdict)
@@ -94,7 +99,19 @@ def _stages(verdict: Verdict, prefix: str) -> Plot | None:
         axes.tick_params(axis="y", length=0)
 
     description = "; ".join(map(_in_words, measured))
+    key = tuple(_key(measured))
     return _plot(title, description, prefix, 0.65 + 0.3 * len(measured), draw, key)
+
+
+def _key(measured: Sequence[Stage]) -> Iterator[tuple[str, str, str]]:
+    judged = [stage for stage in measured if stage.judged]
+    if any(math.isclose(*stage.lines, abs_tol=1e-9) for stage in judged):
+        yield "plain", "┆", "threshold"
+    if any(not math.isclose(*stage.lines, abs_tol=1e-9) for stage in judged):
+        yield "good", "┆", "passes"
+        yield "bad", "┆", "fails"
+    if len(judged) < len(measured):
+        yield "muted", "■", "shown only"
 
 
 def _curves(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
@@ -111,7 +128,7 @@ def _curves(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
         return None
 
     def draw(axes: Axes) -> None:
-        plot.draw_curves(axes, {name: _thinned(scores) for name, scores in found.items()})
+        plot.draw_curves(axes, {name: _thinned(scores) for name, scores in found.items()}, _CURVES)
 
     ends = "; ".join(
         f"{name.replace('_', ' ')}: from {scores[:, 0].mean():.2f} over {scores[:, scores.shape[1] // 2].mean():.2f} "
@@ -122,18 +139,13 @@ def _curves(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
 
 
 def _thinned(scores: Any) -> Any:
-    """(n, steps) with the mean as it is, of fewer points and fewer curves."""
+    """(n, steps) at fewer points."""
     import numpy as np
 
     columns = np.unique(
         np.linspace(0, scores.shape[1] - 1, min(_POINTS, scores.shape[1])).round().astype(int)
     )
-    few = scores[:, columns]
-    if len(few) <= _CURVES:
-        return few
-    # The faint curves are some images'; that the line is the mean of all is kept by shifting the last of them.
-    kept = few[: _CURVES - 1]
-    return np.vstack([kept, _CURVES * few.mean(0) - kept.sum(0)])
+    return scores[:, columns]
 
 
 def _labels(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
@@ -153,7 +165,7 @@ def _labels(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
         for number, (name, found) in enumerate(tables.items()):
             at = [row + (number - (len(tables) - 1) / 2) * height for row in range(len(rows))]
             axes.barh(at, [_number(found.get(label)) for label in rows], 0.9 * height, color=f"C{number}",
-                      label=name.replace("_", " "))  # fmt: skip
+                      label=_label(name.replace("_", " ")))  # fmt: skip
         axes.axvline(0, color="black", linewidth=0.6)
         axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
         axes.tick_params(axis="y", length=0)
@@ -175,11 +187,9 @@ def _plot(
     title: str, description: str, prefix: str, height: float, draw: Callable[[Axes], None],
     key: tuple[tuple[str, str, str], ...] = (),
 ) -> Plot:  # fmt: skip
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with warnings.catch_warnings(), matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE}):
-        warnings.simplefilter("ignore")  # of letters that a font does not have: the browser's has them
+    with _styled():
         drawn = Figure(figsize=(_WIDTH, height))
         axes = drawn.subplots()
         draw(axes)
@@ -188,9 +198,24 @@ def _plot(
     return Plot(title, description, key, _inline(svg, prefix, title, description))
 
 
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    """matplotlib as it comes, whatever the user has set, but for its backend, which nobody restores."""
+    import matplotlib
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that a font does not have: the browser's has them
+        own = {name: value for name, value in matplotlib.rcParamsDefault.items() if "backend" not in name}
+        style: dict[Any, Any] = {**own, **_STYLE}
+        with matplotlib.rc_context(style):
+            yield
+
+
 def _lay_out(drawn: Figure, axes: Axes, height: float) -> None:
     """Room for the labels at the left and below: measuring them would take longer than drawing."""
-    axes.xaxis.get_major_locator().set_params(nbins=6)  # type: ignore[call-arg]
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
     left = 0.55 if axes.get_ylabel() else 0.15 + 0.072 * longest
     drawn.subplots_adjust(
@@ -208,27 +233,33 @@ def _inline(svg: str, prefix: str, title: str, description: str) -> str:
     """The element alone: names of its own, the page's colors, a title, and no more decimals than can be seen."""
     inner = svg[svg.index(">", svg.index("<svg")) + 1 :]
     inner = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", inner, flags=re.S)
-    inner = re.sub(r"<[^>]*>", lambda tag: _tag(tag.group(), prefix), inner)
-    inner = re.sub(r">\s+<", "><", inner)
+    kept: list[bool] = []  # of each group that is open, whether it says anything of what is in it
+    inner = re.sub(r"<[^>]*>", lambda tag: _tag(tag.group(), prefix, kept), inner)
+    inner = re.sub(r">\s+<", "><", inner).replace("<defs></defs>", "")
     box = re.search(r'viewBox="[^"]*"', svg)
     named = f'<title id="{prefix}-title">{escape(title)}</title><desc id="{prefix}-desc">{escape(description)}</desc>'
     return (
-        f'<svg class="plot" role="img" aria-labelledby="{prefix}-title {prefix}-desc" '
+        f'<svg class="plot" role="img" aria-labelledby="{prefix}-title {prefix}-desc" font-size="{_LETTERS}" '
         f"{box.group() if box else ''}>{named}{inner.strip()}"
     )
 
 
-def _tag(tag: str, prefix: str) -> str:
+def _tag(tag: str, prefix: str, kept: list[bool]) -> str:
     """A tag of the plot; what stands between tags is text, and stays."""
+    if tag == "</g>":
+        return tag if kept.pop() else ""
     if re.search(r'^<path[^>]*style="fill: none"', tag):
         return ""  # the ground of the figure
     tag = re.sub(r'^<g id="[^"]*"', "<g", tag)
     tag = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}", tag)
-    tag = re.sub(r"font-family: [^;\"]*;? ?| transform=\"rotate\(-0 [^)]*\)\"", "", tag)
-    tag = re.sub(r"\s+", " ", re.sub(r"(\.\d)\d+", r"\1", tag))
+    tag = re.sub(_NEEDLESS, "", tag)
+    tag = re.sub(r"(?<!opacity: 0)(\.\d)\d+", r"\1", tag)
+    tag = re.sub(r'\bd="[^"]*"', lambda found: re.sub(r"\s*([MLCQz])\s*", r"\1", found.group()), tag)
     for color, variable in _VARIABLES.items():
         tag = tag.replace(color, variable)
-    return tag
+    if re.match("<g\\b", tag) and not tag.endswith("/>"):
+        kept.append(tag != "<g>")
+    return "" if tag in ("<g>", "<g/>") else " ".join(tag.split())
 
 
 def _in_words(stage: Stage) -> str:
