@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pytest_saliency_sanity.loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, holding
 from pytest_saliency_sanity.text import shown
 
 _axis: ContextVar[int | None] = ContextVar("saliency_channel_axis", default=None)
@@ -16,13 +16,7 @@ _axis: ContextVar[int | None] = ContextVar("saliency_channel_axis", default=None
 
 def using_channel_axis(axis: int | None) -> Loan[None]:
     """Within this context, the package's own explainers take inputs whose channels are on this axis; None is 1."""
-    before: list[int | None] = []
-
-    def take() -> None:
-        before.append(_axis.get())
-        _axis.set(axis)
-
-    return lent(take, lambda: [_axis.set(present) for present in before])
+    return holding(_axis, axis)
 
 
 def current_channel_axis() -> int | None:

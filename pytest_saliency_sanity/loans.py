@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Generator, Iterator
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from pytest_saliency_sanity.signals import deferred, interrupting, raise_first
@@ -33,6 +34,17 @@ def lent(take: Callable[[], T], give_back: Callable[[], object]) -> Loan[T]:
         BaseException: the first one that arrived, the others chained to it.
     """
     return _lending(take, give_back)
+
+
+def holding(variable: ContextVar[T], value: T) -> Loan[None]:
+    """Within this context the variable has this value."""
+    before: list[T] = []
+
+    def take() -> None:
+        before.append(variable.get())
+        variable.set(value)
+
+    return lent(take, lambda: [variable.set(present) for present in before])
 
 
 def loan(function: Callable[P, Iterator[T]]) -> Callable[P, Loan[T]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pytest_saliency_sanity.layout import channels_first
-from pytest_saliency_sanity.loans import Loan, lent
+from pytest_saliency_sanity.loans import Loan, holding
 from pytest_saliency_sanity.report.album import IMAGES, Album
 from pytest_saliency_sanity.report.pictures import ORIGINAL, Picture
 from pytest_saliency_sanity.signals import is_interruption
@@ -43,12 +43,12 @@ _observer: ContextVar[Observer | None] = ContextVar("saliency_observer", default
 
 def observing(wanted: bool) -> Loan[None]:
     """Within this context, the maps of a check are observed if `wanted`."""
-    return _with(Observer() if wanted else None)
+    return holding(_observer, Observer() if wanted else None)
 
 
 def unobserved() -> Loan[None]:
     """Within this context nothing is observed: the control explainers' maps are not the explainer's."""
-    return _with(None)
+    return holding(_observer, None)
 
 
 def is_observed() -> bool:
@@ -88,16 +88,6 @@ def collected() -> tuple[tuple[Picture, ...], tuple[str, ...]]:
     observer = _observer.get()
     failed = observer.failed if observer is not None else ""
     return tuple(made), ((f"its pictures are incomplete: {failed}",) if failed else ())
-
-
-def _with(observer: Observer | None) -> Loan[None]:
-    before: list[Observer | None] = []
-
-    def take() -> None:
-        before.append(_observer.get())
-        _observer.set(observer)
-
-    return lent(take, lambda: [_observer.set(present) for present in before])
 
 
 def _noting(observe: Callable[[Observer], None]) -> None:

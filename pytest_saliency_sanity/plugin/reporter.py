@@ -39,7 +39,7 @@ class Reporter:
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
         self._config = config
         self._settings = settings
-        self._quiet: bool = config.getoption(reports.QUIET)
+        self._quiet = bool(config.getoption(reports.QUIET))
         self._listed: bool = config.option.collectonly
         self._verdicts = Verdicts(config)
         self._reports = reports.Reports(config, settings)
