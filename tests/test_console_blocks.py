@@ -40,6 +40,7 @@ RUN_BESIDE = {  # commands of this repository that other extended tests run, wit
     "tests.figures.distancing": "tests/figures/test_distancing.py",
     "tests.figures.variations": "tests/figures/test_variations.py",
     "tests.figures.front_page": "tests/figures/test_pictures.py",
+    "tests.figures.page": "tests/figures/test_pictures.py",
 }
 TOO_LONG = {  # no arguments make these short: that they are taken is tested, what they print is not
     "tests.benchmarks.baselines": "it runs the example project's tests once for each network",

@@ -44,7 +44,7 @@ def in_short(report: Report) -> str:
     settings = report.settings
     parts = (
         _began(report.began),
-        f"{report.seconds:.0f} s",
+        f"{report.seconds:.0f} s" if report.seconds else "",
         f"profile {settings['profile']}" if "profile" in settings else "",
         f"seed {settings['seed']}" if "seed" in settings else "",
     )
