@@ -32,8 +32,9 @@ _ONLY_IF_ANY = ("xfail", "refused", "observed", "lost")
 def closing_line(counts: Counter[str]) -> str:
     """E.g. "saliency sanity: 5 passed, 1 failed, 2 inconclusive, 0 errors"."""
     shown = [name for name in LABELS if counts[name] or name not in _ONLY_IF_ANY]
-    return "saliency sanity: " + ", ".join(f"{counts[name]} {_label(name, counts)}" for name in shown)
+    return "saliency sanity: " + ", ".join(f"{counts[name]} {label(name, counts[name])}" for name in shown)
 
 
-def _label(name: str, counts: Counter[str]) -> str:
-    return "error" if name == "error" and counts[name] == 1 else LABELS[name]
+def label(name: str, count: int) -> str:
+    """The word behind a count: "failed"; "error" or "errors"."""
+    return "error" if name == "error" and count == 1 else LABELS[name]

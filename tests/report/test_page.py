@@ -296,3 +296,11 @@ def test_plots_leave_matplotlib_as_it_was() -> None:
     assert [plot.svg for plot in plots] == [
         plot.svg for plot in figures.of(measured(0.1, "pass").verdict, "p")
     ]
+
+
+def test_counts_are_in_words(text: str) -> None:
+    counts = re.search(r'<ul class="counts".*?</ul>', text, re.S)
+    assert counts
+    assert " ".join(re.sub(r"<[^>]+>", " ", counts.group()).split()) == (
+        "! 1 error ✗ 1 failed ? 1 inconclusive x 1 failed as expected – 1 refused o 1 observed ✓ 3 passed"
+    )

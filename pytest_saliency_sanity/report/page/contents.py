@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pytest_saliency_sanity.report import colors, comparison, reasons, table
 from pytest_saliency_sanity.report.page import albums, evidence, facts, figures
 from pytest_saliency_sanity.report.page.palette import TONES
-from pytest_saliency_sanity.report.words import LABELS, ORDER, SYMBOLS
+from pytest_saliency_sanity.report.words import ORDER, SYMBOLS, label
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.report.comparison import Change
@@ -190,7 +190,7 @@ class Page:
         return any(shown.pictures for shown in self.verdicts)
 
     # What the template asks of a word.
-    labels = LABELS
+    label = staticmethod(label)
     symbols = SYMBOLS
     tones = TONES
     most_in_a_cell = MOST_IN_A_CELL
