@@ -70,7 +70,7 @@ TESTS = """
         assert_insertion_deletion(upside_down)
 
     def test_it_reaches_a_threshold(assert_insertion_deletion):
-        assert_insertion_deletion(noisy, min_insertion=1e6)
+        assert_insertion_deletion(noisy, min_insertion=0.999)
 
     def test_hiding_it_matters(assert_occlusion_sensitive):
         assert_occlusion_sensitive(upside_down)
@@ -117,9 +117,10 @@ class Project:
 
 
 def timeless(value: Any) -> Any:
-    """The JSON without what a clock says."""
+    """The JSON without what a clock says, and without who paid for the controls, which the tests of a process share."""
     if isinstance(value, dict):
-        return {name: timeless(one) for name, one in value.items() if not name.endswith("seconds")}
+        left_out = {name for name in value if name.endswith("seconds")} | {"control_cost"}
+        return {name: timeless(one) for name, one in value.items() if name not in left_out}
     return [timeless(one) for one in value] if isinstance(value, list) else value
 
 
@@ -149,7 +150,7 @@ def assert_each_replays(real: Project, printed: list[str], found: dict[str, str]
 )
 def test_each_printed_line_gives_the_same_verdict(real: Project, flags: str) -> None:
     printed, found = real.verdicts(real.typed(f"pytest {flags}"))
-    assert len(printed) >= 7, printed
+    assert len(printed) >= 6, printed
     assert_each_replays(real, printed, found)
 
 
