@@ -89,7 +89,18 @@ class Verdicts:
 def _entry(report: pytest.TestReport, verdict: dict[str, Any], worker: str) -> Entry:
     nodeid = f"{report.nodeid} [{worker}]" if worker else report.nodeid
     pictures = tuple(map(Picture.from_json, verdict.get("pictures", ())))
-    return Entry(nodeid, Verdict.from_json(verdict), verdict["number"], _counted(report, verdict), pictures)
+    return Entry(nodeid, _of_any_process(verdict), verdict["number"], _counted(report, verdict), pictures)
+
+
+def _of_any_process(verdict: dict[str, Any]) -> Verdict:
+    """The verdict without what depends on which tests ran before it in its process: the calls of the controls.
+
+    They are made once in a process, for whoever needs them first; how long that took is kept, as a duration.
+    """
+    evidence = dict(verdict["evidence"])
+    if isinstance(cost := evidence.get("control_cost"), dict):
+        evidence["control_cost"] = {name: cost[name] for name in cost if name.endswith("seconds")}
+    return Verdict.from_json({**verdict, "evidence": evidence})
 
 
 def _counted(report: pytest.TestReport, verdict: dict[str, Any]) -> str:
