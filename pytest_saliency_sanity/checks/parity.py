@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -141,17 +142,24 @@ def _stage(before: Maps, now: Maps, line: float) -> Stage:
 
 def _missing(path: Path, stored: Reference | Unreadable | None) -> tuple[Finding, ...]:
     if stored is None:
-        sentence = f"has no reference: there is no {path}; {_UPDATE}={CREATE} makes it"
+        sentence = f"has no reference: there is no {path}; {_UPDATE}={CREATE} makes it{_alike(path)}"
         return (Finding("no_reference", "fail", sentence),)
     if isinstance(stored, Unreadable):
         return (Finding("unreadable_reference", "inconclusive", f"{stored}; {_UPDATE}={FIX} replaces it"),)
     return ()
 
 
+def _alike(path: Path) -> str:
+    """Where the folder has a file of nearly this name: perhaps only the explainer's options are others."""
+    present = [one.name for one in path.parent.glob(f"*{reference_maps.SUFFIX}")]
+    near = difflib.get_close_matches(path.name, present, n=1, cutoff=0.5)
+    if not near:
+        return ""
+    return f". There is {near[0]}: if only the options were changed, pass name= so that one file serves both"
+
+
 def _others(path: Path, other: list[str]) -> tuple[Finding, ...]:
-    sentence = (
-        f"the reference {path} was made with another {', another '.join(other)}; {_UPDATE}={FIX} replaces it"
-    )
+    sentence = f"the reference {path} was made with {', '.join(other)}; {_UPDATE}={FIX} replaces it"
     return (Finding("other_reference", "inconclusive", sentence),)
 
 

@@ -19,10 +19,10 @@ FLAG, UPDATE = "--saliency-baseline", "--saliency-baseline-update"
 FORCE = "force"
 _WAYS = (CREATE, FIX, TRIM, FORCE)
 _REFRESH = {
-    NEW: (CREATE, "not in the baseline yet"),
-    IMPROVEMENT: (FIX, "better than the baseline"),
-    DRIFT: (FIX, "drifted"),
-    MISSING: (TRIM, "of the baseline not reached"),
+    NEW: (CREATE, "not in the baseline yet", "records"),
+    IMPROVEMENT: (FIX, "better than the baseline", "records"),
+    DRIFT: (FIX, "drifted", "records"),
+    MISSING: (TRIM, "of the baseline not reached", "removes"),
 }
 
 
@@ -86,16 +86,21 @@ class Gate:
             self._write(self._path, updated)
         self.changes = updated.changes(report, is_due)
         worse = [change for change in self.changes if change.is_worse]
-        self.lines += [_line(change) for change in self.changes if change.kind in (DRIFT, IMPROVEMENT)]
+        self.lines.append(_held(len(updated.records), self._path, len(worse)))
+        self.lines += [
+            _line(change) for change in self.changes if change.kind in (DRIFT, IMPROVEMENT, MISSING)
+        ]
         self.lines += [_line(change) for change in worse] + self._advice(self.changes)
         return not worse
 
     def _advice(self, changes: Collection[Change]) -> list[str]:
         found = []
-        for kind, (way, words) in _REFRESH.items():
+        for kind, (way, words, does) in _REFRESH.items():
             count = sum(change.kind == kind for change in changes)
             if count:
-                found.append(f"baseline: {count} {words}; {UPDATE}={way} records it")
+                found.append(
+                    f"baseline: {count} {words}; {UPDATE}={way} {does} {'it' if count == 1 else 'them'}"
+                )
         if any(change.kind == OTHER_QUESTION for change in changes):
             found.append(
                 f"baseline: verdicts that were reached in another way cannot be compared; {UPDATE}={FIX} records them"
@@ -109,6 +114,11 @@ class Gate:
             self.lines.append(f"could not write {path}: {error.strerror or error}")
         else:
             self.lines.append(f"baseline: written, {len(updated.records)} verdicts: {path}")
+
+
+def _held(records: int, path: Path, worse: int) -> str:
+    found = f"the run fails for {worse} of them" if worse else "nothing is worse"
+    return f"held against {records} verdicts of {path.name}: {found}"
 
 
 def _line(change: Change) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,9 @@ def configure(config: pytest.Config) -> None:
     config.stash[_GIVEN] = Flags(
         tuple(given["explainer"]), given["model"], given["inputs"], given["weights"], given["transform"]
     )
+    here = str(config.invocation_params.dir)
+    if here not in sys.path:  # `net:Net` is found beside what was typed, as with `python -m pytest`
+        sys.path.insert(0, here)
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         config.args = []
 
@@ -68,6 +72,7 @@ def items(session: pytest.Session) -> list[pytest.Item]:
     flags = session.config.stash.get(_GIVEN, None)
     if flags is None:
         return []
+    _check_that_it_loads(session.config)
     from pytest_saliency_sanity.suite.choices import chosen_checks
     from pytest_saliency_sanity.suite.parametrization import SanityCheck, marks_of
 
@@ -124,6 +129,20 @@ def replayed_flags(config: pytest.Config) -> Iterator[str]:
         value = getattr(flags, name)
         if value is not None:
             yield f"--saliency-{name} {shlex.quote(value)}"
+
+
+def _check_that_it_loads(config: pytest.Config) -> None:
+    """One usage error instead of a failure of each item; in workers the items fail.
+
+    Raises:
+        pytest.UsageError: for a model, weights or inputs that cannot be had.
+    """
+    if config.option.collectonly or hasattr(config, "workerinput"):
+        return
+    try:
+        _loaded(config)
+    except (ValueError, TypeError, OSError) as error:
+        raise pytest.UsageError(f"--saliency-model, --saliency-weights, --saliency-inputs: {error}") from None
 
 
 def _loaded(config: pytest.Config) -> Loaded:

@@ -19,6 +19,7 @@ from pytest_saliency_sanity.report.words import closing_line
 from pytest_saliency_sanity.settings import Settings
 
 STAND_INS = "stand-in photographs"
+RANDOM = "the model's weights are random"  # how such a note begins
 _COLORS = {
     "pass": "green",
     "fail": "red",
@@ -105,7 +106,8 @@ class Reporter:
         for sentence in sorted(self._verdicts.unwritten):
             _write(terminal, "unwritten", sentence)
         if entries and not self._quiet and terminal.verbosity >= 0:
-            for line in ["", *table.lines(entries, all_of_them=verbose), ""]:
+            above = [""] if verbose or any(entry.verdict.outcome != "pass" for entry in entries) else []
+            for line in [*above, *table.lines(entries, all_of_them=verbose), ""]:
                 terminal.write_line(line)
         for line in [*self._gate.lines, *self._reports.lines]:
             terminal.write_line(line)
@@ -120,11 +122,18 @@ class Reporter:
             if stand_ins
             else ""
         )
+        random = sum(any(note.startswith(RANDOM) for note in entry.verdict.notes) for entry in self._verdicts)
+        on_random = (
+            f"{random} on a model whose weights are random: a pass says little; --saliency-weights gives others"
+            if random
+            else ""
+        )
         few = self._too_few()
         lines = [
             f"{'ERROR':<12} {few}" if few else "",
             threads.line(self._verdicts.threads, threads.cores()),
             on_stand_ins,
+            on_random,
         ]
         return [line for line in lines if line]
 

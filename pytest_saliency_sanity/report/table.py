@@ -61,6 +61,8 @@ def interval(bounds: tuple[float, float] | None) -> str:
 
 
 def _slowest(entries: Sequence[Entry]) -> list[str]:
+    if len(entries) < 2:
+        return []
     timed = [(entry.seconds, entry) for entry in entries if (entry.seconds or 0) >= _WORTH_NAMING]
     longest = sorted(timed, key=lambda one: (-(one[0] or 0), one[1].key))[:_SLOW]
     return (

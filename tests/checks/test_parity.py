@@ -128,7 +128,11 @@ def test_another_question_is_inconclusive_and_named(name: str, tmp_path: Path) -
     path = stored(gradient, tmp_path, targets=torch.ones(16, dtype=torch.long))
     verdict = checked(gradient, path, **{"targets": torch.ones(16, dtype=torch.long), **make()})
     assert (verdict.outcome, verdict.reason) == ("inconclusive", "other_reference")
-    assert words in verdict.summary and "--saliency-baseline-update=fix replaces it" in verdict.summary
+    assert (
+        words in verdict.summary
+        and "another other" not in verdict.summary
+        and "--saliency-baseline-update=fix replaces it" in verdict.summary
+    )
 
 
 def test_create_keeps_and_fix_replaces(tmp_path: Path) -> None:
@@ -233,3 +237,16 @@ def test_the_threshold_is_the_users(tmp_path: Path) -> None:
     assert value is not None and 0.5 < value < 1
     assert checked(partial(integrated_gradients, steps=2), path, min_agreement=value - 0.1).outcome == "pass"
     assert MIN_AGREEMENT == 0.99
+
+
+def test_an_explainer_whose_options_were_changed_is_told_of_the_other_file(tmp_path: Path) -> None:
+    checked(partial(integrated_gradients, steps=8), tmp_path, "create")
+    verdict = checked(partial(integrated_gradients, steps=4), tmp_path)
+    assert verdict.reason == "no_reference"
+    assert re.search(
+        r"There is integrated_gradients_steps=8_-\w+\.safetensors: if only the options .* pass name=",
+        verdict.summary,
+    )
+    kept = tmp_path / "named"
+    checked(partial(integrated_gradients, steps=8), kept, "create", name="ig")
+    assert checked(partial(integrated_gradients, steps=2), kept, name="ig").reason == "changed"

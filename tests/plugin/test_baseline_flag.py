@@ -96,6 +96,7 @@ def test_a_pass_that_became_worse_fails(gate: Gate, workers: tuple[str, ...]) ->
     result = gate.run("--saliency-inconclusive=skip", *workers, a=0.1, b=0.5, known=0.8)
     assert result.ret == pytest.ExitCode.TESTS_FAILED  # though no test fails
     result.assert_outcomes(passed=1, skipped=1, xfailed=1)
+    result.stdout.fnmatch_lines(["held against 3 verdicts of b.json: the run fails for 1 of them"])
     assert told(result) == [
         "REGRESSION   test_it.py::test_it[b]: model_sensitivity of b on Net: pass 0.10 (0.00 … 0.20) → "
         "inconclusive 0.50 (0.40 … 0.60)"
@@ -160,6 +161,14 @@ def test_what_ran_without_its_verdict_is_told(gate: Gate) -> None:
     )
     result = gate.run(a=0.1)
     assert (result.ret, told(result)) == (0, ["baseline: 1 of the baseline not reached"])
+    result.stdout.fnmatch_lines(
+        [
+            "held against 1 verdicts of b.json: nothing is worse",
+            "MISSING      test_it.py::test_it[[]a]: model_sensitivity of a on Net: was pass, and was not reached",
+            "baseline: 1 of the baseline not reached; --saliency-baseline-update=trim removes it",
+        ],
+        consecutive=True,
+    )
 
 
 PROVENANCE = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from pytest_saliency_sanity.plugin.reporter import RANDOM
 from pytest_saliency_sanity.suite.command_line import Flags, load
 from pytest_saliency_sanity.suite.inputs_from_files import read_inputs
-from pytest_saliency_sanity.suite.models_by_name import NamedModel, model_named
+from pytest_saliency_sanity.suite.models_by_name import UNKNOWN, NamedModel, model_named
 
 NETWORK = """
     import torch
@@ -139,6 +141,41 @@ def test_flags_that_miss_one_another_are_refused(pytester: pytest.Pytester, kind
     result = pytester.runpytest(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {words}*"])
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--saliency-model", "networks:netwrk"], "*netwrk*"),
+        (["--saliency-model", "nowhere:network"], "*No module named 'nowhere'*"),
+        ([*FLAGS[:2], "--saliency-inputs", "none.npz"], "*none.npz*"),
+    ],
+)
+def test_what_cannot_be_loaded_is_one_usage_error(
+    folder: pytest.Pytester, flags: list[str], words: str
+) -> None:
+    result = folder.runpytest("--saliency-explainer", "explainers:gradient", *flags)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: --saliency-model, --saliency-weights, --saliency-inputs: {words}"])
+
+
+def test_a_module_beside_what_was_typed_is_found(pytester: pytest.Pytester) -> None:
+    """Though `pytest`, unlike `python -m pytest`, does not put the folder on the path."""
+    pytester.makepyfile(networks=NETWORK)
+    inputs = torch.rand(16, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    np.savez(pytester.path / "inputs.npz", inputs=inputs.numpy())
+    program = str(Path(sys.executable).with_name("pytest"))
+    done = pytester.run(program, "--saliency-explainer", "explainers:gradient", *FLAGS, "-k", "contract")
+    done.assert_outcomes(passed=1, deselected=8)
+
+
+def test_random_weights_are_told_at_the_end(folder: pytest.Pytester) -> None:
+    flags = ["--saliency-explainer", "explainers:gradient", "--saliency-model", "torchvision:squeezenet1_0"]
+    result = folder.runpytest(*flags, "-k", "contract")
+    result.stdout.fnmatch_lines(
+        ["1 on a model whose weights are random: a pass says little; --saliency-weights *"]
+    )
+    assert UNKNOWN.startswith(RANDOM)
 
 
 def test_an_explainer_that_is_not_there_is_an_error_with_the_choices(folder: pytest.Pytester) -> None:
