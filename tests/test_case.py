@@ -8,7 +8,9 @@ import pytest
 
 from pytest_saliency_sanity import Case
 
-NAMES = ["model", "inputs", "targets", "labels", "train_set", "make_model", "regions", "channel_axis"]
+NAMES = [
+    "model", "inputs", "targets", "labels", "train_set", "make_model", "regions", "channel_axis", "reference",
+]  # fmt: skip
 
 
 def test_its_fields() -> None:

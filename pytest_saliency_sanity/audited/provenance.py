@@ -59,7 +59,8 @@ def noted() -> dict[str, Any]:
 
 def of_model(model: nn.Module) -> dict[str, Any]:
     """The fingerprints of a model's architecture and of its weights, and where and in what they are."""
-    state = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # a state_dict calls hooks
+    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}  # a state_dict calls hooks
+    state = {name: _copied(value) for name, value in own.items()}
     tensors = state.values()
     return {
         "class": type(model).__name__,
@@ -72,11 +73,16 @@ def of_model(model: nn.Module) -> dict[str, Any]:
 
 def of_tensors(tensors: Iterable[Tensor]) -> dict[str, Any]:
     """The shapes of tensors, and the fingerprint of their values."""
-    parts = tuple(tensors)
+    parts = tuple(map(_copied, tensors))
     return {
         "shapes": [list(part.shape) for part in parts],
         "content": combined(*map(tensor_fingerprint, parts)),
     }
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """For hashing: the storage of what numpy has seen can be resized no more."""
+    return tensor.detach().clone()
 
 
 def _architecture(model: nn.Module, state: Mapping[str, Tensor]) -> str:

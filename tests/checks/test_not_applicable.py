@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from pytest_saliency_sanity import (
     assert_contract,
     check_contract,
     check_model_sensitivity,
+    settings,
 )
 from pytest_saliency_sanity.explainers import (
     deconvnet,
@@ -105,12 +107,23 @@ def on_images(check: Callable[..., Verdict], **more: Any) -> Callable[..., Verdi
     return lambda explainer, make, **options: check(explainer, make(), images(8), **more, **options)
 
 
+def making_references(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
+    """The check where a reference may be made, which it never is here."""
+
+    def checked(*args: Any, **options: Any) -> Verdict:
+        with settings.using(replace(settings.current(), references=("create",))):
+            return check(*args, **options)
+
+    return checked
+
+
 CHECKS: dict[str, Callable[..., Verdict]] = {
     "contract": on_images(check_contract),
     "model_sensitivity": on_images(check_model_sensitivity),
     "target_sensitivity": on_images(package.check_target_sensitivity),
     "data_sensitivity": data_sensitivity,
     "consistency": on_images(package.check_consistency),
+    "parity": making_references(on_images(package.check_parity, reference="never.safetensors")),
     "occlusion_sensitivity": on_images(package.check_occlusion_sensitivity),
     "insertion_deletion": on_images(package.check_insertion_deletion),
     "localization": on_images(package.check_localization, regions=torch.tensor([[2, 2, 7, 7]] * 8)),
