@@ -52,7 +52,7 @@ class Gate:
     """
 
     def __init__(self, config: pytest.Config, settings: Settings) -> None:
-        self._update = ways(config)
+        self._update = settings.references
         given = settings.baseline
         self._path = config.invocation_params.dir / given if given else None
         self._baseline = _read(self._path, self._update) if self._path else Baseline()
@@ -83,7 +83,7 @@ class Gate:
 
         updated = self._baseline.updated(report, self._update, is_due)
         if self._update and (updated != self._baseline or not self._path.exists()):
-            self._write(self._path, updated)
+            updated = updated if self._is_written(self._path, updated) else self._baseline
         self.changes = updated.changes(report, is_due)
         worse = [change for change in self.changes if change.is_worse]
         self.lines.append(_held(len(updated.records), self._path, len(worse)))
@@ -107,13 +107,15 @@ class Gate:
             )
         return found
 
-    def _write(self, path: Path, updated: Baseline) -> None:
+    def _is_written(self, path: Path, updated: Baseline) -> bool:
+        """Write the file; where that fails the run is held against what stood there."""
         try:
             files.write(path, updated.text())
         except OSError as error:
             self.lines.append(f"could not write {path}: {error.strerror or error}")
-        else:
-            self.lines.append(f"baseline: written, {len(updated.records)} verdicts: {path}")
+            return False
+        self.lines.append(f"baseline: written, {len(updated.records)} verdicts: {path}")
+        return True
 
 
 def _held(records: int, path: Path, worse: int) -> str:
@@ -131,27 +133,19 @@ def ways(config: pytest.Config) -> tuple[str, ...]:
     Raises:
         pytest.UsageError: for another word, and in CI without "force".
     """
-    return _ways(config.getoption(UPDATE))
-
-
-def _ways(text: str | None) -> tuple[str, ...]:
-    """The words of the update flag.
-
-    Raises:
-        pytest.UsageError: for another word, and in CI without "force".
-    """
+    text = config.getoption(UPDATE)
     if text is None:
         return ()
-    ways = tuple(word.strip() for word in text.split(","))
-    for way in ways:
-        if way not in _WAYS:
-            raise pytest.UsageError(f"{UPDATE}: {way!r} is none of {', '.join(_WAYS)}")
-    if os.environ.get("CI") and FORCE not in ways:
+    words = tuple(word.strip() for word in text.split(","))
+    for word in words:
+        if word not in _WAYS:
+            raise pytest.UsageError(f"{UPDATE}: {word!r} is none of {', '.join(_WAYS)}")
+    if os.environ.get("CI") and FORCE not in words:
         raise pytest.UsageError(
             f"{UPDATE} is refused where CI is set: a gate that updates its baseline lets everything pass. Add {FORCE} "
             f"if that is meant"
         )
-    return ways
+    return words
 
 
 def _read(path: Path, update: Collection[str]) -> Baseline:

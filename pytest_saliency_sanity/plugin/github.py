@@ -29,8 +29,8 @@ def summarize(report: Report) -> str:
         if present < _MOST - 10_000:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(f"\n{markdown.written(report, _MOST - present)}")
-    except OSError as error:
-        return f"could not write {path}: {error.strerror or error}"
+    except Exception as error:  # of any kind: a report never changes the tests' outcome
+        return f"could not write {path}: {getattr(error, 'strerror', None) or error}"
     return ""
 
 

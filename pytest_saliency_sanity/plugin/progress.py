@@ -6,10 +6,12 @@ import contextlib
 import io
 import sys
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import pytest
-from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.trained_networks.progress import Bar
 
 EVERY_SECONDS = 30.0  # between two lines in a log
 _BEGIN_SECONDS = 1.0  # before a bar is shown
@@ -32,7 +34,7 @@ class Watch:
         self._on_terminal = stream(config) is not None
         self._began = self._told = time.monotonic()
         self._maps = 0
-        self._bar: tqdm | None = None
+        self._bar: Bar | None = None
 
     def explained(self, maps: int) -> None:
         """So many more maps were made."""
@@ -57,18 +59,14 @@ class Watch:
 
     def _draw(self, now: float) -> None:
         if self._bar is None and now - self._began >= _BEGIN_SECONDS:
-            self._bar = _Bar(
+            from pytest_saliency_sanity.trained_networks.progress import Bar
+
+            self._bar = Bar(
                 desc=self._nodeid, file=self._out, bar_format=_BAR, leave=False, initial=self._maps,
                 mininterval=_BEGIN_SECONDS, miniters=1,
             )  # fmt: skip
         elif self._bar is not None:
             self._bar.update(self._maps - self._bar.n)
-
-
-class _Bar(tqdm):  # type: ignore[misc]  # tqdm has no types
-    """Without tqdm's monitor thread, as Python warns of threads at a fork."""
-
-    monitor_interval = 0
 
 
 class _Terminal(io.TextIOBase):

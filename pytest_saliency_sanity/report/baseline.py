@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_saliency_sanity.builtin import as_builtin
 from pytest_saliency_sanity.report.comparison import MISSING, Change, Recorded, compared
-from pytest_saliency_sanity.report.document import Report
+from pytest_saliency_sanity.report.document import Report, unlike
 
 FORMAT = "pytest-saliency-sanity baseline"
 VERSION = 1
@@ -101,12 +101,8 @@ class Baseline:
         """
         try:
             given = json.loads(path.read_text(encoding="utf-8"))
-            if not isinstance(given, Mapping) or given.get("format") != FORMAT:
-                raise NotABaseline(f'it has no "format": "{FORMAT}"')
-            if given.get("version") != VERSION:
-                raise NotABaseline(
-                    f"its version is {given.get('version')!r}, and this release reads {VERSION}"
-                )
+            if wrong := unlike(given, FORMAT, VERSION):
+                raise NotABaseline(wrong)
             records = tuple(map(Recorded.from_json, given["verdicts"]))
             return cls(records, given["settings"], given["environment"])
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:

@@ -141,12 +141,8 @@ class Report:
         Raises:
             NotAReport: for anything else; the sentence says what is wrong.
         """
-        if not isinstance(given, Mapping) or given.get("format") != FORMAT:
-            raise NotAReport(f'it has no "format": "{FORMAT}"')
-        if given.get("version") != VERSION:
-            raise NotAReport(
-                f"its version is {given.get('version')!r}, and this release reads version {VERSION}"
-            )
+        if wrong := unlike(given, FORMAT, VERSION):
+            raise NotAReport(wrong)
         try:
             return sorted_report(
                 map(Entry.from_json, given["verdicts"]),
@@ -171,6 +167,16 @@ class Report:
             raise NotAReport(f"{path} is no report of pytest-saliency-sanity: {error}") from None
         except (ValueError, RecursionError) as error:  # of json, of UTF-8
             raise NotAReport(f"{path} is no report of pytest-saliency-sanity: {error}") from None
+
+
+def unlike(given: Any, form: str, version: int) -> str:
+    """Why some JSON is not of this format and version; "" where it is."""
+    if not isinstance(given, Mapping) or given.get("format") != form:
+        return f'it has no "format": "{form}"'
+    present = given.get("version")
+    return (
+        "" if present == version else f"its version is {present!r}, and this release reads version {version}"
+    )
 
 
 def sorted_report(entries: Iterable[Entry], **stated: Any) -> Report:

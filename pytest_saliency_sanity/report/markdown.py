@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from pytest_saliency_sanity.report import table
 from pytest_saliency_sanity.report.document import Entry, Report
-from pytest_saliency_sanity.report.table import interval, number, sorted_by_outcome
-from pytest_saliency_sanity.report.words import SYMBOLS, closing_line
+from pytest_saliency_sanity.report.words import closing_line
 
 COMMENT = 64_000  # bytes
-_COLUMNS = ("verdict", "check", "explainer", "model", "statistic", "interval", "test")
+_COLUMNS = (*table.HEAD[:-1], "test")
 _HEAD = f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+\-!|~&@:])")
 _TOLD = 20  # messages below the table
@@ -25,7 +25,7 @@ def written(report: Report, most: int = COMMENT) -> str:
     Args:
         most: bytes of UTF-8 that it may have.
     """
-    entries = sorted_by_outcome(report.entries)
+    entries = table.sorted_by_outcome(report.entries)
     title = f"### {escaped(closing_line(report.counts))}"
     head = "\n\n".join(part for part in (title, _changed(report), _lost(report)) if part)
     rows = [_row(entry) for entry in entries]
@@ -57,16 +57,7 @@ def _cut(lines: Sequence[str], what: str, most: int = 50) -> list[str]:
 
 
 def _row(entry: Entry) -> str:
-    verdict = entry.verdict
-    cells = (
-        f"{SYMBOLS[entry.counted]} {entry.counted}",
-        verdict.check,
-        verdict.explainer,
-        verdict.model,
-        number(verdict.statistic),
-        interval(verdict.interval),
-        entry.nodeid,
-    )
+    cells = (*table.row(entry)[:-1], entry.nodeid)  # where it is, in place of what it took
     return f"| {' | '.join(_short(escaped(cell)) for cell in cells)} |"
 
 
@@ -89,9 +80,9 @@ def _fitting(head: str, rows: Sequence[str], messages: Sequence[str], most: int)
     spare -= sum(len(row.encode()) + 1 for row in kept)
     told = list(_within(messages, spare))
     left = len(rows) - len(kept)
-    table = "\n".join([_HEAD, *kept]) if rows else "No verdict was reached."
+    shown = "\n".join([_HEAD, *kept]) if rows else "No verdict was reached."
     note = f"… and {left} more verdicts; the JSON report has all." if left else ""
-    return "\n\n".join(part for part in (head, table, note, *told) if part) + "\n"
+    return "\n\n".join(part for part in (head, shown, note, *told) if part) + "\n"
 
 
 def _within(parts: Iterable[str], spare: int) -> Iterable[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from pytest_saliency_sanity.report import table
 from pytest_saliency_sanity.report.words import SYMBOLS
 
 _COLORS = {  # background, in both color schemes; the words are there too
@@ -45,14 +46,14 @@ def text(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
         *([name, *(_short(cells[name, check]) for check in checks)] for name in explainers),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     told = [
         f"{cell.outcome.upper():<12} {name}, {check}: {cell.words}"
         for name in explainers
         for check in checks
         if (cell := cells[name, check]).outcome != "pass"
     ]
-    return "\n".join([*table, *([""] if told else []), *told])
+    return "\n".join([*lines, *([""] if told else []), *told])
 
 
 def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
@@ -66,17 +67,12 @@ def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
 
 
 def _short(cell: Cell) -> str:
-    number = "" if cell.statistic is None else f" {cell.statistic:.2f}"
-    return f"{SYMBOLS[cell.outcome]} {cell.outcome}{number}"
+    return f"{SYMBOLS[cell.outcome]} {cell.outcome} {table.number(cell.statistic)}".rstrip()
 
 
 def _of_html(cell: Cell) -> str:
-    interval = "" if cell.interval is None else f"<br><small>{_between(cell.interval)}</small>"
+    interval = "" if cell.interval is None else f"<br><small>{table.interval(cell.interval)}</small>"
     return (
         f"<td style='background:{_COLORS[cell.outcome]}' title='{escape(cell.words, quote=True)}'>"
         f"{escape(_short(cell))}{interval}</td>"
     )
-
-
-def _between(interval: tuple[float, float]) -> str:
-    return " … ".join("" if abs(end) == float("inf") else f"{end:.2f}" for end in interval)

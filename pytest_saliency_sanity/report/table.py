@@ -10,7 +10,7 @@ from pytest_saliency_sanity.report.words import ORDER, SYMBOLS
 MOST = 40  # rows, unless all are asked for; what is left out is counted
 _SLOW = 3  # checks that are named as the slowest
 _WORTH_NAMING = 1.0  # seconds
-_HEAD = ("verdict", "check", "explainer", "model", "statistic", "interval", "seconds")
+HEAD = ("verdict", "check", "explainer", "model", "statistic", "interval", "seconds")
 
 
 def sorted_by_outcome(entries: Iterable[Entry]) -> list[Entry]:
@@ -23,7 +23,7 @@ def lines(entries: Sequence[Entry], all_of_them: bool = False) -> list[str]:
     if not entries:
         return []
     shown = entries if all_of_them else entries[:MOST]
-    rows = [_HEAD, *(row(entry) for entry in shown)]
+    rows = [HEAD, *(row(entry) for entry in shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = [f"  {'  '.join(map(str.ljust, cells, widths)).rstrip()}" for cells in rows]
     left = len(entries) - len(shown)

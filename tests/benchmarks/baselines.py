@@ -21,7 +21,7 @@ from tests.manual import ROOT
 
 
 def verdicts(seed: int, folder: Path) -> list[Recorded]:
-    """Those of the example with a network of this seed, without the networks that it trains for data sensitivity."""
+    """Those of the example with a network of this seed."""
     path = folder / f"{seed}.json"
     line = [
         sys.executable, "-m", "pytest", "-q", "example_project", "-p", "no:cacheprovider",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_saliency_sanity import files
 from pytest_saliency_sanity.report.document import Report
 
 TESTS = """
@@ -321,3 +322,18 @@ def test_the_table_names_it_from_the_root(gate: Gate, where: str, monkeypatch: p
         monkeypatch.chdir(gate.project.mkdir("elsewhere"))
     result = gate.project.runpytest(str(gate.project.path / "test_it.py"))
     result.stdout.fnmatch_lines(["REGRESSION *"])
+
+
+def test_an_update_that_cannot_be_written_is_held_against_what_stood_there(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate.run(UPDATE + "create", a=0.1)
+
+    def full(*given: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write", full)
+    result = gate.run(UPDATE + "fix", a=0.9)
+    monkeypatch.undo()
+    result.stdout.fnmatch_lines(["could not write *b.json: No space left on device", "REGRESSION *"])
+    assert gate.stored() == [("a", 0.1)]

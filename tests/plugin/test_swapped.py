@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.manual import ROOT
+from tests.plugin.test_reproduction import CONFTEST
 
-CONFTEST = """
+TEST = """
     import pytest
     from pytest_saliency_sanity.planted import planted_images
     from tests.planted import planted_cnn
