@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# Before any inner run, which forgets the modules that it is the first to import: numpy cannot be loaded twice
-# in a process, and there would be a second Verdict class.
+# Before any inner run, which forgets the modules that it is the first to import: numpy and matplotlib cannot be loaded
+# twice in a process, and there would be a second Verdict class.
+import matplotlib.backends.backend_svg
+import matplotlib.figure  # noqa: F401
 import numpy  # noqa: F401
 import pytest
 
