@@ -11,6 +11,8 @@ import matplotlib.figure  # noqa: F401
 import numpy  # noqa: F401
 import pytest
 
+import pytest_saliency_sanity.report.page
+import pytest_saliency_sanity.report.page.figures
 import pytest_saliency_sanity.verdict  # noqa: F401
 
 MIXED = """
