@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,15 +20,17 @@ from pytest_saliency_sanity.examination.liveness import hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
-from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, unused_notes
-from pytest_saliency_sanity.sensitivity.control_audit import doubts
+from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, kept_blocks, unused_notes
+from pytest_saliency_sanity.sensitivity.control_audit import CONTROLS
 from pytest_saliency_sanity.sensitivity.diagnosis import (
     hint_of_equality,
     hint_of_failure,
     hint_of_open_question,
+    hint_of_unused,
 )
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
+from pytest_saliency_sanity.sensitivity.suspicions import HEAD_UNUSED, HEADLESS
 from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.verdict import Claim, Verdict
@@ -108,10 +110,11 @@ def check_model_sensitivity(
             control_meter=Meter(deadline),
             similarities=similarities,
         )
-        account = run(audit, doubts)
+        account = run(audit, CONTROLS)
         negated = account.begun if account.stages else None
         negation = head_negation(account.subject, audit.meter, negated, found) if negated else None
-    return concluded(_verdict(account, audit.measures, cascade, negation))
+        below = _below(account, audit, found)
+    return concluded(_verdict(account, below, cascade, negation))
 
 
 assert_model_sensitive = asserting(check_model_sensitivity, "assert_model_sensitive")
@@ -178,9 +181,23 @@ def _check_depths(depths: Any) -> None:
         )
 
 
-def _verdict(
-    account: Account, measures: Sequence[Measure], cascade: Cascade, negation: float | None
-) -> Verdict:
+def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str, str]:
+    """By the measures' names the block right below those that they re-initialize.
+
+    Of the deepest one that keeps the maps: the block below all that can be re-initialized before they change.
+    """
+    counts = {measure.name: measure.blocks for measure in audit.measures}
+    below = {name: blocks[-count - 1].name for name, count in counts.items() if count < len(blocks)}
+    kept = [stage.name for stage in account.stages if stage.name in below and stage.lower >= HEADLESS]
+    if kept and account.begun is not None:
+        known = counts[kept[-1]]
+        changed = min((count for count in counts.values() if count > known), default=len(blocks))
+        count = kept_blocks(account.subject, audit.meter, account.begun, blocks, range(known, changed))
+        below[kept[-1]] = blocks[-count - 1].name
+    return below
+
+
+def _verdict(account: Account, below: Mapping[str, str], cascade: Cascade, negation: float | None) -> Verdict:
     plain = verdict_of(account, "model_sensitivity", CLAIM)
     evidence = {
         **plain.evidence,
@@ -188,22 +205,19 @@ def _verdict(
         "copies": cascade.copies,
         "head_negation": negation,
     }
-    return replace(plain, hint=_hint(account, measures, cascade, plain), evidence=evidence)
+    return replace(plain, hint=_hint(account, below, plain), evidence=evidence)
 
 
-def _hint(account: Account, measures: Sequence[Measure], cascade: Cascade, verdict: Verdict) -> str:
+def _hint(account: Account, below: Mapping[str, str], verdict: Verdict) -> str:
     findings = verdict.findings
     if account.first is None:
         return hint_of_saturation(account.subject, findings)
     if hint := hint_of_gate(account.subject.model, findings) or hint_of_saturation(account.subject, findings):
         return hint
     if verdict.outcome == "fail" and not verdict.findings:
-        below = {
-            measure.name: cascade.blocks[-measure.blocks - 1].name
-            for measure in measures
-            if measure.blocks < len(cascade.blocks)
-        }
         return hint_of_failure(account.subject, account.first, verdict.judged, account.gradient_maps, below)
+    if verdict.reason == HEAD_UNUSED:
+        return hint_of_unused(verdict.stages, below)
     if verdict.reason == "bound" and account.begun is not None:
         return hint_of_open_question(account.subject, account.begun.one_sided)
     return hint_of_equality(account.subject, account.first, account.gradient_maps)

@@ -22,7 +22,7 @@ from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import preserved
-from pytest_saliency_sanity.sensitivity.control_audit import doubts
+from pytest_saliency_sanity.sensitivity.control_audit import CONTROLS
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
@@ -118,7 +118,7 @@ def check_target_sensitivity(
             control_meter=Meter(deadline),
             similarities=similarities,
         )
-        return concluded(_verdict(run(audit, doubts)))
+        return concluded(_verdict(run(audit, CONTROLS)))
 
 
 assert_target_sensitive = asserting(check_target_sensitivity, "assert_target_sensitive")

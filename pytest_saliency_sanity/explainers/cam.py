@@ -43,24 +43,21 @@ def gradcam(
     Raises NotApplicable for a tuple of inputs, and if there is no spatial feature map; ValueError if the layer
     is unknown, does not run or has no spatial output, or if a part of the model is scripted or compiled.
     """
-    leaf_shape = _one_tensor(inputs).shape
-    model = model.module if isinstance(model, nn.DataParallel) else model
-    refuse_opaque("gradcam", model)
-    with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
-        leaves = gradient_leaves(inputs)
-        maps = FeatureMaps(leaf_shape[0], tuple(leaf_shape[2:]))
-        with (
-            _watching(model, layer) as outputs,
-            watching_calls(model if layer is None else None, maps) as calls,
-            entered(maps),
-        ):
-            scores, classes = _scores_of(model, inputs, leaves, targets)
-        if layer is None:
-            features, gradients = _default_map(model, maps, calls, scores, classes, leaves[0])
-        else:
-            features, gradients = _map_of_layer(model, layer, outputs, maps, scores, leaves[0])
-    cam = _weighted_sum(features.detach(), gradients, relu)
-    return as_given(inputs, [_upsampled(cam, leaf_shape[2:]).to(leaves[0].dtype)])
+    features, gradients = _features("gradcam", model, inputs, targets, layer)
+    return _as_map(inputs, _weighted_sum(features, gradients, relu))
+
+
+@spatial
+def mean_activation(model: Any, inputs: Inputs, targets: Any) -> Inputs:
+    """What the last feature map holds, whatever the class: its absolute values, averaged over channels, (N, 1, *S).
+
+    Found and upsampled as `gradcam` does it. What class activation maps share, and not an explanation: nothing
+    above that layer is used.
+
+    Raises what `gradcam` raises.
+    """
+    features, _ = _features("mean_activation", model, inputs, targets, None)
+    return _as_map(inputs, wide(features).abs().mean(1, keepdim=True))
 
 
 @spatial
@@ -74,6 +71,35 @@ def guided_gradcam(
     cams = tensors(gradcam(model, inputs, targets, layer=layer))
     guided = tensors(guided_backprop(model, inputs, targets))
     return as_given(inputs, [g * cam for g, cam in zip(guided, cams, strict=True)])
+
+
+def _features(
+    name: str, model: Any, inputs: Inputs, targets: Any, layer: str | nn.Module | None
+) -> tuple[Tensor, Tensor]:
+    """(N, C, *grid) a feature map of the explainer `name`, and the gradient of the targets' scores there."""
+    leaf_shape = _one_tensor(inputs).shape
+    model = model.module if isinstance(model, nn.DataParallel) else model
+    refuse_opaque(name, model)
+    with entered(torch.inference_mode(False)), entered(torch.enable_grad()):
+        leaves = gradient_leaves(inputs)
+        maps = FeatureMaps(leaf_shape[0], tuple(leaf_shape[2:]))
+        with (
+            _watching(model, layer) as outputs,
+            watching_calls(model if layer is None else None, maps) as calls,
+            entered(maps),
+        ):
+            scores, classes = _scores_of(model, inputs, leaves, targets)
+        if layer is None:
+            features, gradients = _default_map(model, maps, calls, scores, classes, leaves[0])
+        else:
+            features, gradients = _map_of_layer(model, layer, outputs, maps, scores, leaves[0])
+    return features.detach(), gradients
+
+
+def _as_map(inputs: Inputs, cam: Tensor) -> Inputs:
+    """A map over a grid, (N, 1, *grid), upsampled to the input's size."""
+    like = _one_tensor(inputs)
+    return as_given(inputs, [_upsampled(cam, like.shape[2:]).to(like.dtype)])
 
 
 class _SeveralInputs(NotApplicable, TypeError):

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.explanation import explain, stream_of
+from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
 from pytest_saliency_sanity.perturbations.weights.addresses import holders, tensor_at, unwrapped
 from pytest_saliency_sanity.sensitivity.growth import predicted, unusable
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
-from pytest_saliency_sanity.sensitivity.survey import Survey
+from pytest_saliency_sanity.sensitivity.survey import Original, Survey
+from pytest_saliency_sanity.sensitivity.suspicions import HEADLESS
 from pytest_saliency_sanity.statistics import matched_similarity, rank
 
 _PIXELS = 2**18  # input values on which copies are compared with the trained network: 2 to 8 images
@@ -96,6 +98,35 @@ def head_negation(subject: Subject, meter: Meter, begun: Survey, blocks: Sequenc
             maps = explain(subject, meter, index, stream_of(subject.seed, "images", 0))
     except (ValueError, Stopped, OutOfBudget):
         return None
+    return _still(begun, original, maps)
+
+
+def kept_blocks(subject: Subject, meter: Meter, begun: Survey, blocks: Sequence[Block], among: range) -> int:
+    """How many blocks from the top can be re-initialized before the first chunk's maps change.
+
+    Args:
+        among: from the number that was measured to keep them to the last one that may.
+    """
+    original, index = begun.originals[0], begun.chunks[0]
+    known, *others = among
+    if not others:
+        return known
+    try:
+        with cascading(
+            subject.model, blocks, seed=subject.seed, depths=others, snapshot=subject.snapshot
+        ) as steps:
+            for step in steps:
+                maps = explain(subject, meter, index, stream_of(subject.seed, "images", 0))
+                if _still(begun, original, maps) < HEADLESS:
+                    break
+                known = step.index
+    except (Stopped, OutOfBudget):
+        pass
+    return known
+
+
+def _still(begun: Survey, original: Original, maps: Maps) -> float:
+    """Mean similarity of the maps on a copy with the original ones."""
     similar = [
         matched_similarity(a, rank(b, one_sided=begun.one_sided))
         for a, b in zip(original.ranks, maps, strict=True)

@@ -15,12 +15,12 @@ from pytest_saliency_sanity.sensitivity.control_surveys import ControlSurveys, f
 from pytest_saliency_sanity.sensitivity.growth import grow, samples
 from pytest_saliency_sanity.sensitivity.honest_controls import Control, asked, called
 from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Thresholds, judged
-from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, Sampled
+from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, Controls, Sampled
 from pytest_saliency_sanity.sensitivity.survey import Survey, chunks_for, survey
 from pytest_saliency_sanity.sensitivity.suspicions import Suspicion
 from pytest_saliency_sanity.verdict import Finding
 
-_CONTROLS = ControlSurveys()
+_SURVEYS = ControlSurveys()
 
 
 def doubts(sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
@@ -37,6 +37,37 @@ def doubts(sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...]) -> tu
         sampled.control_seconds += time.monotonic() - start
 
 
+def absolute(sampled: Sampled, look: Look) -> Survey | None:
+    """The survey of the control at a look, compared without signs as well; None if no control can be computed."""
+    start = time.monotonic()
+    made: list[Survey] = []
+
+    def grown(control: Control) -> tuple[Finding, ...]:
+        made.append(_grown(sampled, look, control))
+        return ()
+
+    try:
+        with unobserved():
+            asked(grown)
+    finally:
+        sampled.control_seconds += time.monotonic() - start
+    return made[-1] if made else None
+
+
+CONTROLS = Controls(doubts, absolute)
+
+
+def _grown(sampled: Sampled, look: Look, control: Control) -> Survey:
+    audit, subject = sampled.audit, _controlled(sampled, control)
+    begun = _surveyed(sampled, subject)
+    grow(begun, subject, audit.control_meter, look, audit.measures, audit.perturbation)
+    return begun
+
+
+def _controlled(sampled: Sampled, control: Control) -> Subject:
+    return replace(sampled.audit.subject.by(control, control.__name__), alone=False)
+
+
 def _of_honest_ones(sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...]) -> tuple[Finding, ...]:
     found, notes = asked(lambda control: _of_one(sampled, look, suspected, control))
     sampled.notes += [note for note in notes if note not in sampled.notes]
@@ -47,8 +78,7 @@ def _of_one(
     sampled: Sampled, look: Look, suspected: tuple[Suspicion, ...], control: Control
 ) -> tuple[Finding, ...]:
     """Its sample grows beyond the explainer's where it has to: it is made once for all explainers of a run."""
-    audit = sampled.audit
-    subject = replace(audit.subject.by(control, control.__name__), alone=False)
+    audit, subject = sampled.audit, _controlled(sampled, control)
     found: tuple[Finding, ...] = ()
     begun = _surveyed(sampled, subject)
     for larger in _from(audit, look):
@@ -88,8 +118,9 @@ def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[F
 def _surveyed(sampled: Sampled, subject: Subject) -> Survey:
     audit = sampled.audit
     key = (*fingerprint(subject), subject.name, audit.measures, len(sampled.begun.chunks[0]))
-    found = _CONTROLS.get(key)
+    found = _SURVEYS.get(key)
     if found is None:
-        found = _CONTROLS.keep(key, survey(subject, examine(subject, audit.control_meter)))
+        begun = survey(subject, examine(subject, audit.control_meter), absolute=True)
+        found = _SURVEYS.keep(key, begun)
     sampled.control = found if subject.explainer is gradient else None
     return found

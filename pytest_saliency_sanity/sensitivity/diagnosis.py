@@ -19,8 +19,9 @@ from pytest_saliency_sanity.statistics import matched_similarity, rank
 from pytest_saliency_sanity.verdict import Stage
 
 _ONE_SIDED = (
-    "a signed map would tell more: for maps of one sign, only a value close to 1 is evidence of a fault (captum's "
-    "Saliency takes the absolute value unless abs=False)"
+    "a signed map would tell more: without signs, smooth maps and maps with a part that is the image's alone retain "
+    "alike, and only a value close to 1 is evidence of a fault (captum's Saliency takes the absolute value unless "
+    "abs=False)"
 )
 RESEMBLES = 0.6  # rank correlation from which a map is said to look like an edge filter's
 EQUALS = 0.95  # from which it is said to be a copy, or to use nothing of what was re-initialized
@@ -54,7 +55,7 @@ def hint_of_failure(
     survived = stages[-1].statistic if stages else 1.0
     if survived > 0.9:
         return _noise(first) or _copy_or_edges(subject, first) or _stale(first, gradient) or _blind()
-    if upper := _nothing_above(stages, below or {}):
+    if upper := hint_of_unused(stages, below or {}):
         return upper
     if stages and stages[-1].outcome != "fail":
         return _rewritten()
@@ -182,8 +183,13 @@ def _same_for_all_networks() -> str:
     )
 
 
-def _nothing_above(stages: tuple[Stage, ...], below: Mapping[str, str]) -> str:
-    """Of a map that all but stays when the upper blocks are re-initialized, and goes with the lower ones."""
+def hint_of_unused(stages: tuple[Stage, ...], below: Mapping[str, str]) -> str:
+    """Of a map that all but stays when the upper blocks are re-initialized, and goes with the lower ones.
+
+    Args:
+        stages: shallow to deep.
+        below: as in `hint_of_failure`.
+    """
     kept = [
         stage
         for stage in stages

@@ -97,21 +97,15 @@ def judged(
     p_values = [_contrast(samples[name], limits, alpha_fail, alpha_pass).p_value for name in names]
     levels = dict(zip(names, holm_levels(p_values, alpha_fail), strict=True))
     return tuple(
-        _stage(measure, samples[measure.name], limits, levels.get(measure.name, alpha_fail), alpha_pass)
+        stage_at(measure, samples[measure.name], limits, levels.get(measure.name, alpha_fail), alpha_pass)
         for measure in present
     )
 
 
-def _contrast(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float) -> Contrast:
-    return retained_fraction(
-        sample.matched, sample.mismatched, sample.repeated,
-        threshold=limits.fail_above, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
-    )  # fmt: skip
-
-
-def _stage(
+def stage_at(
     measure: Measure, sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float
 ) -> Stage:
+    """The stage of one measure."""
     contrast = _contrast(sample, limits, alpha_fail, alpha_pass)
     return Stage(
         name=measure.name,
@@ -134,6 +128,13 @@ def _stage(
             "settled_by": _settlement(sample, limits, alpha_fail, alpha_pass),
         },
     )
+
+
+def _contrast(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float) -> Contrast:
+    return retained_fraction(
+        sample.matched, sample.mismatched, sample.repeated,
+        threshold=limits.fail_above, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
+    )  # fmt: skip
 
 
 def _settlement(sample: Sample, limits: Thresholds, alpha_fail: float, alpha_pass: float) -> str:

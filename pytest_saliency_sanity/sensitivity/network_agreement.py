@@ -20,14 +20,11 @@ from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.subject import Subject, held
 from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.sensitivity.comparisons import RANK, Similarities, compared, of_kind
 from pytest_saliency_sanity.sensitivity.survey import (
-    RANK,
     Sample,
-    Similarities,
     Survey,
-    compared,
     explain_originals,
-    of_kind,
     paper_figure,
     survey,
 )

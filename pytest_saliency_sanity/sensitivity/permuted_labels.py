@@ -14,6 +14,7 @@ from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.liveness import USABLE, alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.sensitivity import gates
+from pytest_saliency_sanity.sensitivity.comparisons import LINEAR, SIZE
 from pytest_saliency_sanity.sensitivity.honest_controls import Control, asked, called
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure, Thresholds, judged
 from pytest_saliency_sanity.sensitivity.memorization import (
@@ -23,7 +24,7 @@ from pytest_saliency_sanity.sensitivity.memorization import (
     read_by,
 )
 from pytest_saliency_sanity.sensitivity.network_agreement import Agreement, agreement
-from pytest_saliency_sanity.sensitivity.survey import LINEAR, SIZE, Survey, retained
+from pytest_saliency_sanity.sensitivity.survey import Survey, retained
 from pytest_saliency_sanity.sensitivity.suspicions import Suspect, Suspicion, suspicions
 from pytest_saliency_sanity.sensitivity.verdicts import Account
 from pytest_saliency_sanity.trained_networks.networks import Network

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from pytest_saliency_sanity.audited.subject import Subject
@@ -11,21 +12,23 @@ from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.first_maps import Examination, blind_findings, examine
 from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.image_dependence import duplicate_findings
+from pytest_saliency_sanity.examination.levels import ALPHA_FAIL
 from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings, unless_dead
 from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
 from pytest_saliency_sanity.sensitivity import gates
+from pytest_saliency_sanity.sensitivity.comparisons import ABSOLUTE, LINEAR, RANK, SIZE
 from pytest_saliency_sanity.sensitivity.growth import SHOWN_DRAWS, Perturbation, grow, samples
+from pytest_saliency_sanity.sensitivity.held_constant import held_constant
 from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Measure, Thresholds, judged, looks
+from pytest_saliency_sanity.sensitivity.measured_lines import excused, features_finding, with_measured_lines
 from pytest_saliency_sanity.sensitivity.survey import (
-    LINEAR,
-    SIZE,
     Sample,
     Survey,
     chunks_for,
     retained,
     survey,
 )
-from pytest_saliency_sanity.sensitivity.suspicions import Suspect, Suspicion, suspicions
+from pytest_saliency_sanity.sensitivity.suspicions import Suspect, Suspicion, headless, suspicions
 from pytest_saliency_sanity.sensitivity.verdicts import Account
 from pytest_saliency_sanity.verdict import Finding, Stage
 
@@ -95,6 +98,18 @@ class Audit:
         )
         return suspicions(suspect)
 
+    def heads(self, begun: Survey, look: Look) -> tuple[Sample, ...]:
+        """Of the re-initialized head alone, where it is measured and not judged itself."""
+        kinds = (RANK, ABSOLUTE) if begun.absolute else (RANK,)
+        draws = min(look.draws, SHOWN_DRAWS)
+        found = [
+            begun.sample(measure.name, 1, draws, kind)
+            for measure in self.measures
+            for kind in kinds
+            if measure.blocks == 1 and not measure.judged
+        ]
+        return tuple(sample for sample in found if len(sample.repeated) > 1)
+
     def account(self, findings: tuple[Finding, ...], stages: tuple[Stage, ...] = (), **known: Any) -> Account:
         """What its verdict is made of."""
         return Account(
@@ -109,7 +124,18 @@ class Audit:
         )
 
 
-Doubts = Callable[["Sampled", Look, tuple[Suspicion, ...]], tuple[Finding, ...]]
+@dataclass(frozen=True)
+class Controls:
+    """What the controls have to say.
+
+    Attributes:
+        doubts: of an audit at a look, with what is suspected of the explainer: why nothing can be shown.
+        absolute: the survey of a control, at least as large as the look, compared without signs as well; None where
+            no control can be computed.
+    """
+
+    doubts: Callable[[Sampled, Look, tuple[Suspicion, ...]], tuple[Finding, ...]]
+    absolute: Callable[[Sampled, Look], Survey | None]
 
 
 @dataclass
@@ -149,11 +175,11 @@ class Sampled:
         )
 
 
-def run(audit: Audit, doubts: Doubts) -> Account:
+def run(audit: Audit, controls: Controls) -> Account:
     """What precedes the measurements, and the measurements of the look that settled it (or of the last one).
 
     Args:
-        doubts: of the controls at a look, see `control_audit.doubts`.
+        controls: see `control_audit.CONTROLS`.
     """
     if duplicates := duplicate_findings(audit.subject):
         return audit.account(duplicates)
@@ -173,7 +199,7 @@ def run(audit: Audit, doubts: Doubts) -> Account:
     )
     if early:
         return audit.account(early, first=first)
-    return _run(Sampled(audit, first, survey(audit.subject, first, audit.similarities)), doubts)
+    return _run(audit, first, controls)
 
 
 def _needed(audit: Audit) -> int:
@@ -182,9 +208,11 @@ def _needed(audit: Audit) -> int:
     return look.images * (1 + look.draws * len(audit.measures))
 
 
-def _run(sampled: Sampled, doubts: Doubts) -> Account:
+def _run(audit: Audit, first: Examination, controls: Controls) -> Account:
+    hold = partial(held_constant, audit.subject, audit.control_meter)
+    sampled = Sampled(audit, first, survey(audit.subject, first, audit.similarities, hold))
     try:
-        return sampled.account(*_looked(sampled, doubts))
+        return sampled.account(*_looked(sampled, controls))
     except Stopped as stopped:
         return sampled.account((stopped.finding,), _known(sampled), stopped.cause)
     except OutOfBudget:
@@ -192,10 +220,11 @@ def _run(sampled: Sampled, doubts: Doubts) -> Account:
         return sampled.account((_budget_finding(sampled.audit, known),), known)
 
 
-def _looked(sampled: Sampled, doubts: Doubts) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
+def _looked(sampled: Sampled, controls: Controls) -> tuple[tuple[Finding, ...], tuple[Stage, ...]]:
     """Look until a finding or the stages settle it and the controls agree; the last look ends it anyway."""
     audit, begun = sampled.audit, sampled.begun
     doubted: tuple[Finding, ...] = ()
+    open_question: tuple[Finding, ...] = ()
     stages: tuple[Stage, ...] = ()
     for look in audit.looks():
         grow(begun, audit.subject, audit.meter, look, audit.measures, audit.perturbation)
@@ -203,16 +232,44 @@ def _looked(sampled: Sampled, doubts: Doubts) -> tuple[tuple[Finding, ...], tupl
         if findings:
             return unless_dead(findings, audit.subject, audit.control_meter.deadline), stages
         failed = any(stage.outcome == "fail" for stage in stages if stage.judged)
-        suspected = () if failed else audit.suspicions(begun, look, look.alpha_fail)
+        suspected = () if failed else _suspected(sampled, look, controls)
+        if failed and excused(stages, audit.measures, begun, look, audit.reduced):
+            open_question = (features_finding(stages),)
+            continue
+        open_question = ()
+        if not failed and not _any_fails(suspected):
+            stages = _with_lines(sampled, look, stages, controls)
         if failed or _any_fails(suspected) or _all_pass(stages, look):
-            doubted = doubts(sampled, look, suspected)
+            doubted = controls.doubts(sampled, look, suspected)
             if not doubted:
                 return tuple(one.finding for one in suspected), (*stages, *_rows(suspected))
             if not suspected:  # the controls have grown as far as they may
                 return doubted, stages
         elif look.may_pass and _between(stages):
             return (), stages
-    return doubted, stages
+    return open_question or doubted, stages
+
+
+def _suspected(sampled: Sampled, look: Look, controls: Controls) -> tuple[Suspicion, ...]:
+    """That the head is unused, where the control uses it; or what else speaks against maps whose ranks change."""
+    audit, begun = sampled.audit, sampled.begun
+    unused = headless(audit.heads(begun, look), look.alpha_fail)
+    if unused and (control := controls.absolute(sampled, look)):
+        unused = () if headless(audit.heads(control, look), ALPHA_FAIL) else unused
+    return unused or audit.suspicions(begun, look, look.alpha_fail)
+
+
+def _with_lines(
+    sampled: Sampled, look: Look, stages: tuple[Stage, ...], controls: Controls
+) -> tuple[Stage, ...]:
+    """The stages of maps of one sign, where they may pass and do not: by a line that is measured."""
+    audit, begun = sampled.audit, sampled.begun
+    if not (begun.one_sided and look.may_pass) or begun.hold is None or _all_pass(stages, look):
+        return stages
+    control = controls.absolute(sampled, look)
+    if control is None:
+        return stages
+    return with_measured_lines(stages, audit.measures, begun, control, look, audit.reduced)
 
 
 def _any_fails(suspected: tuple[Suspicion, ...]) -> bool:

@@ -10,7 +10,7 @@ on the trained and on the re-initialized network, however far the sample has gro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,21 +25,26 @@ from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.perturbations import preserved
+from pytest_saliency_sanity.sensitivity.comparisons import (
+    ABSOLUTE,
+    RANK,
+    Similarities,
+    by_rank,
+    compared,
+    compared_given,
+    mean_over_inputs,
+    of_kind,
+)
+from pytest_saliency_sanity.sensitivity.held_constant import HeldConstant
 from pytest_saliency_sanity.statistics import (
     Ranks,
     figure,
     is_one_sided,
     matched_similarity,
-    mismatched_similarity,
-    pearson,
     rank,
 )
 
-RANK = "rank"  # Spearman
-SIGNLESS = "signless"  # its absolute value: an inverted map has not changed
-LINEAR = "linear"  # Pearson of the maps
-SIZE = "size"  # Pearson of their absolute values
-Similarities = dict[str, tuple[np.ndarray, np.ndarray]]  # (n,) matched and (n,) mismatched of each kind
+Hold = Callable[[Tensor, Maps], tuple[HeldConstant | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,16 @@ class Survey:
         one_sided: whether maps are compared over the union of their supports.
         replay: whether an original has to be repeated to know N (a replay of the first chunk differed).
         similarities: names of the paper's figures to compute as well, on the first chunk.
+        hold: of the images at an index and their maps, what is held constant; None where nothing is.
+        absolute: whether the maps are compared without their signs as well.
     """
 
     chunks: tuple[Tensor, ...]
     one_sided: bool
     replay: bool
     similarities: tuple[str, ...] = ()
+    hold: Hold | None = None
+    absolute: bool = False
     originals: list[Original] = field(default_factory=list)
     cells: dict[tuple[str, int, int], Cell] = field(default_factory=dict)
 
@@ -122,12 +131,16 @@ class Original:
         ranks: for each input of the model.
         repeated: (n,) N.
         constant: (n,) whether the map of an image is constant.
+        held: for each input of the model what is held constant; empty where nothing is.
+        sizes: for each input of the model the absolute values' ranks; empty where they are not compared.
     """
 
     maps: Maps
     ranks: tuple[Ranks, ...]
     repeated: np.ndarray
     constant: np.ndarray
+    held: tuple[HeldConstant, ...] = ()
+    sizes: tuple[Ranks, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,11 +158,25 @@ class Cell:
     figures: dict[str, float]
 
 
-def survey(subject: Subject, first: Examination, similarities: tuple[str, ...] = ()) -> Survey:
-    """A survey that starts from the maps that the contract was examined on."""
+def survey(
+    subject: Subject,
+    first: Examination,
+    similarities: tuple[str, ...] = (),
+    hold: Hold | None = None,
+    absolute: bool = False,
+) -> Survey:
+    """A survey that starts from the maps that the contract was examined on.
+
+    Args:
+        hold: used for maps of one sign that can be replayed.
+    """
     one_sided = all(is_one_sided(part) for part in first.maps)
-    begun = Survey(_chunks(subject, len(first.index)), one_sided, not _replayed(first), similarities)
-    begun.originals.append(_original(begun, first.maps, first.repeated.cpu().double().numpy()))
+    replay = not _replayed(first)
+    held = hold if one_sided and not replay else None
+    begun = Survey(_chunks(subject, len(first.index)), one_sided, replay, similarities, held, absolute)
+    with preserved(subject.model, subject.snapshot):
+        original = _original(begun, first.index, first.maps, first.repeated.cpu().double().numpy())
+    begun.originals.append(original)
     return begun
 
 
@@ -160,14 +187,15 @@ def explain_originals(subject: Subject, meter: Meter, begun: Survey, chunks: int
         with preserved(subject.model, subject.snapshot):
             maps = explain(subject, meter, index, stream)
             again = explain(subject, meter, index, stream) if begun.replay else None
-        begun.originals.append(_original(begun, maps, _repeated(maps, again)))
+            original = _original(begun, index, maps, _repeated(maps, again))
+        begun.originals.append(original)
 
 
 def _repeated(maps: Maps, again: Maps | None) -> np.ndarray:
     if again is None:
         return np.ones(len(maps[0]))
     pairs = zip(maps, again, strict=True)
-    return _mean(matched_similarity(rank(a), rank(b)) for a, b in pairs).cpu().double().numpy()
+    return mean_over_inputs(matched_similarity(rank(a), rank(b)) for a, b in pairs).cpu().double().numpy()
 
 
 def fill(
@@ -213,42 +241,35 @@ def _replayed(first: Examination) -> bool:
     return bool((first.repeated > 0.9999).all())
 
 
-def _original(begun: Survey, maps: Maps, repeated: np.ndarray) -> Original:
+def _original(begun: Survey, index: Tensor, maps: Maps, repeated: np.ndarray) -> Original:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
-    return Original(maps, ranks, repeated, constant_images(maps).numpy())
+    held = begun.hold(index, maps) if begun.hold else ()
+    return Original(
+        maps,
+        ranks,
+        repeated,
+        constant_images(maps).numpy(),
+        tuple(one for one in held if one is not None) if all(held) else (),
+        _sizes(begun, maps),
+    )
+
+
+def _sizes(begun: Survey, maps: Maps) -> tuple[Ranks, ...]:
+    return tuple(rank(part.abs(), one_sided=True) for part in maps) if begun.absolute else ()
 
 
 def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
+    similarities = compared(original.ranks, ranks)
+    if original.held:
+        similarities |= compared_given(original.held, original.ranks, ranks)
+    if begun.absolute:
+        similarities[ABSOLUTE] = by_rank(original.sizes, _sizes(begun, maps))
     return Cell(
-        similarities=compared(original.ranks, ranks),
+        similarities=similarities,
         constant=float(torch.stack([part.constant for part in ranks]).all(0).float().mean()),
         figures={name: paper_figure(name, original.maps, maps) for name in begun.similarities},
     )
-
-
-def compared(left: tuple[Ranks, ...], right: tuple[Ranks, ...]) -> Similarities:
-    """For each kind of similarity (n,) T and (n,) X of two networks' maps of one chunk."""
-    pairs = list(zip(left, right, strict=True))
-    return {
-        RANK: _over_inputs((matched_similarity(a, b), mismatched_similarity(a, b)) for a, b in pairs),
-        LINEAR: _over_inputs(pearson(a.linear, b.linear) for a, b in pairs),
-        SIZE: _over_inputs(pearson(a.size, b.size) for a, b in pairs),
-    }
-
-
-def of_kind(similarities: Similarities, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) T and (n,) X of one kind; "signless" is made from "rank"."""
-    if kind != SIGNLESS:
-        return similarities[kind]
-    matched, mismatched = similarities[RANK]
-    return np.abs(matched), mismatched
-
-
-def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) T and (n,) X, each the mean over the inputs of the model."""
-    matched, mismatched = zip(*parts, strict=True)
-    return _mean(matched).cpu().double().numpy(), _mean(mismatched).cpu().double().numpy()
 
 
 def paper_figure(name: str, left: Maps, right: Maps) -> float:
@@ -260,7 +281,3 @@ def _mean_number(values: Iterable[float]) -> float:
     """The mean of those that are numbers; NaN if there are none (a figure that maps of this shape do not have)."""
     numbers = [value for value in values if not math.isnan(value)]
     return float(np.mean(numbers)) if numbers else math.nan
-
-
-def _mean(parts: Iterable[Tensor]) -> Tensor:
-    return torch.stack(list(parts)).mean(0)

@@ -8,21 +8,29 @@ such maps lie apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from pytest_saliency_sanity.sensitivity.comparisons import (
+    LINEAR,
+    LINEAR_GIVEN_FEATURES,
+    SIGNLESS,
+    SIZE,
+)
 from pytest_saliency_sanity.sensitivity.gates import SAME_FOR_ALL
 from pytest_saliency_sanity.sensitivity.interim_analyses import Thresholds
-from pytest_saliency_sanity.sensitivity.survey import LINEAR, SIGNLESS, SIZE, Sample, Survey
-from pytest_saliency_sanity.statistics import retained_fraction
+from pytest_saliency_sanity.sensitivity.survey import Sample, Survey
+from pytest_saliency_sanity.statistics import Contrast, retained_fraction
 from pytest_saliency_sanity.verdict import Finding, Stage
 
 TURNED = 0.8  # of |T|; an honest explanation retains .2 to .4, a map that only turns around 1
 COMPARED = (
     "compared"  # in the evidence of a row that another similarity than the deciding one was measured for
 )
+HEAD_UNUSED = "head_unused"  # reason code
+HEADLESS = 0.99  # retained when only the head changes: that map knows no class, and no layer above its own
 SAME_SIZE = 0.9  # of the Pearson correlation of absolute values; see the table named above
 
 
@@ -68,6 +76,24 @@ def suspicions(suspect: Suspect) -> tuple[Suspicion, ...]:
     return _one_pattern(suspect) or _turned(suspect) or _loud(suspect) or _same_size(suspect)
 
 
+def headless(heads: Sequence[Sample], alpha: float) -> tuple[Suspicion, ...]:
+    """A map that does not change at all when the head alone is re-initialized, whatever happens deeper.
+
+    Args:
+        heads: of the re-initialized head, by each kind of similarity that may not stay.
+        alpha: this look's share of the error rate.
+    """
+    for sample in heads:
+        contrast = _contrast(sample, HEADLESS, alpha, alpha)
+        if contrast.lower >= HEADLESS:
+            sentence = (
+                f"ignores the head: {contrast.statistic:.2f} of the map survives when the head alone is "
+                f"re-initialized (99 % lower bound {contrast.lower:.2f} ≥ {HEADLESS:.2f})"
+            )
+            return (Suspicion(Finding(HEAD_UNUSED, "fail", sentence)),)
+    return ()
+
+
 def _one_pattern(suspect: Suspect) -> tuple[Suspicion, ...]:
     """One pattern and its negative for every image: nothing is left to compare with."""
     shared = _shared_up_to_sign(suspect.begun)
@@ -107,6 +133,7 @@ def _loud(suspect: Suspect) -> tuple[Suspicion, ...]:
         suspect.limits.fail_above,
         Finding("amplitude", "fail", sentence),
         ("by value", "its values instead of ranks (Pearson)"),
+        suspect.samples(LINEAR_GIVEN_FEATURES) if suspect.begun.one_sided else {},
     )
 
 
@@ -132,20 +159,22 @@ def _suspicion(
     threshold: float,
     finding: Finding,
     shown: tuple[str, str],
+    given: Mapping[str, Sample] | None = None,
 ) -> tuple[Suspicion, ...]:
     """`finding`, with its numbers filled in, if more than `threshold` is retained for sure at any measure.
 
     Args:
         shown: how its row is called, behind the measure's name, and what is compared.
+        given: where there are any, the same with something held constant: no less may be retained then.
     """
     alpha = suspect.alpha / len(samples)
+
+    def measured(sample: Sample) -> Contrast:
+        return _contrast(suspect.reduced(sample), threshold, alpha, suspect.alpha)
+
     for name, sample in samples.items():
-        judged = suspect.reduced(sample)
-        contrast = retained_fraction(
-            judged.matched, judged.mismatched, judged.repeated,
-            threshold=threshold, alpha_fail=alpha, alpha_pass=suspect.alpha,
-        )  # fmt: skip
-        if contrast.lower > threshold:
+        contrast = measured(sample)
+        if min(measured(one).lower for one in (sample, *_at(given, name))) > threshold:
             where = f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
             told = finding.sentence.format(retained=f"{contrast.statistic:.2f}", where=where)
             row = Stage(
@@ -156,6 +185,17 @@ def _suspicion(
             )  # fmt: skip
             return (Suspicion(replace(finding, sentence=told), (row,)),)
     return ()
+
+
+def _at(samples: Mapping[str, Sample] | None, name: str) -> tuple[Sample, ...]:
+    return (samples[name],) if samples else ()
+
+
+def _contrast(sample: Sample, threshold: float, alpha_fail: float, alpha_pass: float) -> Contrast:
+    return retained_fraction(
+        sample.matched, sample.mismatched, sample.repeated,
+        threshold=threshold, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
+    )  # fmt: skip
 
 
 def _shared_up_to_sign(begun: Survey) -> float:

@@ -11,6 +11,7 @@ from pytest_saliency_sanity.examination.caveats import caveats
 from pytest_saliency_sanity.examination.first_maps import Examination, described, notes_of, unless_blind
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.sensitivity.measured_lines import CONTROL, HELD
 from pytest_saliency_sanity.sensitivity.survey import Survey
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -77,6 +78,23 @@ def _one_sided_note(audit: Account) -> tuple[str, ...]:
     return (
         "the maps have one sign: they are compared over the union of their supports, and fail only above "
         f"{audit.thresholds[1]:g}",
+        *_line_notes(audit.stages),
+    )
+
+
+def _line_notes(stages: tuple[Stage, ...]) -> tuple[str, ...]:
+    measured = [stage for stage in stages if CONTROL in stage.evidence]
+    if not measured:
+        return ()
+    lines = ", ".join(
+        f"{stage.pass_below:.2f} at {stage.name!r} ({stage.evidence[CONTROL]:.2f} kept)" for stage in measured
+    )
+    held = " or with the input's size and the last feature map held constant," * any(
+        stage.evidence[HELD] for stage in measured
+    )
+    return (
+        f"they pass, as they are{',' * bool(held)}{held} below a line that is measured, from what the control keeps "
+        f"without its signs: {lines}",
     )
 
 

@@ -14,6 +14,7 @@ from pytest_saliency_sanity.statistics.similarity import (
     pearson,
     rank,
     top_overlap,
+    without,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "rank",
     "retained_fraction",
     "top_overlap",
+    "without",
 ]

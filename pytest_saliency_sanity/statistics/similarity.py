@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.statistics.supports import Supported, identical, over_union
+
 _PARTNERS = 4
 
 
@@ -60,27 +62,34 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
     return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
 
 
-def matched_similarity(left: Ranks, right: Ranks) -> Tensor:
+def matched_similarity(left: Ranks, right: Ranks, given: Tensor | None = None) -> Tensor:
     """(n,) similarity of map i on the left with map i on the right.
 
     Identical maps have similarity 1 by definition, even where a correlation is undefined (binary maps over
     their own support, constant maps); any other pair with an undefined correlation has 0.
+
+    Args:
+        given: of one-sided maps (n, q, P) what is held constant: their partial rank correlation.
     """
     if left.floor is None:
         similarity = (left.unit * right.unit).sum(1)
     else:
-        similarity = _over_union(_supported(left), _supported(right))
-    return torch.where(_identical(left.ranks, right.ranks), 1, similarity)
+        similarity = over_union(_supported(left, given), _supported(right, given))
+    return torch.where(identical(left.ranks, right.ranks), 1, similarity)
 
 
-def mismatched_similarity(left: Ranks, right: Ranks) -> Tensor:
-    """(n,) mean similarity of map i on the left with the maps j != i on the right: what any two maps share."""
+def mismatched_similarity(left: Ranks, right: Ranks, given: Tensor | None = None) -> Tensor:
+    """(n,) mean similarity of map i on the left with the maps j != i on the right: what any two maps share.
+
+    Args:
+        given: as in `matched_similarity`; each map's own is held constant.
+    """
     n = len(left.ranks)
     if left.floor is None:
         return pearson(left.unit, right.unit)[1]
     # A union of supports is another one for every pair: a few partners an image are enough for a mean.
-    mine, others = _supported(left), _supported(right)
-    shifts = [_over_union(mine, _rolled(others, shift)) for shift in range(1, min(n, _PARTNERS + 1))]
+    mine, others = _supported(left, given), _supported(right, given)
+    shifts = [over_union(mine, others.rolled(shift)) for shift in range(1, min(n, _PARTNERS + 1))]
     return torch.stack(shifts).mean(0)
 
 
@@ -97,6 +106,16 @@ def pearson(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     pairs = left @ right.T
     matched = pairs.diagonal()
     return matched, (pairs.sum(1) - matched) / (len(pairs) - 1)
+
+
+def without(unit: Tensor, given: Tensor) -> Tensor:
+    """Unit rows (n, P), less what the unit rows `given` (n, P) say of them, scaled to length 1; zero for nothing left.
+
+    `pearson` of two of them is a partial correlation.
+    """
+    left = unit - (unit * given).sum(1, keepdim=True) * given
+    length = left.norm(dim=1, keepdim=True)
+    return torch.where(length > 1e-3, left / length.clamp_min(1e-3), 0)
 
 
 def is_constant(maps: Tensor) -> Tensor:
@@ -243,48 +262,7 @@ def _unit(values: Tensor) -> Tensor:
     return unit
 
 
-@dataclass(frozen=True)
-class _Supported:
-    """Of the `Ranks` of one-sided maps, what a comparison over supports goes by."""
-
-    ranks: Tensor
-    floor: Tensor
-    constant: Tensor
-
-
-def _supported(ranks: Ranks) -> _Supported:
+def _supported(ranks: Ranks, given: Tensor | None) -> Supported:
     if ranks.floor is None:
         raise TypeError("signed maps have no floor, and so no support")
-    return _Supported(ranks.ranks, ranks.floor, ranks.constant)
-
-
-def _rolled(maps: _Supported, shift: int) -> _Supported:
-    return _Supported(maps.ranks.roll(shift, 0), maps.floor.roll(shift, 0), maps.constant.roll(shift, 0))
-
-
-def _over_union(left: _Supported, right: _Supported) -> Tensor:
-    """(n,) Spearman over the pixels where either map leaves its floor, without sorting again.
-
-    Inside the union the values above a map's floor keep their order and lose as many places as there are
-    pixels outside; its floor pixels inside the union share the lowest places.
-    """
-    union = ~(left.floor & right.floor)
-    outside = (~union).sum(1, keepdim=True)
-    a, b = (_within(maps, outside) * union for maps in (left, right))
-    count = union.sum(1, keepdim=True).clamp_min(1)
-    a, b = ((part - part.sum(1, keepdim=True) / count) * union for part in (a, b))
-    norm = a.norm(dim=1) * b.norm(dim=1)
-    defined = norm > 1e-6 * count.squeeze(1)
-    similarity = torch.where(defined, (a * b).sum(1) / norm.clamp_min(torch.finfo(a.dtype).tiny), 0)
-    return torch.where(_identical(left.ranks, right.ranks) & ~left.constant, 1, similarity)
-
-
-def _identical(left: Tensor, right: Tensor) -> Tensor:
-    """(n,) whether maps have the same ranks (n, P)."""
-    same = (left[:, :8] == right[:, :8]).all(1)  # of maps that differ, nearly all differ there
-    return same & (left == right).all(1) if same.any() else same
-
-
-def _within(maps: _Supported, outside: Tensor) -> Tensor:
-    floor_inside = maps.floor.sum(1, keepdim=True) - outside
-    return torch.where(maps.floor, (floor_inside + 1) / 2, maps.ranks - outside)
+    return Supported(ranks.ranks, ranks.floor, ranks.constant, given)

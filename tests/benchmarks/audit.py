@@ -91,7 +91,7 @@ def compare(check: str, images: int, size: int, chosen: Mapping[str, Any]) -> No
 
 def audited(chosen: Mapping[str, Any], case: Case, check: str) -> tuple[Cost, Audit]:
     """What the audit costs, with nothing kept of any before."""
-    control_audit._CONTROLS = control_audit.ControlSurveys()
+    control_audit._SURVEYS = control_audit.ControlSurveys()
     evaluation._contracts.clear()
     before, began = Counted.images, time.perf_counter()
     found = audit(chosen, case, [check], progress=False)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
+from pytest_saliency_sanity import check_model_sensitivity
 from tests.calibration.confirmation import confirm, write
+from tests.calibration.one_sided import FAULTY as ONE_SIDED_FAULTY
+from tests.calibration.one_sided import HONEST as ONE_SIDED_HONEST
 from tests.calibration.published import LIMIT, TABLES
-from tests.calibration.tables import errors, matrix, table
+from tests.calibration.tables import errors, matrix, rates, table
 from tests.calibration.trials import GROUPS, HONEST, IMAGES, MIXTURES, SIGNED, Calibration, run
 
 
@@ -78,3 +82,18 @@ def report(name: str, calibration: Calibration) -> None:
     if mixtures:
         print(LIMIT)
         print(table(trials, mixtures))
+
+
+def report_rates(name: str, wanted: Sequence[str], seeds: Sequence[int]) -> None:
+    """The same for maps of one sign: outcomes, and rates with their bounds."""
+    parser = choices(f"How explainers fare whose maps have one sign: {name}.")
+    parser.set_defaults(seeds=list(seeds))
+    add_publishing(parser)
+    given = chosen(parser)
+    if published(name, given):
+        return
+    names = given.explainers or list(wanted)
+    trials = run(check_model_sensitivity, names, given.networks, given.seeds, given.jobs)
+    print(table(trials, names), "\n")
+    print(matrix(trials, names, given.networks), "\n")
+    print(rates(trials, ONE_SIDED_HONEST, ONE_SIDED_FAULTY))

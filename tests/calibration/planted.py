@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.explainers.cam import mean_activation
 from pytest_saliency_sanity.explainers.controls import laplacian, sobel
 
 
@@ -30,6 +31,15 @@ def edges_times_logit(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tens
     return laplacian(model, inputs, targets) * logit.view(-1, 1, 1, 1)
 
 
+def distance_from_mean(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """|x - mean|, which has one sign and knows no model."""
+    return (inputs - inputs.mean(tuple(range(1, inputs.ndim)), keepdim=True)).abs()
+
+
+ONE_SIDED: Mapping[str, Callable[..., Tensor]] = {
+    "mean_activation": mean_activation,
+    "distance_from_mean": distance_from_mean,
+}
 PLANTED: Mapping[str, Callable[..., Tensor]] = {
     "sparse_edges": sparse_edges,
     "signed_edges": signed_edges,

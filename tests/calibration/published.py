@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_saliency_sanity import Verdict
-from tests.calibration import data_sensitivity, model_sensitivity, planted_images, target_sensitivity
+from pytest_saliency_sanity import Verdict, check_model_sensitivity
+from tests.calibration import (
+    data_sensitivity,
+    model_sensitivity,
+    one_sided,
+    one_sided_faults,
+    planted_images,
+    target_sensitivity,
+)
 from tests.calibration.judging_code import PACKAGE, fingerprint
 from tests.calibration.records import Cell, Record
-from tests.calibration.tables import errors, matrix, overview, table
+from tests.calibration.tables import errors, matrix, overview, rates, table
 from tests.calibration.trials import HONEST, MIXTURES, SIGNED, Calibration, Setting
 from tests.manual import ROOT
 from tests.networks import EVALUATION
@@ -118,6 +125,22 @@ def _planted() -> Table:
     )
 
 
+def _one_sided(name: str, wanted: Sequence[str], seeds: Sequence[int], sampled: tuple[int, int]) -> Table:
+    """How explainers fare whose maps have one sign: outcomes by network, and rates with their bounds."""
+
+    def outcomes(record: Record) -> str:
+        return matrix(record.of("model_sensitivity"), wanted, tuple(EVALUATION))
+
+    def counted(record: Record) -> str:
+        return _text(rates(record.of("model_sensitivity"), one_sided.HONEST, one_sided.FAULTY))
+
+    checks = {"model_sensitivity": (check_model_sensitivity, wanted)}
+    blocks = {"outcomes": outcomes, "errors": counted}
+    return Table(
+        name, checks, tuple(EVALUATION), seeds, model_sensitivity.CALIBRATION.setting, sampled, blocks
+    )
+
+
 def _text(shown: str) -> str:
     return f"```text\n{shown}\n```"
 
@@ -131,6 +154,8 @@ TABLES: Mapping[str, Table] = {
         ),
         _sensitivity("target_sensitivity", target_sensitivity.CALIBRATION, tuple(EVALUATION), (0,), (3, 6)),
         _sensitivity("data_sensitivity", data_sensitivity.CALIBRATION, ON, (0, 1, 2), (2, 8)),
+        _one_sided("one_sided", one_sided.names(), one_sided.SEEDS, (4, 3)),
+        _one_sided("one_sided_faults", one_sided.FAULTY, one_sided_faults.SEEDS, (6, 2)),
         _planted(),
     )
 }

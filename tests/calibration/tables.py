@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from scipy.stats import beta
+
 from tests.calibration.trials import Trial
 
 KINDS = ("pass", "fail", "inconclusive", "error", "refused")
@@ -102,8 +104,34 @@ def errors(
     return "\n".join(lines)
 
 
-def _count(what: str, found: Sequence[Trial], tried: Sequence[Trial]) -> str:
-    lines = [f"{what}: {len(found)} of {len(tried)} ({len(found) / max(len(tried), 1):.1%})"]
+def rates(trials: Sequence[Trial], honest: Sequence[str], faulty: Sequence[str]) -> str:
+    """False alarms, misses and open verdicts, each with its exact upper bound, and what stays open, by explainer."""
+    tried = [trial for trial in trials if trial.outcome != "refused"]
+    of_honest = [t for t in tried if t.explainer in honest]
+    of_faulty = [t for t in tried if t.explainer in faulty]
+    open_ = _having(of_honest, "inconclusive")
+    lines = [
+        _count("honest explainers that fail", _having(of_honest, "fail", "error"), of_honest, bound=True),
+        _count("faulty explainers that pass", _having(of_faulty, "pass"), of_faulty, bound=True),
+        _count("faulty explainers that are inconclusive", _having(of_faulty, "inconclusive"), of_faulty),
+        _count("honest explainers that are inconclusive", open_, of_honest).splitlines()[0],
+    ]
+    by_place = Counter((t.explainer, t.network) for t in open_)
+    return "\n".join([*lines, *(f"    {name} on {network}: {n}" for (name, network), n in by_place.items())])
+
+
+def _having(trials: Sequence[Trial], *outcomes: str) -> list[Trial]:
+    return [trial for trial in trials if trial.outcome in outcomes]
+
+
+def upper_bound(found: int, tried: int, level: float = 0.95) -> float:
+    """The exact (Clopper-Pearson) one-sided upper bound of a rate."""
+    return float(beta.ppf(level, found + 1, tried - found)) if found < tried else 1.0
+
+
+def _count(what: str, found: Sequence[Trial], tried: Sequence[Trial], bound: bool = False) -> str:
+    at_most = f", at most {upper_bound(len(found), len(tried)):.1%} with 95 % confidence" if bound else ""
+    lines = [f"{what}: {len(found)} of {len(tried)} ({len(found) / max(len(tried), 1):.1%}{at_most})"]
     for t in found:
         numbers = ", ".join(f"{name} {value:.2f}" for name, value in t.statistics.items())
         lines.append(f"    {t.explainer} on {t.network}, seed {t.seed}: {t.outcome}, {t.reason} ({numbers})")

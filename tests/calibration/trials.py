@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import explainers
+from pytest_saliency_sanity import adapters, explainers
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
 from pytest_saliency_sanity.sensitivity.suspicions import COMPARED
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
 from tests.calibration import photographs
-from tests.calibration.planted import PLANTED
+from tests.calibration.planted import ONE_SIDED, PLANTED
 from tests.digits import held_out_digits
 from tests.networks import DEVELOPMENT, EVALUATION, train
 
@@ -90,14 +90,19 @@ class Calibration:
 
 
 def named(explainer: str) -> Callable[..., object]:
-    """A fresh explainer by its name; "sobel 30 %" is 30 % Sobel, 70 % gradient; "absolute x" gives x without signs."""
+    """A fresh explainer by its name; "sobel 30 %" is 30 % Sobel, 70 % gradient; "absolute x" gives x without signs.
+
+    "grad-cam:LayerCAM" is another library's class.
+    """
+    if explainer.startswith("absolute "):
+        return functools.partial(_sizes, named(explainer.removeprefix("absolute ")))
     if explainer.endswith(" %"):
         share = int(explainer.split()[1]) / 100
         return functools.partial(gradient_sobel_mixture, sobel=share)
-    if explainer.startswith("absolute "):
-        return functools.partial(_sizes, named(explainer.removeprefix("absolute ")))
-    if explainer in PLANTED:
-        return PLANTED[explainer]
+    if ":" in explainer:
+        return adapters.named(explainer)
+    if explainer in PLANTED or explainer in ONE_SIDED:
+        return {**PLANTED, **ONE_SIDED}[explainer]
     if explainer in CONTROLS:
         return CONTROLS[explainer]()
     return getattr(explainers, explainer)

@@ -166,7 +166,7 @@ def test_head_negation_leaves_edges_and_most_of_guided_backpropagation_alone() -
 
 
 def test_the_control_is_made_once_for_all_explainers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_audit, "_CONTROLS", control_audit.ControlSurveys())
+    monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
     calls = [
         checked(explainer).evidence["control_cost"]["calls"] for explainer in (sobel, noise, guided_backprop)
     ]
@@ -179,7 +179,7 @@ def test_controls_of_two_architectures_with_equal_weights_are_kept_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Activations have no weights: what tells the two networks apart is not among their parameters."""
-    monkeypatch.setattr(control_audit, "_CONTROLS", control_audit.ControlSurveys())
+    monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
     relu, tanh = cnn(), cnn()
     tanh[1], tanh[3], tanh[6] = nn.Tanh(), nn.Tanh(), nn.Tanh()
     for model in (relu, tanh):

@@ -1,0 +1,86 @@
+"""What is held constant when maps of one sign are compared: the size of the input, and of the last feature map.
+
+A map that is multiplied by the input (input × gradient), or that weighs feature maps (class activation maps), has a
+factor that no re-initialization of upper layers changes. Without signs this factor alone keeps half of the ranks and
+more. Held constant, what is left of honest maps is what is left of the plain gradient without its signs, while edges
+that were added to a map stay (`python -m tests.calibration.one_sided`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.examination.explanation import explain, stream_of
+from pytest_saliency_sanity.examination.maps import Maps
+from pytest_saliency_sanity.examination.meter import Meter, Stopped
+from pytest_saliency_sanity.explainers.cam import mean_activation
+from pytest_saliency_sanity.explainers.inputs import tensors
+from pytest_saliency_sanity.layout import channels_first
+from pytest_saliency_sanity.statistics import rank
+
+_BACKGROUND = 0.1  # share of a channel's values from which its most frequent one is a background
+
+
+@dataclass(frozen=True)
+class HeldConstant:
+    """Of the images of a chunk, for one input of the model.
+
+    Attributes:
+        everything: (n, q, P) ranks of the input's size, of its distance from the background, and of the features.
+        features: (n, 1, P) ranks of the mean absolute activation of the last feature map; None where there is none.
+        activation: (n, P) its values less their mean, scaled to length 1.
+    """
+
+    everything: Tensor
+    features: Tensor | None
+    activation: Tensor | None
+
+
+def held_constant(
+    subject: Subject, meter: Meter, index: Tensor, maps: Maps
+) -> tuple[HeldConstant | None, ...]:
+    """For each input of the model what has the shape of its maps (n, *S); None where nothing has."""
+    features = _features(subject, meter, index) if len(maps) == 1 else None
+    return tuple(
+        _held(part, channels_first(images, subject.channel_axis), features)
+        for part, images in zip(maps, tensors(subject.chosen(index)), strict=True)
+    )
+
+
+def _held(maps: Tensor, images: Tensor, features: Tensor | None) -> HeldConstant | None:
+    sizes = [made for made in _sizes(images.detach()) if made.shape == maps.shape]
+    if features is not None and features.shape != maps.shape:
+        features = None
+    known = [rank(one) for one in (*sizes, *([] if features is None else [features]))]
+    if not known:
+        return None
+    everything = torch.stack([one.ranks for one in known], 1).to(maps.device)
+    if features is None:
+        return HeldConstant(everything, None, None)
+    return HeldConstant(everything, everything[:, -1:], known[-1].linear.to(maps.device))
+
+
+def _sizes(images: Tensor) -> list[Tensor]:
+    """Of images (n, C, *S) the absolute values, and the distances from the background, summed over channels."""
+    if images.ndim < 3:
+        return [images.abs()]
+    channels = images.movedim(1, 0).flatten(1)
+    common = channels.mode(1).values
+    share = (channels == common[:, None]).to(torch.float32).mean(1)
+    from_background = (images - common.view(1, -1, *[1] * (images.ndim - 2))).abs().sum(1)
+    size = images.abs().sum(1)
+    return [size, from_background] if bool((share >= _BACKGROUND).all()) and common.any() else [size]
+
+
+def _features(subject: Subject, meter: Meter, index: Tensor) -> Tensor | None:
+    """(n, *S) the mean activation of the last feature map; None where there is none that can be found."""
+    known = replace(subject.by(mean_activation, mean_activation.__name__), alone=False)
+    try:
+        (found,) = explain(known, meter, index, stream_of(subject.seed, "images", 0))
+    except Stopped:
+        return None
+    return found
