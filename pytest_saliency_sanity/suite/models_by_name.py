@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.adapters import UnusableExplainer
-from pytest_saliency_sanity.adapters.names import attribute, split
+from pytest_saliency_sanity.adapters.names import attribute, parted
 from pytest_saliency_sanity.text import shown
 
 Transform = Callable[[Tensor], Tensor]
@@ -55,31 +55,31 @@ def model_named(text: str, weights: str | Path | None = None) -> NamedModel:
         ValueError: for what cannot be found or built, in one sentence.
     """
     try:
-        return _loaded(text, weights)
+        found = _built(text)
     except UnusableExplainer as error:  # it is about names, of explainers as of models
         raise ValueError(str(error)) from error
-
-
-def _loaded(text: str, weights: str | Path | None) -> NamedModel:
-    name, options = split(text, "the model")
-    prefix, colon, rest = name.partition(":")
-    if not colon or not rest:
-        raise ValueError(
-            f"the model {shown(text)} must be written as LIBRARY:NAME or package.module:name; LIBRARY is one of "
-            f"{', '.join(_LIBRARIES)}"
-        )
-    with torch.random.fork_rng():  # the same random weights in each process
-        torch.manual_seed(0)
-        found = (
-            _LIBRARIES[prefix](rest, options)
-            if prefix in _LIBRARIES
-            else _imported(prefix, rest, options, text)
-        )
-    if weights is not None:
-        load_weights(found.model, weights)
-        found = NamedModel(found.model, found.transform, found.categories, random=False)
+    found = found if weights is None else with_weights(found, weights)
     found.model.eval()
     return found
+
+
+def _built(text: str) -> NamedModel:
+    prefix, rest, options = parted(text, "the model", _LIBRARIES)
+    with torch.random.fork_rng():  # the same random weights in each process
+        torch.manual_seed(0)
+        if prefix in _LIBRARIES:
+            return _LIBRARIES[prefix](rest, options)
+        return _imported(prefix, rest, options, text)
+
+
+def with_weights(named: NamedModel, path: str | Path) -> NamedModel:
+    """The model, with the weights of a file.
+
+    Raises:
+        ValueError: see `load_weights`.
+    """
+    load_weights(named.model, path)
+    return replace(named, random=False)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:

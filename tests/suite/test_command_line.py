@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -143,20 +144,58 @@ def test_flags_that_miss_one_another_are_refused(pytester: pytest.Pytester, kind
     result.stderr.fnmatch_lines([f"ERROR: {words}*"])
 
 
-@pytest.mark.parametrize(
-    "flags, words",
-    [
-        (["--saliency-model", "networks:netwrk"], "*netwrk*"),
-        (["--saliency-model", "nowhere:network"], "*No module named 'nowhere'*"),
-        ([*FLAGS[:2], "--saliency-inputs", "none.npz"], "*none.npz*"),
-    ],
-)
-def test_what_cannot_be_loaded_is_one_usage_error(
-    folder: pytest.Pytester, flags: list[str], words: str
-) -> None:
-    result = folder.runpytest("--saliency-explainer", "explainers:gradient", *flags)
+GRADIENT = ["--saliency-explainer", "explainers:gradient"]
+UNUSABLE = {
+    "an explainer that is not there": (
+        ["--saliency-explainer", "explainers:gradeint", *FLAGS],
+        "--saliency-explainer: 'explainers:gradeint': *has no 'gradeint'; did you mean gradient*",
+    ),
+    "an option that it does not have": (
+        [*GRADIENT, "--saliency-explainer", 'captum:IntegratedGradients{"steps": 3}', *FLAGS],
+        "--saliency-explainer: IntegratedGradients(steps=3) has no option 'steps'; choose from *n_steps*",
+    ),
+    "a model that is not there": (
+        [*GRADIENT, "--saliency-model", "networks:netwrk"],
+        "--saliency-model: 'networks:netwrk': 'networks' has no 'netwrk'; did you mean network*",
+    ),
+    "a module that is not there": (
+        [*GRADIENT, "--saliency-model", "nowhere:network"],
+        "--saliency-model: 'nowhere:network': No module named 'nowhere'",
+    ),
+    "a model that is not built": (
+        [*GRADIENT, "--saliency-model", 'networks:network{"width": "eight"}'],
+        "--saliency-model: TypeError: *",
+    ),
+    "weights that are not there": (
+        [*GRADIENT, *FLAGS, "--saliency-weights", "none.pt"],
+        "--saliency-weights: there is no file 'none.pt'",
+    ),
+    "inputs that are not there": (
+        [*GRADIENT, *FLAGS[:2], "--saliency-inputs", "none.npz"],
+        "--saliency-inputs: there is no file or folder 'none.npz'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_what_cannot_be_had_is_one_usage_error(folder: pytest.Pytester, kind: str) -> None:
+    flags, words = UNUSABLE[kind]
+    if "captum" in str(flags):
+        pytest.importorskip("captum")
+    result = folder.runpytest(*flags)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: --saliency-model, --saliency-weights, --saliency-inputs: {words}"])
+    result.stderr.fnmatch_lines([f"ERROR: {words}"])
+    assert not lines(result)
+
+
+@pytest.mark.extended
+def test_it_is_one_usage_error_under_xdist_as_well(folder: pytest.Pytester) -> None:
+    flags, words = UNUSABLE["a model that is not there"]
+    result = folder.runpytest_subprocess(*flags, "-n", "2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    told = [line for line in [*result.errlines, *result.outlines] if "netwrk" in line]
+    assert [fnmatch(line, f"ERROR: {words}") for line in told] == [True]
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
 
 
 def test_a_module_beside_what_was_typed_is_found(pytester: pytest.Pytester) -> None:
@@ -176,12 +215,6 @@ def test_random_weights_are_told_at_the_end(folder: pytest.Pytester) -> None:
         ["1 on a model whose weights are random: a pass says little; --saliency-weights *"]
     )
     assert UNKNOWN.startswith(RANDOM)
-
-
-def test_an_explainer_that_is_not_there_is_an_error_with_the_choices(folder: pytest.Pytester) -> None:
-    result = folder.runpytest("--saliency-explainer", "explainers:gradeint", *FLAGS, "-k", "contract")
-    result.assert_outcomes(failed=1)
-    assert "has no 'gradeint'; did you mean gradient" in " ".join(result.stdout.str().split())
 
 
 def _network() -> nn.Sequential:
