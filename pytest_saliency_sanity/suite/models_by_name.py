@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -163,25 +164,40 @@ def _of_timm(name: str, options: dict[str, Any]) -> NamedModel:
         model = timm.create_model(name, **options)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"timm:{name}: {error}{_near(name, timm.list_models())}") from None
-    config = importlib.import_module("timm.data").resolve_data_config({}, model=model)
-    _, height, width = config["input_size"]
-    transform = resized(
-        resize=round(min(height, width) / config["crop_pct"]),
-        crop=(height, width),
-        mean=config["mean"],
-        std=config["std"],
-    )
-    return NamedModel(model, transform, random=not options.get("pretrained", False))
+    return NamedModel(model, _as_timm_does(model), random=not options.get("pretrained", False))
+
+
+def _as_timm_does(model: nn.Module) -> Transform:
+    data = importlib.import_module("timm.data")
+    to_image = importlib.import_module("torchvision.transforms.functional").to_pil_image
+    own: Callable[[Any], Tensor] = data.create_transform(**data.resolve_data_config({}, model=model))
+    return lambda image: own(to_image(image))
 
 
 def _of_transformers(name: str, options: dict[str, Any]) -> NamedModel:
     library = importlib.import_module("transformers")
     if not Path(name).is_dir():
         raise ValueError(f"transformers:{name}: there is no folder {name!r}; nothing is downloaded")
-    model = library.AutoModelForImageClassification.from_pretrained(name, local_files_only=True, **options)
+    with _without_bars(library):
+        model, loaded = library.AutoModelForImageClassification.from_pretrained(
+            name, local_files_only=True, output_loading_info=True, **options
+        )
     names = getattr(model.config, "id2label", {})
     categories = tuple(str(names[key]) for key in sorted(names))
-    return NamedModel(model, _processing(library, name), categories, random=False)
+    # A folder without a classifier gets a random one.
+    return NamedModel(model, _processing(library, name), categories, random=bool(loaded["missing_keys"]))
+
+
+@contextmanager
+def _without_bars(library: Any) -> Iterator[None]:
+    logging = library.utils.logging
+    shown_before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown_before:
+            logging.enable_progress_bar()
 
 
 def _processing(library: Any, folder: str) -> Transform | None:
