@@ -215,7 +215,7 @@ def _perceptron() -> nn.Module:
 
 
 def test_four_photographs_are_too_few_for_checks_that_hide_pixels(case: Case) -> None:
-    from pytest_saliency_sanity.checks.registry import of_name
+    from pytest_saliency_sanity.checks.registration import of_name
     from pytest_saliency_sanity.suite.evaluation import why_not
 
     without = Case(model=case.model)

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.adapters import captum_defaults, captum_layers, captum_lrp
 from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
+from pytest_saliency_sanity.adapters.captum import defaults, layers_and_neurons, lrp
 from pytest_saliency_sanity.adapters.lending import lent_to
 from pytest_saliency_sanity.adapters.models import as_weights
 from pytest_saliency_sanity.adapters.options import parameters
@@ -70,8 +70,8 @@ def explained(method: Method, model: nn.Module, called: nn.Module, inputs: Any, 
     """
     weights = _weights(method, targets)
     with lent_to("captum", model):
-        captum_layers.check_relu(method, model)
-        constructor = captum_layers.with_layer(method, model, inputs)
+        layers_and_neurons.check_relu(method, model)
+        constructor = layers_and_neurons.with_layer(method, model, inputs)
         layer = constructor.get("layer")
         if weights is None or method.is_a("LRP"):
             made = _built(method, called, constructor)
@@ -110,9 +110,9 @@ def explained_in_place(
         raise UnusableExplainer(
             f"{method.name} is bound to a model, and {why}; pass the class captum.attr.{method.kind.__name__} itself"
         )
-    held = next(iter(captum_layers.held(inner, method.name)), model)
+    held = next(iter(layers_and_neurons.held(inner, method.name)), model)
     with lent_to("captum", held), lent_to("captum", model):
-        captum_layers.check_relu(method, held)
+        layers_and_neurons.check_relu(method, held)
         layer = getattr(inner, "layer", None)
         return _attributed(method, owner, layer, inputs, _target(method, targets))
 
@@ -132,17 +132,15 @@ def _attributed(method: Method, made: Any, layer: Any, inputs: Any, target: dict
         raise NotApplicable(
             f"{method.name} permutes values between the images that it is called with, and is called with one"
         )
-    call = captum_defaults.completed(method, made, layer, own, target.get("additional_forward_args"))
-    mode = call.pop("interpolate_mode", None) if captum_layers.is_of_layer(method.kind) else None
+    call = defaults.completed(method, made, layer, own, target.get("additional_forward_args"))
+    mode = call.pop("interpolate_mode", None) if layers_and_neurons.is_of_layer(method.kind) else None
     weights = target.get("target")
     if isinstance(weights, Tensor) and weights.ndim == 2:  # LRP, whose relevance is linear in the target
-        found = captum_lrp.sum_of_classes(
-            lambda one: _returned(method, made, own, {"target": one, **call}), weights
-        )
+        found = lrp.sum_of_classes(lambda one: _returned(method, made, own, {"target": one, **call}), weights)
     else:
         found = _returned(method, made, own, {**target, **call})
-    if captum_layers.is_of_layer(method.kind):
-        return captum_layers.as_map(method.name, found, inputs, mode)
+    if layers_and_neurons.is_of_layer(method.kind):
+        return layers_and_neurons.as_map(method.name, found, inputs, mode)
     parts = found if isinstance(found, tuple) else (found,)
     if any(part.numel() == 0 for part in parts):
         raise NotApplicable(
@@ -164,7 +162,7 @@ def _leaves(method: Method, inputs: Any) -> Any:
 
 def _returned(method: Method, made: Any, inputs: Any, options: dict[str, Any]) -> Any:
     if method.is_a("LRP"):
-        captum_lrp.give_rules(made.forward_func)
+        lrp.give_rules(made.forward_func)
     return or_refusal(method.name, lambda: made.attribute(inputs, **options))
 
 
