@@ -31,7 +31,7 @@ def named(text: str) -> Any:
     """
     prefix, rest, options = parted(text, "the explainer", [BUILT_IN, *LIBRARIES.values()])
     if prefix == BUILT_IN:
-        found = _attribute(_imported("pytest_saliency_sanity.explainers", text), rest, text)
+        found = _attribute(imported("pytest_saliency_sanity.explainers", text), rest, text)
     elif prefix in PREFIXES:
         found, options = _of_library(PREFIXES[prefix], rest, options, text)
     else:
@@ -65,7 +65,7 @@ def attribute(module: str, path: str, text: str) -> Any:
     Raises:
         UnusableExplainer: where there is none, with names that are nearly right.
     """
-    return _attribute(_imported(module, text), path, text)
+    return _attribute(imported(module, text), path, text)
 
 
 def _options(text: str, whose: str) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def _options(text: str, whose: str) -> dict[str, Any]:
 
 def _of_library(adapter: str, name: str, options: dict[str, Any], text: str) -> tuple[Any, dict[str, Any]]:
     home = importlib.import_module(f"{__package__}.{adapter}")
-    places = [_imported(place, text) for place in home.PLACES]
+    places = [imported(place, text) for place in home.PLACES]
     if hasattr(home, "by_name"):
         return home.by_name(name, options)  # type: ignore[no-any-return]
     for place in places:
@@ -100,11 +100,16 @@ def _choices(places: list[ModuleType], name: str) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
 
 
-def _imported(module: str, text: str) -> ModuleType:
+def imported(module: str, text: str) -> ModuleType:
+    """A module that `text` needs.
+
+    Raises:
+        UnusableExplainer: where it cannot be imported, with what to install.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        missing = error.name or module
+        missing = (error.name or module).partition(".")[0]
         hint = (
             f"; install it with `pip install {_DISTRIBUTIONS[missing]}`" if missing in _DISTRIBUTIONS else ""
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.adapters import UnusableExplainer
-from pytest_saliency_sanity.adapters.names import attribute, parted
+from pytest_saliency_sanity.adapters.names import attribute, imported, parted
 from pytest_saliency_sanity.text import shown
 
 Transform = Callable[[Tensor], Tensor]
@@ -146,7 +146,7 @@ def state_in(found: Any) -> dict[str, Tensor]:
 
 
 def _of_torchvision(name: str, options: dict[str, Any]) -> NamedModel:
-    models = importlib.import_module("torchvision.models")
+    models = imported("torchvision.models", f"torchvision:{name}")
     try:
         model = models.get_model(name, **{"weights": None, **options})
     except (ValueError, TypeError) as error:
@@ -159,7 +159,7 @@ def _of_torchvision(name: str, options: dict[str, Any]) -> NamedModel:
 
 
 def _of_timm(name: str, options: dict[str, Any]) -> NamedModel:
-    timm = importlib.import_module("timm")
+    timm = imported("timm", f"timm:{name}")
     try:
         model = timm.create_model(name, **options)
     except (RuntimeError, TypeError) as error:
@@ -175,7 +175,7 @@ def _as_timm_does(model: nn.Module) -> Transform:
 
 
 def _of_transformers(name: str, options: dict[str, Any]) -> NamedModel:
-    library = importlib.import_module("transformers")
+    library = imported("transformers", f"transformers:{name}")
     if not Path(name).is_dir():
         raise ValueError(f"transformers:{name}: there is no folder {name!r}; nothing is downloaded")
     with _without_bars(library):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,16 @@ def test_a_model_that_cannot_be_had_is_refused(kind: str) -> None:
     with pytest.raises(ValueError) as raised:
         model_named(text)
     assert words in str(raised.value)
+
+
+@pytest.mark.parametrize("library", ["torchvision", "timm", "transformers"])
+def test_a_library_that_is_not_there_is_named_with_what_to_install(
+    library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.setitem(sys.modules, "torchvision.models", None)
+    with pytest.raises(ValueError, match=f"'{library}:some': .*; install it with `pip install {library}`"):
+        model_named(f"{library}:some")
 
 
 BAD_WEIGHTS: dict[str, tuple[Any, str]] = {
