@@ -609,11 +609,54 @@ def test_weights_of_classes_are_explained_as_their_sum(name, model, inputs):
     torch.testing.assert_close(explain(model, inputs, weights), own, rtol=1e-4, atol=1e-5)
 
 
-def test_an_object_takes_no_weights(model, inputs):
-    with pytest.raises(
-        UnusableExplainer, match=r"bound to a model, and takes one class .* pass the class captum.attr"
-    ):
-        adapted(attr.Saliency(model))(model, inputs, torch.eye(3)[TARGETS])
+WEIGHTS = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0.5, 0, -1], [0, 0, 1]])
+
+
+def _layered(kind):
+    return lambda model: kind(model, model.features[3])
+
+
+OBJECTS = {
+    "Saliency": attr.Saliency,
+    "IntegratedGradients": attr.IntegratedGradients,
+    "DeepLift": attr.DeepLift,
+    "GuidedBackprop": attr.GuidedBackprop,
+    "LRP": attr.LRP,
+    "FeatureAblation": attr.FeatureAblation,
+    "LayerConductance": _layered(attr.LayerConductance),
+    "GuidedGradCam": _layered(attr.GuidedGradCam),
+    "LayerFeaturePermutation": _layered(attr.LayerFeaturePermutation),
+    "NoiseTunnel": lambda model: attr.NoiseTunnel(attr.Saliency(model)),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_an_object_takes_weights_in_place_as_its_class_does(name, model, inputs):
+    _needs(name)
+    owner = OBJECTS[name](model)
+    own = dict(vars(owner))
+    options = {"attribution": attr.Saliency} if name == "NoiseTunnel" else {}
+    options |= {"layer": model.features[3]} if hasattr(owner, "layer") or name == "GuidedGradCam" else {}
+    explain = adapted(functools.partial(getattr(attr, name), **options))
+    expected, _ = _drawn(lambda: explain(model, inputs, WEIGHTS))
+    found, _ = _drawn(lambda: adapted(owner)(model, inputs, WEIGHTS))
+    _is_near(found, expected)
+    assert {key: vars(owner)[key] for key in own if key in ("forward_func", "model")} == {
+        key: own[key] for key in own if key in ("forward_func", "model")
+    }
+
+
+def test_an_object_comes_back_after_an_exception(model, inputs):
+    owner = attr.GuidedGradCam(model, model.features[3])
+    with pytest.raises(RuntimeError):
+        adapted(owner)(model, inputs[:, :, :0], WEIGHTS)
+    for one in (owner, owner.grad_cam, owner.guided_backprop):
+        assert all(vars(one)[name] is model for name in ("forward_func", "model") if name in vars(one))
+
+
+def test_an_object_that_calls_a_function_takes_weights(model, inputs):
+    own = adapted(attr.Saliency)(model, inputs, WEIGHTS)
+    _is_near(adapted(attr.Saliency(lambda x: model(x)))(model, inputs, WEIGHTS), own)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
 from pytest_saliency_sanity.adapters.captum import defaults, layers_and_neurons, lrp
+from pytest_saliency_sanity.adapters.captum.weighted import Weighted, weighted_in_place
 from pytest_saliency_sanity.adapters.lending import lent_to
-from pytest_saliency_sanity.adapters.models import as_weights
 from pytest_saliency_sanity.adapters.options import parameters
 from pytest_saliency_sanity.errors import NotApplicable
 
@@ -45,23 +44,6 @@ class Method:
         return any(base.__name__ in names for base in self.kind.__mro__)
 
 
-class Weighted(nn.Module):
-    """A model that returns the weighted sum (N, 1) of its logits; the weights (N, K) are its last argument.
-
-    As arguments captum repeats them with the inputs.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.training = model.training
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Scores (N, 1)."""
-        outputs: Tensor = self.model(*inputs[:-1])
-        return (outputs * as_weights(inputs[-1], outputs)).sum(1, keepdim=True)
-
-
 def explained(method: Method, model: nn.Module, called: nn.Module, inputs: Any, targets: Any) -> Any:
     """The maps that an object which is built for the model returns.
 
@@ -77,10 +59,7 @@ def explained(method: Method, model: nn.Module, called: nn.Module, inputs: Any, 
             made = _built(method, called, constructor)
             return _attributed(method, made, layer, inputs, _target(method, targets))
         made = _built(method, Weighted(called), constructor)
-        score = {"target": 0, "additional_forward_args": (weights,)}
-        if method.is_a(_TARGET_TWICE):
-            del score["target"]
-        return _attributed(method, made, layer, inputs, score)
+        return _attributed(method, made, layer, inputs, _sum(method, weights))
 
 
 def _weights(method: Method, targets: Tensor) -> Tensor | None:
@@ -101,20 +80,15 @@ def explained_in_place(
     Args:
         inner: the object itself, or what the NoiseTunnel holds.
     """
-    if _weights(method, targets) is not None:
-        why = (
-            "cannot be given a target"
-            if targets.ndim == 1
-            else "takes one class for each input, and not weights"
-        )
-        raise UnusableExplainer(
-            f"{method.name} is bound to a model, and {why}; pass the class captum.attr.{method.kind.__name__} itself"
-        )
+    weights = _weights(method, targets)
     held = next(iter(layers_and_neurons.held(inner, method.name)), model)
     with lent_to("captum", held), lent_to("captum", model):
         layers_and_neurons.check_relu(method, held)
         layer = getattr(inner, "layer", None)
-        return _attributed(method, owner, layer, inputs, _target(method, targets))
+        if weights is None or method.is_a("LRP"):
+            return _attributed(method, owner, layer, inputs, _target(method, targets))
+        with weighted_in_place(owner):
+            return _attributed(method, owner, layer, inputs, _sum(method, weights))
 
 
 def _built(method: Method, model: nn.Module, constructor: dict[str, Any]) -> Any:
@@ -124,6 +98,12 @@ def _built(method: Method, model: nn.Module, constructor: dict[str, Any]) -> Any
 
 def _target(method: Method, targets: Tensor) -> dict[str, Any]:
     return {"target": targets} if "target" in method.takes else {}
+
+
+def _sum(method: Method, weights: Tensor) -> dict[str, Any]:
+    """The one score of a model that is `Weighted`."""
+    others = {"additional_forward_args": (weights,)}
+    return others if method.is_a(_TARGET_TWICE) else {"target": 0, **others}
 
 
 def _attributed(method: Method, made: Any, layer: Any, inputs: Any, target: dict[str, Any]) -> Any:
