@@ -612,20 +612,16 @@ def test_weights_of_classes_are_explained_as_their_sum(name, model, inputs):
 WEIGHTS = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0.5, 0, -1], [0, 0, 1]])
 
 
-def _layered(kind):
-    return lambda model: kind(model, model.features[3])
-
-
 OBJECTS = {
-    "Saliency": attr.Saliency,
-    "IntegratedGradients": attr.IntegratedGradients,
-    "DeepLift": attr.DeepLift,
-    "GuidedBackprop": attr.GuidedBackprop,
-    "LRP": attr.LRP,
-    "FeatureAblation": attr.FeatureAblation,
-    "LayerConductance": _layered(attr.LayerConductance),
-    "GuidedGradCam": _layered(attr.GuidedGradCam),
-    "LayerFeaturePermutation": _layered(attr.LayerFeaturePermutation),
+    "Saliency": lambda model: attr.Saliency(model),
+    "IntegratedGradients": lambda model: attr.IntegratedGradients(model),
+    "DeepLift": lambda model: attr.DeepLift(model),
+    "GuidedBackprop": lambda model: attr.GuidedBackprop(model),
+    "LRP": lambda model: attr.LRP(model),
+    "FeatureAblation": lambda model: attr.FeatureAblation(model),
+    "LayerConductance": lambda model: attr.LayerConductance(model, model.features[3]),
+    "GuidedGradCam": lambda model: attr.GuidedGradCam(model, model.features[3]),
+    "LayerFeaturePermutation": lambda model: attr.LayerFeaturePermutation(model, model.features[3]),
     "NoiseTunnel": lambda model: attr.NoiseTunnel(attr.Saliency(model)),
 }
 

@@ -91,6 +91,14 @@ def test_a_check_of_the_hook_stands_beside_the_others(outside: pytest.Pytester, 
     assert "naming" not in [check.name for check in registration.known()]
 
 
+def test_a_check_of_the_hook_is_among_the_tests_without_code(outside: pytest.Pytester) -> None:
+    conftest = outside.path / "conftest.py"
+    conftest.write_text(conftest.read_text() + re.sub("^    ", "", HOOK, flags=re.M))
+    flags = ("--saliency-explainer", "explainers:gradient", "--saliency-model", "torch.nn:Flatten")
+    result = outside.runpytest(*flags, "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["saliency::explainers:gradient::naming"])
+
+
 def test_a_check_of_an_entry_point_stands_beside_the_others(outside: pytest.Pytester) -> None:
     metadata = outside.path / "naming-1.0.dist-info"
     metadata.mkdir()
