@@ -61,7 +61,7 @@ def foretell_memory(audited: Subject, images: int, before: Memory | None) -> Non
         return
     taken = after.peak - before.held
     if why := _too_much(before, taken, present.processes):
-        present.tell(f"{audited.name} takes {_gib(taken)} of memory for {images} images at once{why}")
+        present.tell(f"{audited.name} takes {_bytes(taken)} of memory for {images} images at once{why}")
 
 
 def note_held(audited: Subject, meter: Meter) -> None:
@@ -87,8 +87,8 @@ def _of_what_stays(audited: Subject, meter: Meter, needed: int) -> str:
     if now is None or total <= now.left:
         return ""
     return (
-        f"each map of {audited.name} leaves {_gib(total / needed)} of memory taken; {needed} maps leave about "
-        f"{_gib(total)}, and {_gib(now.left)} are left. Cheaper: return maps.detach(), and keep no graph, no "
+        f"each map of {audited.name} leaves {_bytes(total / needed)} of memory taken; {needed} maps leave about "
+        f"{_bytes(total)}, and {_bytes(now.left)} are left. Cheaper: return maps.detach(), and keep no graph, no "
         f"activation and no hook's output from one call to the next"
     )
 
@@ -107,13 +107,14 @@ def _too_much(before: Memory, taken: int, processes: int) -> str:
     """Why what a call takes is too much, and what would be less; "" where it is not."""
     if processes > 1 and processes * taken > before.total:
         return (
-            f"; {processes} processes take {_gib(processes * taken)} when they explain at the same time, and there are "
-            f"{_gib(before.total)}. Cheaper: fewer processes (-n), {LESS_MEMORY}"
+            f"; {processes} processes take {_bytes(processes * taken)} when they explain at the same time, and there "
+            f"are {_bytes(before.total)}. Cheaper: fewer processes (-n), {LESS_MEMORY}"
         )
     if taken > CLOSE * before.left:
-        return f", as each call will, and {_gib(before.left)} were left before. Cheaper: {LESS_MEMORY}"
+        return f", as each call will, and {_bytes(before.left)} were left before. Cheaper: {LESS_MEMORY}"
     return ""
 
 
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2g} GiB"
+def _bytes(size: float) -> str:
+    unit, name = (2**30, "GiB") if size >= 2**30 else (2**20, "MiB")
+    return f"{size / unit:.{0 if size >= 10 * unit else 1}f} {name}"
