@@ -84,10 +84,11 @@ ON_PHOTOGRAPHS = (
 CHECKS_ON_PHOTOGRAPHS = CHECKS[:2]
 
 
-def of_photographs() -> Case:
-    """EfficientNet-Lite0 and eight photographs of ImageNet."""
+def on_photographs(names: Sequence[str]) -> Audit:
+    """These explainers on EfficientNet-Lite0 and eight photographs of ImageNet."""
     images, labels = photographs.photographs(8, seed=0)
-    return Case(model=photographs.classifier(), inputs=images, labels=labels)
+    case = Case(model=photographs.classifier(), inputs=images, labels=labels)
+    return audit(explainers(names), case, CHECKS_ON_PHOTOGRAPHS, profile="smoke", max_seconds=600.0)
 
 
 def explainers(names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -137,8 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
     if given.photographs:
-        names = given.explainers or ON_PHOTOGRAPHS
-        found = audit(explainers(names), of_photographs(), CHECKS_ON_PHOTOGRAPHS, profile="smoke")
+        found = on_photographs(given.explainers or ON_PHOTOGRAPHS)
         print(found)
         print(rendered(outcomes(found), CHECKS_ON_PHOTOGRAPHS))
         return
