@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     )
     from pytest_saliency_sanity.checks.parity import assert_parity as assert_parity
     from pytest_saliency_sanity.checks.parity import check_parity as check_parity
+    from pytest_saliency_sanity.checks.registration import register_check as register_check
     from pytest_saliency_sanity.checks.registry import Check as Check
-    from pytest_saliency_sanity.checks.registry import register_check as register_check
     from pytest_saliency_sanity.checks.target_sensitivity import (
         assert_target_sensitive as assert_target_sensitive,
     )
@@ -91,7 +91,7 @@ _HOMES = {
     "acceptable_variations": "variations",
     "audit": "suite.auditing",
     "parametrize_with_sanity_checks": "suite.parametrization",
-    "register_check": "checks.registry",
+    "register_check": "checks.registration",
     **{check.function: check.home for check in CHECKS},
     **{name: check.home for name, check in ASSERTED.items()},
 }

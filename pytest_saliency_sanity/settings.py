@@ -84,6 +84,7 @@ class Settings:
             the running test; None outside pytest.
         explained: called after each call of an explainer, with the number of maps; None outside pytest.
         tell: shows a sentence at once, though a test's output is captured; None outside pytest.
+        processes: how many processes of this run may explain at the same time.
     """
 
     seed: int = 0
@@ -105,6 +106,7 @@ class Settings:
     reports_contract: Callable[[str], bool] | None = None
     explained: Callable[[int], None] | None = None
     tell: Callable[[str], None] | None = None
+    processes: int = 1
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():

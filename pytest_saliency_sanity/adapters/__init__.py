@@ -1,4 +1,4 @@
-"""Explainers of other libraries and in other forms, called as `(model, inputs, targets) -> map`: a library a file."""
+"""Explainers of other libraries and in other forms, called as `(model, inputs, targets) -> map`."""
 
 from __future__ import annotations
 

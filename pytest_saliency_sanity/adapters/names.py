@@ -7,6 +7,7 @@ import functools
 import importlib
 import inspect
 import json
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
@@ -28,15 +29,9 @@ def named(text: str) -> Any:
     Raises:
         UnusableExplainer: for a name that cannot be found, with the choices.
     """
-    name, options = split(text, "the explainer")
-    prefix, colon, rest = name.partition(":")
-    if not colon or not rest:
-        raise UnusableExplainer(
-            f"the explainer {shown(text)} must be written as LIBRARY:NAME or package.module:name; "
-            f"LIBRARY is one of {', '.join([BUILT_IN, *LIBRARIES.values()])}"
-        )
+    prefix, rest, options = parted(text, "the explainer", [BUILT_IN, *LIBRARIES.values()])
     if prefix == BUILT_IN:
-        found = _attribute(_imported("pytest_saliency_sanity.explainers", text), rest, text)
+        found = _attribute(imported("pytest_saliency_sanity.explainers", text), rest, text)
     elif prefix in PREFIXES:
         found, options = _of_library(PREFIXES[prefix], rest, options, text)
     else:
@@ -44,22 +39,24 @@ def named(text: str) -> Any:
     return functools.partial(found, **options) if options else found
 
 
-def split(text: str, what: str) -> tuple[str, dict[str, Any]]:
-    """A name, and the options in JSON behind it.
+def parted(text: str, what: str, libraries: Iterable[str]) -> tuple[str, str, dict[str, Any]]:
+    """What stands before and behind the colon, and the options in JSON behind that.
+
+    Args:
+        what: is named, "the explainer" or "the model".
+        libraries: what may stand before the colon, beside a module.
 
     Raises:
-        UnusableExplainer: for what is not a JSON object.
+        UnusableExplainer: for a name without a colon, and for options that are no JSON object.
     """
     name, brace, rest = text.partition("{")
-    if not brace:
-        return text.strip(), {}
-    try:
-        options = json.loads(brace + rest)
-    except json.JSONDecodeError as error:
+    prefix, _, path = name.strip().partition(":")
+    if not path:
         raise UnusableExplainer(
-            f'the options of {what} {shown(text)} must be a JSON object such as {{"n_steps": 20}}: {error}'
-        ) from None
-    return name.strip(), options
+            f"{what} {shown(text)} must be written as LIBRARY:NAME or package.module:name; LIBRARY is one of "
+            f"{', '.join(libraries)}"
+        )
+    return prefix, path, _options(brace + rest, f"{what} {shown(text)}") if brace else {}
 
 
 def attribute(module: str, path: str, text: str) -> Any:
@@ -68,12 +65,22 @@ def attribute(module: str, path: str, text: str) -> Any:
     Raises:
         UnusableExplainer: where there is none, with names that are nearly right.
     """
-    return _attribute(_imported(module, text), path, text)
+    return _attribute(imported(module, text), path, text)
+
+
+def _options(text: str, whose: str) -> dict[str, Any]:
+    try:
+        options: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UnusableExplainer(
+            f'the options of {whose} must be a JSON object such as {{"n_steps": 20}}: {error}'
+        ) from None
+    return options
 
 
 def _of_library(adapter: str, name: str, options: dict[str, Any], text: str) -> tuple[Any, dict[str, Any]]:
     home = importlib.import_module(f"{__package__}.{adapter}")
-    places = [_imported(place, text) for place in home.PLACES]
+    places = [imported(place, text) for place in home.PLACES]
     if hasattr(home, "by_name"):
         return home.by_name(name, options)  # type: ignore[no-any-return]
     for place in places:
@@ -93,11 +100,16 @@ def _choices(places: list[ModuleType], name: str) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
 
 
-def _imported(module: str, text: str) -> ModuleType:
+def imported(module: str, text: str) -> ModuleType:
+    """A module that `text` needs.
+
+    Raises:
+        UnusableExplainer: where it cannot be imported, with what to install.
+    """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        missing = error.name or module
+        missing = (error.name or module).partition(".")[0]
         hint = (
             f"; install it with `pip install {_DISTRIBUTIONS[missing]}`" if missing in _DISTRIBUTIONS else ""
         )

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.adapters import captum_lrp
 from pytest_saliency_sanity.adapters.adapted import Adapted, UnusableExplainer
-from pytest_saliency_sanity.adapters.captum_calls import or_refusal
-from pytest_saliency_sanity.adapters.captum_layers import check_has_relu
+from pytest_saliency_sanity.adapters.captum import lrp
+from pytest_saliency_sanity.adapters.captum.calls import or_refusal
+from pytest_saliency_sanity.adapters.captum.layers_and_neurons import check_has_relu
 from pytest_saliency_sanity.adapters.layers import layer_of
 from pytest_saliency_sanity.adapters.models import returning_logits
 from pytest_saliency_sanity.adapters.options import known
@@ -102,7 +102,7 @@ def _explained(
         called = returning_logits(model, inputs)
         arrays = inputs.detach().cpu().numpy().copy(), targets.cpu().numpy()
         if options.get("method") == "LRP":
-            captum_lrp.give_rules(called)
+            lrp.give_rules(called)
         found = or_refusal(
             f"quantus.explain(method={options.get('method')!r})",
             lambda: function(called, *arrays, device=inputs.device, **options),

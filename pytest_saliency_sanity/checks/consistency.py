@@ -19,6 +19,7 @@ from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.caveats import image_caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.liveness import alike_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
@@ -121,6 +122,7 @@ def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
             observation.some_maps(kept, first.index, f"run {run + 1}", first.maps)
         return Runs(((known,), (known,)))
     runs = range(max(kept.amounts.draws, 3))
+    foretell(kept, meter, len(runs) * min(kept.amounts.images, kept.images))
     return Runs(tuple(_ranked(kept, meter, run, one_sided) for run in runs))
 
 

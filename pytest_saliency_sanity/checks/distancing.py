@@ -23,6 +23,7 @@ from pytest_saliency_sanity.checks.occlusion_sensitivity import PER_PIXELS, judg
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.caveats import batch_findings, caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.image_dependence import duplicate_findings
 from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
@@ -210,6 +211,7 @@ def _facts(support: tuple[Support, ...]) -> dict[str, Any]:
 
 
 def _measured(kept: Subject, meter: Meter, base: Callable[..., Any], cut: Cut, infill: Infill) -> Measured:
+    foretell(kept, meter, 2 * kept.images)
     original, gad = (_hulls(one, meter, cut) for one in (kept.by(base, kept.name), kept))
     observation.regions(kept, "hull", [gad, original], "pink: narrowed; blue: before")
     found = narrowed(

@@ -20,6 +20,7 @@ from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
 from pytest_saliency_sanity.examination.caveats import caveats
 from pytest_saliency_sanity.examination.first_maps import Examination
+from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
@@ -123,6 +124,7 @@ def check_localization(
     masks = as_masks(regions, (len(inputs), *inputs.shape[2:]), box_format=box_format)[audited.order]
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
+        foretell(kept, meter, kept.images)
         maps = torch.cat([chunk[0].cpu() for chunk in explained(kept, meter, kept.images)]).float()
         observation.regions(kept, "region", [masks])
         rivals = {name: _of_rival(made, kept, masks, box) for name, made in REFERENCES.items()}

@@ -6,15 +6,11 @@ pytest's start and the package's names stay light.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
-import importlib.metadata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-from pytest_saliency_sanity.text import shown
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -72,6 +68,19 @@ class Check:
             module = importlib.import_module(f"{_PACKAGE}.{self.home}")
             return getattr(module, str(self.assertion))  # type: ignore[no-any-return]
         return asserting(self.load(), str(self.assertion))
+
+
+def _recording(check: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of another package, whose verdict is recorded where it is asked for."""
+
+    @functools.wraps(check)
+    def recording(*args: Any, **options: Any) -> Any:
+        from pytest_saliency_sanity.examination.conclusion import concluded
+
+        __tracebackhide__ = True
+        return concluded(check(*args, **options))
+
+    return recording
 
 
 _LABELED = ("model", "inputs", "targets", "labels")
@@ -209,91 +218,3 @@ CHECKS = (
     ),
 )
 ASSERTED: Mapping[str, Check] = {check.assertion: check for check in CHECKS if check.assertion}
-
-
-GROUP = "pytest_saliency_sanity.checks"  # of entry points, each of which is a `Check`
-_registered: dict[str, Check] = {}
-
-
-def known() -> tuple[Check, ...]:
-    """All checks: those of this package, those of entry points, those that were registered."""
-    return (*CHECKS, *_of_entry_points(), *_registered.values())
-
-
-def asserted() -> dict[str, Check]:
-    """Those that have an assertion, by its name."""
-    return {check.assertion: check for check in known() if check.assertion}
-
-
-def register_check(check: Check) -> Check:
-    """Let a check of another package or project stand beside those of this package, in this process.
-
-    Raises:
-        TypeError, ValueError: for what is no `Check`, for a name that another one has, for fields that no `Case` has.
-    """
-    _registered[check.name] = checked(check, known())
-    return check
-
-
-def unregister_check(check: Check) -> None:
-    """Take back `register_check`."""
-    _registered.pop(check.name, None)
-
-
-def checked(check: Any, others: Iterable[Check] = ()) -> Check:
-    """The check, if it can stand beside the others.
-
-    Raises:
-        TypeError, ValueError: in one sentence.
-    """
-    from pytest_saliency_sanity.case import Case
-
-    if not isinstance(check, Check):
-        raise TypeError(f"a check must be a Check(name=…, assertion=…, path=…), not {shown(check)}")
-    fields = [field.name for field in dataclasses.fields(Case)]
-    for name in (check.name, check.assertion or "assert_nothing"):
-        if not isinstance(name, str) or not name.isidentifier():
-            raise ValueError(
-                f"{shown(name)} cannot be the name of a check or an assertion: it is no identifier"
-            )
-    if not check.path:
-        raise ValueError(
-            f'the check {check.name!r} has no path: pass its function, or "package.module:function"'
-        )
-    for name in (*check.takes, *check.needs):
-        if name not in fields:
-            raise ValueError(
-                f"the check {check.name!r} takes {name!r} of a Case, which has {', '.join(fields)}"
-            )
-    for other in others:
-        if other.name == check.name or (check.assertion and other.assertion == check.assertion):
-            raise ValueError(
-                f"there is a check {other.name!r} with the assertion {other.assertion!r} already"
-            )
-    return check
-
-
-@functools.cache
-def _of_entry_points() -> tuple[Check, ...]:
-    found: list[Check] = []
-    for point in importlib.metadata.entry_points(group=GROUP):
-        found.append(checked(point.load(), (*CHECKS, *found)))
-    return tuple(found)
-
-
-def _recording(check: Callable[..., Any]) -> Callable[..., Any]:
-    """The function of another package, whose verdict is recorded where it is asked for."""
-
-    @functools.wraps(check)
-    def recording(*args: Any, **options: Any) -> Any:
-        from pytest_saliency_sanity.examination.conclusion import concluded
-
-        __tracebackhide__ = True
-        return concluded(check(*args, **options))
-
-    return recording
-
-
-def of_name(name: str) -> Check:
-    """The check of that name."""
-    return next(check for check in known() if check.name == name)

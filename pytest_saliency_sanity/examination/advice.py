@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+LESS_MEMORY = (
+    "fewer images at once within the explainer (captum's internal_batch_size or perturbations_per_eval), fewer steps "
+    "or samples, smaller images"
+)
+
 
 def advice_on(error: Exception) -> str:
     """What to do about it, in brackets; "" where nothing is known."""
-    return _arguments(error) + _in_place(error) + _filtered(error) + _recomputed(error)
+    return _arguments(error) + _in_place(error) + _filtered(error) + _recomputed(error) + _too_large(error)
 
 
 def _arguments(error: Exception) -> str:
@@ -41,3 +46,10 @@ def _recomputed(error: Exception) -> str:
     """What to do about a backward pass that finds another forward pass than the one it saw."""
     recomputed = type(error).__name__ == "CheckpointError"
     return " (the model uses gradient checkpointing: turn it off)" if recomputed else ""
+
+
+def _too_large(error: Exception) -> str:
+    """How a call takes less memory, where there was none left: torch says it of a GPU and of the processor's alike."""
+    words = str(error)
+    short = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in words
+    return f" (cheaper: {LESS_MEMORY})" if short or isinstance(error, MemoryError) else ""

@@ -12,6 +12,7 @@ from pytest_saliency_sanity.adapters import UnusableExplainer
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.advice import advice_on
+from pytest_saliency_sanity.examination.forecast import note_held
 from pytest_saliency_sanity.examination.maps import Maps, parts_of, without_channels
 from pytest_saliency_sanity.examination.meter import Breach, Meter, Refusal, Stopped
 from pytest_saliency_sanity.layout import using_channel_axis
@@ -63,6 +64,7 @@ def _explained_at_once(
     subject: Subject, meter: Meter, index: Tensor, rows: Tensor, stream: int, watch_inputs: bool
 ) -> Maps:
     images, given = subject.chosen(index), rows.clone()
+    note_held(subject, meter)
     with (
         replayed(stream),
         entered(torch.enable_grad()),

@@ -23,6 +23,7 @@ from pytest_saliency_sanity.examination.batches import (
     rounding,
 )
 from pytest_saliency_sanity.examination.explanation import explain, stream_of
+from pytest_saliency_sanity.examination.forecast import before_first, foretell_memory
 from pytest_saliency_sanity.examination.image_dependence import (
     SAME,
     gradients_share,
@@ -90,7 +91,9 @@ def examine(audited: Subject, meter: Meter) -> Examination:
     index = torch.arange(min(FIRST, audited.images))
     stream = stream_of(audited.seed, "images", 0)
     with preserved(audited.model, audited.snapshot) as snapshot:
+        before = before_first(audited)
         maps = explain(audited, meter, index, stream, watch_inputs=True)
+        foretell_memory(audited, len(index), before)
         audited = layouts.shown_by(audited, maps)
         observation.first_maps(audited, index, maps)
         _check_unchanged(snapshot, audited, lambda: explain(audited, meter, index, stream))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_saliency_sanity import settings
@@ -48,12 +48,14 @@ class Meter:
 
     Attributes:
         deadline: `time.monotonic()` at which no further call is begun.
+        held: (maps made, bytes held) before each of the first calls, where somebody wants to know.
     """
 
     deadline: float = float("inf")
     calls: int = 0
     images: int = 0
     seconds: float = 0.0
+    held: list[tuple[int, int]] = field(default_factory=list)
 
     def timed(self, call: Callable[[], Any], images: int) -> Any:
         """The call's result; its cost is added up."""

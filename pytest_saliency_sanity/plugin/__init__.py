@@ -54,7 +54,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
-    config.stash[_SETTINGS] = replace(options.resolved(config), references=baseline.ways(config))
+    config.stash[_SETTINGS] = replace(
+        options.resolved(config), references=baseline.ways(config), processes=_processes(config)
+    )
     reports.configure(config)
     other_checks.configure(config)
     command_line.configure(config)
@@ -150,3 +152,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _is_worker(config: pytest.Config) -> bool:
     """Whether this process sends its reports to a controller of xdist."""
     return hasattr(config, "workerinput")
+
+
+def _processes(config: pytest.Config) -> int:
+    """How many processes run tests."""
+    return int(getattr(config, "workerinput", {}).get("workercount", 1))

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_saliency_sanity.plugin import recording, threads
-from pytest_saliency_sanity.plugin.encoding import sendable
-
-_OUTPUT = "saliency_sanity"
+from pytest_saliency_sanity.plugin.worker_output import say
 
 
 @dataclass(frozen=True)
@@ -33,20 +31,6 @@ def tell(config: pytest.Config) -> None:
     """On a worker: put what its tests have recorded where the controller finds it when the worker has ended."""
     recorded = recording.counts(config)
     say(config, recorded=recorded, threads=threads.of_torch() if recorded else 0)
-
-
-def say(config: pytest.Config, **words: Any) -> None:
-    """On a worker: add to what the controller finds when the worker has ended; elsewhere nothing."""
-    output = getattr(config, "workeroutput", None)
-    if output is not None:
-        output[_OUTPUT] = {**output.get(_OUTPUT, {}), **sendable(words)}
-
-
-def told(node: Any) -> dict[str, Any]:
-    """What a worker said at its end; empty for one that crashed, and for another version's."""
-    output = getattr(node, "workeroutput", None)
-    said = output.get(_OUTPUT) if isinstance(output, dict) else None
-    return said if isinstance(said, dict) else {}
 
 
 def missing(said: dict[str, Any], worker: str, arrived: dict[str, int]) -> list[Lost]:

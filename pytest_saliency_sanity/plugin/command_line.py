@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.plugin import worker_output
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.suite.command_line import Flags, Loaded
@@ -132,17 +133,17 @@ def replayed_flags(config: pytest.Config) -> Iterator[str]:
 
 
 def _check_that_it_loads(config: pytest.Config) -> None:
-    """One usage error instead of a failure of each item; in workers the items fail.
+    """One usage error instead of a failure of each item; a worker loads what it needs anyway, the controller nothing.
 
     Raises:
-        pytest.UsageError: for a model, weights or inputs that cannot be had.
+        pytest.UsageError: for an explainer, a model, weights or inputs that cannot be had.
     """
-    if config.option.collectonly or hasattr(config, "workerinput"):
+    if config.option.collectonly:
         return
     try:
         _loaded(config)
-    except (ValueError, TypeError, OSError) as error:
-        raise pytest.UsageError(f"--saliency-model, --saliency-weights, --saliency-inputs: {error}") from None
+    except ValueError as error:
+        worker_output.refuse_run(config, str(error))
 
 
 def _loaded(config: pytest.Config) -> Loaded:

@@ -15,7 +15,8 @@ import pytest
 
 import pytest_saliency_sanity
 from pytest_saliency_sanity.case import Case
-from pytest_saliency_sanity.checks.registry import ASSERTED, Check, asserted
+from pytest_saliency_sanity.checks.registration import asserted
+from pytest_saliency_sanity.checks.registry import ASSERTED, Check
 
 Assertion = Callable[..., Any]
 CASE_FIELDS = tuple(field.name for field in fields(Case))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin import worker_output
 
 _FLAG = "forked"  # of pytest-forked, and its marker
-_SAID = "refused"
 _MOST = 3  # tests that the sentence names
 
 
@@ -29,19 +27,7 @@ def refuse(session: pytest.Session) -> None:
             f"fork, and verdicts do not come back from it. Leave out --forked, or these tests "
             f'(-m "not saliency"): {_named(refused)}'
         )
-        arrivals.say(session.config, **{_SAID: sentence})
-        raise pytest.UsageError(sentence)
-
-
-def pass_on(node: Any) -> None:
-    """On the controller: what a worker refused ends the run as it does without workers.
-
-    Raises:
-        pytest.UsageError: that of the worker.
-    """
-    sentence = arrivals.told(node).get(_SAID)
-    if sentence:
-        raise pytest.UsageError(sentence)
+        worker_output.refuse_run(session.config, sentence)
 
 
 def _would_fork(item: pytest.Item) -> bool:

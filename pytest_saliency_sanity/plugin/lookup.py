@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.checks.registry import asserted
+from pytest_saliency_sanity.checks.registration import asserted
 from pytest_saliency_sanity.plugin.fixtures import CASE_FIELDS, names, uses_ours
 
 _INTERNAL = (AttributeError, TypeError, KeyError, IndexError, ValueError)

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_saliency_sanity.checks import registry
+from pytest_saliency_sanity.checks import registration
 from pytest_saliency_sanity.checks.registry import ASSERTED, Check
 from pytest_saliency_sanity.plugin.fixtures import fixture_of
 
@@ -22,8 +22,8 @@ def configure(config: pytest.Config) -> None:
     own = config.stash[_OWN] = []
     try:
         for checks in config.hook.pytest_saliency_checks(config=config):
-            own += [registry.register_check(check) for check in checks]
-        others = {name: check for name, check in registry.asserted().items() if name not in ASSERTED}
+            own += [registration.register_check(check) for check in checks]
+        others = {name: check for name, check in registration.asserted().items() if name not in ASSERTED}
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"pytest_saliency_checks: {error}") from error
     fixtures = ModuleType("pytest_saliency_sanity_checks_of_others")
@@ -34,4 +34,4 @@ def configure(config: pytest.Config) -> None:
 def unconfigure(config: pytest.Config) -> None:
     """Forget the checks of this run: another one may follow in this process."""
     for check in config.stash.get(_OWN, []):
-        registry.unregister_check(check)
+        registration.unregister_check(check)

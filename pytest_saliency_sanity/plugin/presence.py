@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin import worker_output
 
 _COLLECTED = pytest.StashKey[set[str]]()
 _LEFT_OUT = "left_out"
@@ -22,7 +22,7 @@ def tell(session: pytest.Session) -> None:
     """On a worker: say whether tests were left out, which its list of tests does not show."""
     collected = session.config.stash.get(_COLLECTED, set())
     left_out = not collected <= {item.nodeid for item in session.items}
-    arrivals.say(session.config, **{_LEFT_OUT: left_out})
+    worker_output.say(session.config, **{_LEFT_OUT: left_out})
 
 
 class Presence:
@@ -50,7 +50,9 @@ class Presence:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        self._complete &= arrivals.told(node).get(_LEFT_OUT) is False  # a worker that crashed says nothing
+        self._complete &= (
+            worker_output.told(node).get(_LEFT_OUT) is False
+        )  # a worker that crashed says nothing
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.ran.add(report.nodeid)

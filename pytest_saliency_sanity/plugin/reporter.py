@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import forking, github, reports, threads
+from pytest_saliency_sanity.plugin import github, reports, threads, worker_output
 from pytest_saliency_sanity.plugin.baseline import Gate
 from pytest_saliency_sanity.plugin.options import flag
 from pytest_saliency_sanity.plugin.presence import Presence
@@ -64,7 +64,7 @@ class Reporter:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        forking.pass_on(node)
+        worker_output.pass_on_refusal(node)
         self._verdicts.end(node)
 
     @pytest.hookimpl(optionalhook=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin import arrivals, worker_output
 from pytest_saliency_sanity.plugin.junit import without_verdicts
 from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached
 from pytest_saliency_sanity.report.document import Entry
@@ -70,7 +70,7 @@ class Verdicts:
     def end(self, node: Any) -> None:
         """A worker has ended: hold what it says against what has arrived."""
         worker = str(getattr(node, "workerinput", {}).get("workerid", "a worker"))
-        said = arrivals.told(node)
+        said = worker_output.told(node)
         arrived = {
             nodeid: len(self._entries.get(self._place(worker, nodeid), {}))
             for nodeid in said.get("recorded", {})

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_saliency_sanity.audited.observation import unobserved
 from pytest_saliency_sanity.audited.subject import Subject, held
 from pytest_saliency_sanity.examination.first_maps import Examination, blind_findings, examine
+from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.image_dependence import duplicate_findings
 from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.liveness import USABLE, alike_findings, flat_findings, unless_dead
@@ -137,6 +138,7 @@ def run(comparison: Comparison) -> Compared:
         )
         if early:
             return comparison.account(early, first=first, accuracies=accuracies)
+        foretell(comparison.subject, comparison.meter, audited.images * len(comparison.networks))
         found = _agreement(comparison, comparison.subject, comparison.meter, first)
     except Stopped as stopped:
         return comparison.account(

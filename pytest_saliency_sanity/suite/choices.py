@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_saliency_sanity.checks import registry
+from pytest_saliency_sanity.checks import registration
 from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.text import shown
 
@@ -39,7 +39,7 @@ def chosen_checks(checks: Any = ALL) -> tuple[Check, ...]:
     Raises:
         ValueError: for a name that no check has, with the choices.
     """
-    known = {check.name: check for check in registry.known()}
+    known = {check.name: check for check in registration.known()}
     if isinstance(checks, str) and checks == ALL:
         return tuple(check for check in known.values() if check.assertion)
     names = [checks] if isinstance(checks, str) else checks

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
 from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.suite.inputs_from_files import read_inputs
-from pytest_saliency_sanity.suite.models_by_name import UNKNOWN, UNTOLD, model_named
+from pytest_saliency_sanity.suite.models_by_name import UNKNOWN, UNTOLD, model_named, with_weights
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,35 @@ class Loaded:
 
 
 def load(flags: Flags) -> Loaded:
-    """The case of the flags.
+    """The case of the flags; whether each explainer can be had as well.
 
     Raises:
-        ValueError: for what cannot be found or read, in one sentence.
+        ValueError: for what cannot be found, built or read, in one sentence that begins with the flag.
     """
-    named = model_named(flags.model, flags.weights)
-    random = (UNKNOWN,) if named.random else ()
+    for text in flags.explainers:
+        with _said_of("explainer"):
+            adapted(named(text))
+    with _said_of("model"):
+        model = model_named(flags.model)
+    if flags.weights is not None:
+        with _said_of("weights"):
+            model = with_weights(model, flags.weights)
+    random = (UNKNOWN,) if model.random else ()
     if flags.inputs is None:
-        return Loaded(Case(model=named.model), (*random, UNTOLD))
-    read = read_inputs(flags.inputs, named, flags.transform)
+        return Loaded(Case(model=model.model), (*random, UNTOLD))
+    with _said_of("inputs"):
+        read = read_inputs(flags.inputs, model, flags.transform)
     told = () if read.labels is not None else (UNTOLD,)
-    case = Case(model=named.model, inputs=read.inputs, labels=read.labels, targets=read.targets)
+    case = Case(model=model.model, inputs=read.inputs, labels=read.labels, targets=read.targets)
     return Loaded(case, (*random, *told, *([read.note] if read.note else [])))
+
+
+@contextmanager
+def _said_of(flag: str) -> Iterator[None]:
+    """Whatever a library or a function of the user's raises is said of its flag, in one line."""
+    try:
+        yield
+    except Exception as error:
+        words = " ".join(str(error).split())
+        kind = "" if isinstance(error, (ValueError, UnusableExplainer)) else f"{type(error).__name__}: "
+        raise ValueError(f"--saliency-{flag}: {kind}{words}") from error

@@ -13,7 +13,8 @@ from torch.nn.parameter import is_lazy
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
 from pytest_saliency_sanity.case import Case
-from pytest_saliency_sanity.checks.registry import Check, of_name
+from pytest_saliency_sanity.checks.registration import of_name
+from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.perturbations.restoring.changes import checksum

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.adapters import UnusableExplainer
-from pytest_saliency_sanity.adapters.names import attribute, split
+from pytest_saliency_sanity.adapters.names import attribute, imported, parted
 from pytest_saliency_sanity.text import shown
 
 Transform = Callable[[Tensor], Tensor]
@@ -55,31 +56,31 @@ def model_named(text: str, weights: str | Path | None = None) -> NamedModel:
         ValueError: for what cannot be found or built, in one sentence.
     """
     try:
-        return _loaded(text, weights)
+        found = _built(text)
     except UnusableExplainer as error:  # it is about names, of explainers as of models
         raise ValueError(str(error)) from error
-
-
-def _loaded(text: str, weights: str | Path | None) -> NamedModel:
-    name, options = split(text, "the model")
-    prefix, colon, rest = name.partition(":")
-    if not colon or not rest:
-        raise ValueError(
-            f"the model {shown(text)} must be written as LIBRARY:NAME or package.module:name; LIBRARY is one of "
-            f"{', '.join(_LIBRARIES)}"
-        )
-    with torch.random.fork_rng():  # the same random weights in each process
-        torch.manual_seed(0)
-        found = (
-            _LIBRARIES[prefix](rest, options)
-            if prefix in _LIBRARIES
-            else _imported(prefix, rest, options, text)
-        )
-    if weights is not None:
-        load_weights(found.model, weights)
-        found = NamedModel(found.model, found.transform, found.categories, random=False)
+    found = found if weights is None else with_weights(found, weights)
     found.model.eval()
     return found
+
+
+def _built(text: str) -> NamedModel:
+    prefix, rest, options = parted(text, "the model", _LIBRARIES)
+    with torch.random.fork_rng():  # the same random weights in each process
+        torch.manual_seed(0)
+        if prefix in _LIBRARIES:
+            return _LIBRARIES[prefix](rest, options)
+        return _imported(prefix, rest, options, text)
+
+
+def with_weights(named: NamedModel, path: str | Path) -> NamedModel:
+    """The model, with the weights of a file.
+
+    Raises:
+        ValueError: see `load_weights`.
+    """
+    load_weights(named.model, path)
+    return replace(named, random=False)
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
@@ -145,7 +146,7 @@ def state_in(found: Any) -> dict[str, Tensor]:
 
 
 def _of_torchvision(name: str, options: dict[str, Any]) -> NamedModel:
-    models = importlib.import_module("torchvision.models")
+    models = imported("torchvision.models", f"torchvision:{name}")
     try:
         model = models.get_model(name, **{"weights": None, **options})
     except (ValueError, TypeError) as error:
@@ -158,30 +159,45 @@ def _of_torchvision(name: str, options: dict[str, Any]) -> NamedModel:
 
 
 def _of_timm(name: str, options: dict[str, Any]) -> NamedModel:
-    timm = importlib.import_module("timm")
+    timm = imported("timm", f"timm:{name}")
     try:
         model = timm.create_model(name, **options)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"timm:{name}: {error}{_near(name, timm.list_models())}") from None
-    config = importlib.import_module("timm.data").resolve_data_config({}, model=model)
-    _, height, width = config["input_size"]
-    transform = resized(
-        resize=round(min(height, width) / config["crop_pct"]),
-        crop=(height, width),
-        mean=config["mean"],
-        std=config["std"],
-    )
-    return NamedModel(model, transform, random=not options.get("pretrained", False))
+    return NamedModel(model, _as_timm_does(model), random=not options.get("pretrained", False))
+
+
+def _as_timm_does(model: nn.Module) -> Transform:
+    data = importlib.import_module("timm.data")
+    to_image = importlib.import_module("torchvision.transforms.functional").to_pil_image
+    own: Callable[[Any], Tensor] = data.create_transform(**data.resolve_data_config({}, model=model))
+    return lambda image: own(to_image(image))
 
 
 def _of_transformers(name: str, options: dict[str, Any]) -> NamedModel:
-    library = importlib.import_module("transformers")
+    library = imported("transformers", f"transformers:{name}")
     if not Path(name).is_dir():
         raise ValueError(f"transformers:{name}: there is no folder {name!r}; nothing is downloaded")
-    model = library.AutoModelForImageClassification.from_pretrained(name, local_files_only=True, **options)
+    with _without_bars(library):
+        model, loaded = library.AutoModelForImageClassification.from_pretrained(
+            name, local_files_only=True, output_loading_info=True, **options
+        )
     names = getattr(model.config, "id2label", {})
     categories = tuple(str(names[key]) for key in sorted(names))
-    return NamedModel(model, _processing(library, name), categories, random=False)
+    # A folder without a classifier gets a random one.
+    return NamedModel(model, _processing(library, name), categories, random=bool(loaded["missing_keys"]))
+
+
+@contextmanager
+def _without_bars(library: Any) -> Iterator[None]:
+    logging = library.utils.logging
+    shown_before = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown_before:
+            logging.enable_progress_bar()
 
 
 def _processing(library: Any, folder: str) -> Transform | None:

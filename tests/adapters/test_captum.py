@@ -18,7 +18,8 @@ from pytest_saliency_sanity import (
     check_data_sensitivity,
     check_model_sensitivity,
 )
-from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, captum_defaults, named
+from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
+from pytest_saliency_sanity.adapters.captum import defaults
 from pytest_saliency_sanity.adapters.models import Logits
 from pytest_saliency_sanity.outputs import using_forward
 from pytest_saliency_sanity.perturbations import changes, preserved
@@ -328,11 +329,11 @@ def test_names_on_a_command_line_have_options_in_json(model, inputs):
 
 def test_windows_are_an_eighth_of_each_side_in_steps_of_half_a_window():
     inputs = torch.zeros(2, 3, 64, 30)
-    assert captum_defaults._windows(inputs) == {
+    assert defaults._windows(inputs) == {
         "sliding_window_shapes": (3, 8, 4),
         "strides": (1, 4, 2),
     }
-    assert captum_defaults._windows((inputs, torch.zeros(2, 130)))["sliding_window_shapes"] == (
+    assert defaults._windows((inputs, torch.zeros(2, 130)))["sliding_window_shapes"] == (
         (3, 8, 4),
         (3,),
     )
@@ -340,21 +341,21 @@ def test_windows_are_an_eighth_of_each_side_in_steps_of_half_a_window():
 
 def test_many_features_are_grouped_into_cells_of_all_channels():
     method = _method(attr.FeatureAblation)
-    assert captum_defaults._cells(method, [torch.zeros(1, 1, 32, 32)]) == []
-    large, wide = captum_defaults._cells(method, [torch.zeros(1, 3, 32, 40), torch.zeros(1, 200)])
+    assert defaults._cells(method, [torch.zeros(1, 1, 32, 32)]) == []
+    large, wide = defaults._cells(method, [torch.zeros(1, 3, 32, 40), torch.zeros(1, 200)])
     assert large.shape == (1, 3, 32, 40)
     assert large.unique().tolist() == list(range(64))
     assert wide.unique().tolist() == list(range(64, 128))
     assert (large[:, 0] == large[:, 2]).all()
     assert (large[0, 0, :4, :5] == 0).all() and large[0, 0, 4, 0] == 8 and large[0, 0, 0, 5] == 1
-    (volume,) = captum_defaults._cells(method, [torch.zeros(1, 1, 12, 12, 12)])
+    (volume,) = defaults._cells(method, [torch.zeros(1, 1, 12, 12, 12)])
     assert volume.unique().numel() == 64
-    (few,) = captum_defaults._cells(_method(attr.ShapleyValues), [torch.zeros(1, 1, 6, 6)])
+    (few,) = defaults._cells(_method(attr.ShapleyValues), [torch.zeros(1, 1, 6, 6)])
     assert few.unique().tolist() == [0, 1, 2, 3]
 
 
 def _method(kind, **call):
-    from pytest_saliency_sanity.adapters.captum_calls import Method
+    from pytest_saliency_sanity.adapters.captum.calls import Method
 
     return Method(kind, kind.__name__, call=call)
 
@@ -373,7 +374,7 @@ def test_little_memory_changes_no_map(kind, options, model, inputs, monkeypatch)
     whole, _ = _drawn(lambda: explain(model, inputs, TARGETS))
     largest, bound = max(sizes), 8 * 72
     sizes.clear()
-    monkeypatch.setattr(captum_defaults, "AT_ONCE", bound)
+    monkeypatch.setattr(defaults, "AT_ONCE", bound)
     parts, _ = _drawn(lambda: explain(model, inputs, TARGETS))
     assert max(sizes) * 72 <= bound < largest * 72
     if kind is not attr.NoiseTunnel:  # whose noise falls on other samples
@@ -382,9 +383,9 @@ def test_little_memory_changes_no_map(kind, options, model, inputs, monkeypatch)
 
 def test_the_options_that_divide_the_work_are_left_alone_where_all_fits(inputs):
     made = attr.IntegratedGradients(Net())
-    assert captum_defaults.completed(_method(attr.IntegratedGradients), made, None, inputs) == {}
+    assert defaults.completed(_method(attr.IntegratedGradients), made, None, inputs) == {}
     given = _method(attr.IntegratedGradients, internal_batch_size=3)
-    assert captum_defaults.completed(given, made, None, inputs) == {"internal_batch_size": 3}
+    assert defaults.completed(given, made, None, inputs) == {"internal_batch_size": 3}
 
 
 # NoiseTunnel.
@@ -536,7 +537,7 @@ def test_a_layer_without_a_map_or_that_does_not_run_is_refused(model, inputs):
 
 @pytest.mark.extended
 def test_many_values_of_a_layer_are_ablated_in_cells(inputs, monkeypatch):
-    monkeypatch.setattr(captum_defaults, "_MOST_FEATURES", 40)
+    monkeypatch.setattr(defaults, "_MOST_FEATURES", 40)
     model = _seeded(Net)
     explain = adapted(functools.partial(attr.LayerFeatureAblation, layer="features.0"))
     cells = torch.arange(36).view(1, 1, 6, 6)
@@ -608,11 +609,50 @@ def test_weights_of_classes_are_explained_as_their_sum(name, model, inputs):
     torch.testing.assert_close(explain(model, inputs, weights), own, rtol=1e-4, atol=1e-5)
 
 
-def test_an_object_takes_no_weights(model, inputs):
-    with pytest.raises(
-        UnusableExplainer, match=r"bound to a model, and takes one class .* pass the class captum.attr"
-    ):
-        adapted(attr.Saliency(model))(model, inputs, torch.eye(3)[TARGETS])
+WEIGHTS = torch.tensor([[1.0, 0, 0], [0, 2, 0], [0.5, 0, -1], [0, 0, 1]])
+
+
+OBJECTS = {
+    "Saliency": lambda model: attr.Saliency(model),
+    "IntegratedGradients": lambda model: attr.IntegratedGradients(model),
+    "DeepLift": lambda model: attr.DeepLift(model),
+    "GuidedBackprop": lambda model: attr.GuidedBackprop(model),
+    "LRP": lambda model: attr.LRP(model),
+    "FeatureAblation": lambda model: attr.FeatureAblation(model),
+    "LayerConductance": lambda model: attr.LayerConductance(model, model.features[3]),
+    "GuidedGradCam": lambda model: attr.GuidedGradCam(model, model.features[3]),
+    "LayerFeaturePermutation": lambda model: attr.LayerFeaturePermutation(model, model.features[3]),
+    "NoiseTunnel": lambda model: attr.NoiseTunnel(attr.Saliency(model)),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_an_object_takes_weights_in_place_as_its_class_does(name, model, inputs):
+    _needs(name)
+    owner = OBJECTS[name](model)
+    own = dict(vars(owner))
+    options = {"attribution": attr.Saliency} if name == "NoiseTunnel" else {}
+    options |= {"layer": model.features[3]} if hasattr(owner, "layer") or name == "GuidedGradCam" else {}
+    explain = adapted(functools.partial(getattr(attr, name), **options))
+    expected, _ = _drawn(lambda: explain(model, inputs, WEIGHTS))
+    found, _ = _drawn(lambda: adapted(owner)(model, inputs, WEIGHTS))
+    _is_near(found, expected)
+    assert {key: vars(owner)[key] for key in own if key in ("forward_func", "model")} == {
+        key: own[key] for key in own if key in ("forward_func", "model")
+    }
+
+
+def test_an_object_comes_back_after_an_exception(model, inputs):
+    owner = attr.GuidedGradCam(model, model.features[3])
+    with pytest.raises(RuntimeError):
+        adapted(owner)(model, inputs[:, :, :0], WEIGHTS)
+    for one in (owner, owner.grad_cam, owner.guided_backprop):
+        assert all(vars(one)[name] is model for name in ("forward_func", "model") if name in vars(one))
+
+
+def test_an_object_that_calls_a_function_takes_weights(model, inputs):
+    own = adapted(attr.Saliency)(model, inputs, WEIGHTS)
+    _is_near(adapted(attr.Saliency(lambda x: model(x)))(model, inputs, WEIGHTS), own)
 
 
 @pytest.mark.parametrize(
@@ -652,7 +692,7 @@ def test_channels_may_be_last():
     with using_channel_axis(-1):
         found = adapted(functools.partial(attr.LayerGradCam, layer=LAYER))(_seeded(Last), inputs, TARGETS)
         assert found.shape == (4, 6, 6)
-        assert captum_defaults._windows(inputs)["sliding_window_shapes"] == (1, 1, 2)
+        assert defaults._windows(inputs)["sliding_window_shapes"] == (1, 1, 2)
 
 
 def test_double_precision_stays(model, inputs):

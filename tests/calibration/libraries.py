@@ -1,7 +1,9 @@
 """`python -m tests.calibration.libraries`: explainers of other libraries on the example's digit reader, in a table.
 
 Each explainer is the library's own class, through its adapter. `--write` stores the outcomes and writes the table into
-the manual; the default tests compare both, `extended` audits again and compares the outcomes.
+the manual; the default tests compare both, `extended` audits again and compares the outcomes. `--photographs` asks them
+of EfficientNet-Lite0 with its ImageNet weights instead, by the profile `smoke` (`tests.calibration.photographs` says
+what that needs).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ import torch
 
 from pytest_saliency_sanity import Audit, Case, audit
 from pytest_saliency_sanity.adapters import named
-from tests.calibration import pages
+from tests.calibration import pages, photographs
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).parent / "results" / "libraries.json"
@@ -73,7 +76,22 @@ def case() -> Case:
     return Case(model=model.eval(), inputs=held_out.images[:64], labels=held_out.labels[:64])
 
 
-def explainers(names: list[str] | None = None) -> dict[str, Any]:
+# Of each library a few, whose maps of 224 x 224 pixels take seconds and not minutes, and two checks.
+ON_PHOTOGRAPHS = (
+    "captum:Saliency", "captum:GuidedBackprop", "zennit:EpsilonPlusFlat", "grad-cam:GradCAM", "grad-cam:EigenCAM",
+    "torchcam:LayerCAM", "shap:GradientExplainer",
+)  # fmt: skip
+CHECKS_ON_PHOTOGRAPHS = CHECKS[:2]
+
+
+def on_photographs(names: Sequence[str]) -> Audit:
+    """These explainers on EfficientNet-Lite0 and eight photographs of ImageNet."""
+    images, labels = photographs.photographs(8, seed=0)
+    case = Case(model=photographs.classifier(), inputs=images, labels=labels)
+    return audit(explainers(names), case, CHECKS_ON_PHOTOGRAPHS, profile="smoke", max_seconds=600.0)
+
+
+def explainers(names: Sequence[str] | None = None) -> dict[str, Any]:
     """The libraries' classes with their options."""
     return {
         name: partial(named(name), **options) if options else named(name)
@@ -94,12 +112,12 @@ def outcomes(found: Audit) -> dict[str, dict[str, Any]]:
     return table
 
 
-def rendered(table: dict[str, dict[str, Any]]) -> str:
+def rendered(table: dict[str, dict[str, Any]], checks: Sequence[str] = CHECKS) -> str:
     """The table in Markdown."""
-    head = " | ".join(check.replace("_", " ") for check in CHECKS)
-    lines = [f"| explainer | {head} | the literature |", f"|{' --- |' * (len(CHECKS) + 2)}"]
+    head = " | ".join(check.replace("_", " ") for check in checks)
+    lines = [f"| explainer | {head} | the literature |", f"|{' --- |' * (len(checks) + 2)}"]
     for name, row in table.items():
-        cells = " | ".join(_cell(*row[check]) for check in CHECKS)
+        cells = " | ".join(_cell(*row[check]) for check in checks)
         options = EXPLAINERS[name][0]
         shown = f"{name}{json.dumps(options)}" if options else name
         lines.append(f"| `{shown}` | {cells} | {EXPLAINERS[name][1]} |")
@@ -116,8 +134,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--write", action="store_true", help="store the outcomes and write the table into the manual"
     )
+    parser.add_argument("--photographs", action="store_true", help="on EfficientNet-Lite0 and photographs")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if given.photographs:
+        found = on_photographs(given.explainers or ON_PHOTOGRAPHS)
+        print(found)
+        print(rendered(outcomes(found), CHECKS_ON_PHOTOGRAPHS))
+        return
     found = audit(explainers(given.explainers), case(), CHECKS)
     table = outcomes(found)
     print(found)

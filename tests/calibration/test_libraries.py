@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_saliency_sanity import audit
-from tests.calibration import libraries, pages
+from tests.calibration import libraries, pages, photographs
 
 STORED = json.loads(libraries.RESULTS.read_text(encoding="utf-8"))
 
@@ -35,3 +35,24 @@ def test_it_comes_out_again() -> None:
         for table in (found, STORED)
     ]
     assert outcomes[0] == outcomes[1]
+
+
+ON_PHOTOGRAPHS = {
+    "captum:Saliency": ("pass", "pass"),
+    "captum:GuidedBackprop": ("refused", "refused"),  # the network has no nn.ReLU
+    "grad-cam:GradCAM": ("pass", "pass"),
+    "torchcam:LayerCAM": ("pass", "pass"),
+}
+
+
+@pytest.mark.extended
+def test_the_libraries_on_a_network_of_photographs() -> None:
+    """Of each library one at least keeps its contract there; what the checks say of those that are known."""
+    for library in ("captum", "zennit", "pytorch_grad_cam", "torchcam", "shap"):
+        pytest.importorskip(library)
+    if absent := photographs.missing():
+        pytest.skip(f"EfficientNet-Lite0: {absent}")
+    found = libraries.on_photographs(libraries.ON_PHOTOGRAPHS)
+    assert {found[name, "contract"].outcome for name in found.explainers} == {"pass", "refused"}
+    for name, outcomes in ON_PHOTOGRAPHS.items():
+        assert tuple(found[name, check].outcome for check in libraries.CHECKS_ON_PHOTOGRAPHS) == outcomes

@@ -8,7 +8,9 @@ import torch
 import torch._dynamo
 from torch import nn
 
-import pytest_saliency_sanity.suite.auditing  # noqa: F401
+import pytest_saliency_sanity.suite.auditing
+import pytest_saliency_sanity.suite.classes
+import pytest_saliency_sanity.suite.parametrization  # noqa: F401
 from pytest_saliency_sanity import Case
 
 CONFTEST = """

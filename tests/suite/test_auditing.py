@@ -135,6 +135,16 @@ def test_without_pandas_the_frame_says_what_to_install(found: Audit, monkeypatch
         found.to_frame()
 
 
+def test_a_bar_shows_where_it_is(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    with settings.using(settings.Settings()):
+        audit({"grad": gradient}, case, ["contract"], progress=False)
+        assert capsys.readouterr().err == ""
+        audit({"grad": gradient}, case, ["contract", "localization"])
+    shown = capsys.readouterr().err
+    assert "grad, contract" in shown
+    assert "/2 [" in shown
+
+
 def test_the_controls_are_explained_once_for_ten_explainers(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +225,7 @@ def _perceptron() -> nn.Module:
 
 
 def test_four_photographs_are_too_few_for_checks_that_hide_pixels(case: Case) -> None:
-    from pytest_saliency_sanity.checks.registry import of_name
+    from pytest_saliency_sanity.checks.registration import of_name
     from pytest_saliency_sanity.suite.evaluation import why_not
 
     without = Case(model=case.model)

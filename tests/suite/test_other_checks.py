@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_saliency_sanity import Case, Check, audit, register_check
-from pytest_saliency_sanity.checks import registry
+from pytest_saliency_sanity.checks import registration
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
@@ -88,14 +88,22 @@ def test_a_check_of_the_hook_stands_beside_the_others(outside: pytest.Pytester, 
         ["test_it.py::test_the_fixture", "naming", "pass", False],
         ["test_it.py::test_the_fixture_fails", "naming", "fail", False],
     ]
-    assert "naming" not in [check.name for check in registry.known()]
+    assert "naming" not in [check.name for check in registration.known()]
+
+
+def test_a_check_of_the_hook_is_among_the_tests_without_code(outside: pytest.Pytester) -> None:
+    conftest = outside.path / "conftest.py"
+    conftest.write_text(conftest.read_text() + re.sub("^    ", "", HOOK, flags=re.M))
+    flags = ("--saliency-explainer", "explainers:gradient", "--saliency-model", "torch.nn:Flatten")
+    result = outside.runpytest(*flags, "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["saliency::explainers:gradient::naming"])
 
 
 def test_a_check_of_an_entry_point_stands_beside_the_others(outside: pytest.Pytester) -> None:
     metadata = outside.path / "naming-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: naming\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[{registry.GROUP}]\nnaming = naming:NAMING\n")
+    (metadata / "entry_points.txt").write_text(f"[{registration.GROUP}]\nnaming = naming:NAMING\n")
     result = outside.runpytest_subprocess("-k", "naming or fixture")
     result.assert_outcomes(passed=2, failed=1)
 
@@ -123,7 +131,7 @@ def test_a_registered_check_is_in_an_audit(case: Case) -> None:
     try:
         found = audit({"grad": gradient}, case, ["naming", "contract"], progress=False)
     finally:
-        registry.unregister_check(NAMING)
+        registration.unregister_check(NAMING)
     assert [one.outcome for one in found] == ["pass", "pass"]
     with pytest.raises(ValueError, match="unknown check 'naming'"):
         audit({"grad": gradient}, case, ["naming"], progress=False)
@@ -161,6 +169,6 @@ def test_what_cannot_be_registered(kind: str) -> None:
 
 def test_the_manual_shows_it() -> None:
     page = (Path(__file__).parents[2] / "docs" / "howto" / "write_a_check.md").read_text(encoding="utf-8")
-    assert registry.GROUP in page
+    assert registration.GROUP in page
     assert "pytest_saliency_checks" in page
     assert "pytest_saliency_verdict" in page

@@ -169,6 +169,39 @@ def test_a_case_without_a_model_is_an_error(pytester: pytest.Pytester) -> None:
     )
 
 
+def test_the_order_changes_nothing(project: pytest.Pytester) -> None:
+    """Each item asks the contract itself, so the one that reports it may as well come last."""
+    decorator = '{"grad": explainers.gradient, "nan": nan}, ["contract", "consistency"]'
+    one = without_text(outcomes(project, decorator))
+    with (project.path / "conftest.py").open("a", encoding="utf-8") as conftest:
+        conftest.write("\n\ndef pytest_collection_modifyitems(items):\n    items.reverse()\n")
+    found = outcomes(project, decorator)
+    assert without_text(found) == one
+    assert one["nan-consistency"] == "SKIPPED"
+    places = [found["text"].index(f"test_explainer[{name}]") for name in ("nan-consistency", "grad-contract")]
+    assert places == sorted(places)
+
+
+def test_one_class_has_no_other_and_is_skipped(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        conftest="""
+        import pytest, torch
+
+        @pytest.fixture
+        def saliency_model():
+            layers = torch.nn.Linear(64, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1)
+            return torch.nn.Sequential(torch.nn.Flatten(), *layers)
+
+        @pytest.fixture
+        def saliency_inputs():
+            return torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+        """
+    )
+    found = outcomes(project, '{"grad": explainers.gradient}, "target_sensitivity"')
+    assert without_text(found) == {"grad-target_sensitivity": "SKIPPED"}
+    assert "has a single logit: there is no other target to explain" in found["text"]
+
+
 @pytest.mark.extended
 @pytest.mark.parametrize("checks", ["contract", "all"])
 def test_the_same_under_xdist(project: pytest.Pytester, checks: str) -> None:

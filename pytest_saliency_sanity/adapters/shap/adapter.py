@@ -15,7 +15,7 @@ from pytest_saliency_sanity.adapters.adapted import Adapted, UnusableExplainer
 from pytest_saliency_sanity.adapters.lending import lent_to, rows_at_once
 from pytest_saliency_sanity.adapters.models import Score
 from pytest_saliency_sanity.adapters.options import divided
-from pytest_saliency_sanity.adapters.shap_partition import partition, partition_object
+from pytest_saliency_sanity.adapters.shap.partition import partition, partition_object
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.loans import lent, loan
 from pytest_saliency_sanity.outputs import as_targets

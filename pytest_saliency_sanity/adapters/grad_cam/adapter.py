@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from pytest_saliency_sanity.adapters.adapted import Adapted, UnusableExplainer
-from pytest_saliency_sanity.adapters.grad_cam_options import LIBRARY, defaults, found_by_name
+from pytest_saliency_sanity.adapters.grad_cam.options import LIBRARY, defaults, found_by_name
 from pytest_saliency_sanity.adapters.layers import layer_of
 from pytest_saliency_sanity.adapters.lending import lent_to, one_tensor, rows_at_once
 from pytest_saliency_sanity.adapters.models import Score, returning_logits

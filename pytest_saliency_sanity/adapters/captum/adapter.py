@@ -1,7 +1,7 @@
 """captum: its classes, built anew for each model, and its objects, called in place on the model that they hold.
 
-What captum leaves open and a method needs is in `captum_defaults`, with what bounds the memory; what is done for layers
-and neurons is in `captum_layers`.
+What captum leaves open and a method needs is in `defaults`, with what bounds the memory; what is done for layers
+and neurons is in `layers_and_neurons`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.adapters import captum_calls, captum_layers
 from pytest_saliency_sanity.adapters.adapted import Adapted, UnusableExplainer
-from pytest_saliency_sanity.adapters.captum_calls import Method
+from pytest_saliency_sanity.adapters.captum import calls, layers_and_neurons
+from pytest_saliency_sanity.adapters.captum.calls import Method
 from pytest_saliency_sanity.adapters.models import returning_logits
 from pytest_saliency_sanity.adapters.options import divided
 from pytest_saliency_sanity.text import shown
@@ -43,10 +43,10 @@ def from_class(kind: type, options: Mapping[str, Any]) -> Adapted:
     """
     _check_kind(kind)
     method = _tunnel(kind, options) if _is_tunnel(kind) else _method(kind, options)
-    captum_layers.check_neuron(method)
+    layers_and_neurons.check_neuron(method)
 
     def explain(model: nn.Module, inputs: Any, targets: Any) -> Any:
-        return captum_calls.explained(method, model, returning_logits(model, inputs), inputs, targets)
+        return calls.explained(method, model, returning_logits(model, inputs), inputs, targets)
 
     return Adapted(explain, _name(kind, options), factory=_factory(kind, method.kind))
 
@@ -65,21 +65,21 @@ def from_object(owner: Any, options: Mapping[str, Any], explainer: Any) -> Adapt
     inner = owner.attribution_method if _is_tunnel(type(owner)) else owner
     name = _name(type(owner), options)
     tunnel = type(owner) if inner is not owner else None
-    functions = [type(owner).attribute, type(inner).attribute, *captum_layers.functions(type(inner))]
+    functions = [type(owner).attribute, type(inner).attribute, *layers_and_neurons.functions(type(inner))]
     call = _options_of(name, options, *functions)
     method = Method(type(inner), name, {}, _merged(call), tunnel)
-    captum_layers.check_neuron(method)
+    layers_and_neurons.check_neuron(method)
 
     def explain(model: nn.Module, inputs: Any, targets: Any) -> Any:
-        return captum_calls.explained_in_place(method, owner, inner, model, inputs, targets)
+        return calls.explained_in_place(method, owner, inner, model, inputs, targets)
 
-    holds = captum_layers.held(inner, name)
+    holds = layers_and_neurons.held(inner, name)
     return Adapted(explain, name, bound=True, holds=holds, factory=_factory(type(owner), type(inner)))
 
 
 def _method(kind: type, options: Mapping[str, Any]) -> Method:
     name = _name(kind, options)
-    functions = [kind, kind.attribute, *captum_layers.functions(kind)]  # type: ignore[attr-defined]
+    functions = [kind, kind.attribute, *layers_and_neurons.functions(kind)]  # type: ignore[attr-defined]
     constructor, *call = _options_of(name, options, *functions)
     return Method(kind, name, constructor, _merged(call))
 
@@ -90,7 +90,7 @@ def _tunnel(kind: type, options: Mapping[str, Any]) -> Method:
     given = [options.pop(name) for name in _WRAPPED if name in options]
     inner, inner_options = _wrapped(kind, given[0] if given else None)
     name = _name(kind, {"attribution": inner, **inner_options, **options})
-    functions = [kind.attribute, inner, inner.attribute, *captum_layers.functions(inner)]  # type: ignore[attr-defined]
+    functions = [kind.attribute, inner, inner.attribute, *layers_and_neurons.functions(inner)]  # type: ignore[attr-defined]
     own, constructor, *call = _options_of(name, {**inner_options, **options}, *functions)
     return Method(inner, name, constructor, _merged([own, *call]), kind)
 

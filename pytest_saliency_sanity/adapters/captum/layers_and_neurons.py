@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.adapters import captum_lrp
 from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
+from pytest_saliency_sanity.adapters.captum import lrp
 from pytest_saliency_sanity.adapters.layers import layer_of
 from pytest_saliency_sanity.adapters.options import parameters
 from pytest_saliency_sanity.errors import NotApplicable
@@ -45,7 +45,7 @@ def with_layer(method: Any, model: nn.Module, inputs: Any) -> dict[str, Any]:
     if not method.is_a("LRP"):
         return {**method.constructor, "layer": layer_of(model, given, inputs)}
     layer = _last_convolution(model) if given is None else layer_of(model, given, inputs)
-    if any(True for _ in layer.children()) or not captum_lrp.has_rule(layer):
+    if any(True for _ in layer.children()) or not lrp.has_rule(layer):
         raise UnusableExplainer(
             f"{method.name}: LRP knows the relevance of layers that have a rule, such as nn.Conv2d and nn.Linear; "
             f"{type(layer).__name__} has none"

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.adapters import captum_defaults, captum_layers, captum_lrp
-from pytest_saliency_sanity.adapters.adapted import UnusableExplainer
+from pytest_saliency_sanity.adapters.captum import defaults, layers_and_neurons, lrp
+from pytest_saliency_sanity.adapters.captum.weighted import Weighted, weighted_in_place
 from pytest_saliency_sanity.adapters.lending import lent_to
-from pytest_saliency_sanity.adapters.models import as_weights
 from pytest_saliency_sanity.adapters.options import parameters
 from pytest_saliency_sanity.errors import NotApplicable
 
@@ -45,23 +44,6 @@ class Method:
         return any(base.__name__ in names for base in self.kind.__mro__)
 
 
-class Weighted(nn.Module):
-    """A model that returns the weighted sum (N, 1) of its logits; the weights (N, K) are its last argument.
-
-    As arguments captum repeats them with the inputs.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        self.training = model.training
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        """Scores (N, 1)."""
-        outputs: Tensor = self.model(*inputs[:-1])
-        return (outputs * as_weights(inputs[-1], outputs)).sum(1, keepdim=True)
-
-
 def explained(method: Method, model: nn.Module, called: nn.Module, inputs: Any, targets: Any) -> Any:
     """The maps that an object which is built for the model returns.
 
@@ -70,17 +52,14 @@ def explained(method: Method, model: nn.Module, called: nn.Module, inputs: Any, 
     """
     weights = _weights(method, targets)
     with lent_to("captum", model):
-        captum_layers.check_relu(method, model)
-        constructor = captum_layers.with_layer(method, model, inputs)
+        layers_and_neurons.check_relu(method, model)
+        constructor = layers_and_neurons.with_layer(method, model, inputs)
         layer = constructor.get("layer")
         if weights is None or method.is_a("LRP"):
             made = _built(method, called, constructor)
             return _attributed(method, made, layer, inputs, _target(method, targets))
         made = _built(method, Weighted(called), constructor)
-        score = {"target": 0, "additional_forward_args": (weights,)}
-        if method.is_a(_TARGET_TWICE):
-            del score["target"]
-        return _attributed(method, made, layer, inputs, score)
+        return _attributed(method, made, layer, inputs, _sum(method, weights))
 
 
 def _weights(method: Method, targets: Tensor) -> Tensor | None:
@@ -101,20 +80,15 @@ def explained_in_place(
     Args:
         inner: the object itself, or what the NoiseTunnel holds.
     """
-    if _weights(method, targets) is not None:
-        why = (
-            "cannot be given a target"
-            if targets.ndim == 1
-            else "takes one class for each input, and not weights"
-        )
-        raise UnusableExplainer(
-            f"{method.name} is bound to a model, and {why}; pass the class captum.attr.{method.kind.__name__} itself"
-        )
-    held = next(iter(captum_layers.held(inner, method.name)), model)
+    weights = _weights(method, targets)
+    held = next(iter(layers_and_neurons.held(inner, method.name)), model)
     with lent_to("captum", held), lent_to("captum", model):
-        captum_layers.check_relu(method, held)
+        layers_and_neurons.check_relu(method, held)
         layer = getattr(inner, "layer", None)
-        return _attributed(method, owner, layer, inputs, _target(method, targets))
+        if weights is None or method.is_a("LRP"):
+            return _attributed(method, owner, layer, inputs, _target(method, targets))
+        with weighted_in_place(owner):
+            return _attributed(method, owner, layer, inputs, _sum(method, weights))
 
 
 def _built(method: Method, model: nn.Module, constructor: dict[str, Any]) -> Any:
@@ -126,23 +100,27 @@ def _target(method: Method, targets: Tensor) -> dict[str, Any]:
     return {"target": targets} if "target" in method.takes else {}
 
 
+def _sum(method: Method, weights: Tensor) -> dict[str, Any]:
+    """The one score of a model that is `Weighted`."""
+    others = {"additional_forward_args": (weights,)}
+    return others if method.is_a(_TARGET_TWICE) else {"target": 0, **others}
+
+
 def _attributed(method: Method, made: Any, layer: Any, inputs: Any, target: dict[str, Any]) -> Any:
     own = _leaves(method, inputs)
     if method.is_a("FeaturePermutation") and len(own[0] if isinstance(own, tuple) else own) == 1:
         raise NotApplicable(
             f"{method.name} permutes values between the images that it is called with, and is called with one"
         )
-    call = captum_defaults.completed(method, made, layer, own, target.get("additional_forward_args"))
-    mode = call.pop("interpolate_mode", None) if captum_layers.is_of_layer(method.kind) else None
+    call = defaults.completed(method, made, layer, own, target.get("additional_forward_args"))
+    mode = call.pop("interpolate_mode", None) if layers_and_neurons.is_of_layer(method.kind) else None
     weights = target.get("target")
     if isinstance(weights, Tensor) and weights.ndim == 2:  # LRP, whose relevance is linear in the target
-        found = captum_lrp.sum_of_classes(
-            lambda one: _returned(method, made, own, {"target": one, **call}), weights
-        )
+        found = lrp.sum_of_classes(lambda one: _returned(method, made, own, {"target": one, **call}), weights)
     else:
         found = _returned(method, made, own, {**target, **call})
-    if captum_layers.is_of_layer(method.kind):
-        return captum_layers.as_map(method.name, found, inputs, mode)
+    if layers_and_neurons.is_of_layer(method.kind):
+        return layers_and_neurons.as_map(method.name, found, inputs, mode)
     parts = found if isinstance(found, tuple) else (found,)
     if any(part.numel() == 0 for part in parts):
         raise NotApplicable(
@@ -164,7 +142,7 @@ def _leaves(method: Method, inputs: Any) -> Any:
 
 def _returned(method: Method, made: Any, inputs: Any, options: dict[str, Any]) -> Any:
     if method.is_a("LRP"):
-        captum_lrp.give_rules(made.forward_func)
+        lrp.give_rules(made.forward_func)
     return or_refusal(method.name, lambda: made.attribute(inputs, **options))
 
 

@@ -32,7 +32,7 @@ def completed(method: Any, made: Any, layer: Any, inputs: Any, others: Any = Non
     """The options of `attribute`, in the types that captum asks for, with what it leaves open.
 
     Args:
-        method: a `captum_calls.Method`.
+        method: a `calls.Method`.
         made: the object whose `attribute` is called.
         layer: the module that it looks at, or None.
         others: what the model is called with behind the inputs.
