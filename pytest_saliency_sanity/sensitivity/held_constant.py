@@ -20,7 +20,7 @@ from pytest_saliency_sanity.examination.meter import Meter, Stopped
 from pytest_saliency_sanity.explainers.cam import mean_activation
 from pytest_saliency_sanity.explainers.inputs import tensors
 from pytest_saliency_sanity.layout import channels_first
-from pytest_saliency_sanity.statistics import rank
+from pytest_saliency_sanity.statistics import few, rank
 
 _BACKGROUND = 0.1  # share of a channel's values from which its most frequent one is a background
 
@@ -30,7 +30,8 @@ class HeldConstant:
     """Of the images of a chunk, for one input of the model.
 
     Attributes:
-        everything: (n, q, P) ranks of the input's size, of its distance from the background, and of the features.
+        everything: (n, q, P) over `few` pixels the ranks of the input's size, of its distance from the background, and
+            of the features.
         features: (n, 1, P) ranks of the mean absolute activation of the last feature map; None where there is none.
         activation: (n, P) its values less their mean, scaled to length 1.
     """
@@ -55,7 +56,7 @@ def _held(maps: Tensor, images: Tensor, features: Tensor | None) -> HeldConstant
     sizes = [made for made in _sizes(images.detach()) if made.shape == maps.shape]
     if features is not None and features.shape != maps.shape:
         features = None
-    known = [rank(one) for one in (*sizes, *([] if features is None else [features]))]
+    known = [rank(few(one)) for one in (*sizes, *([] if features is None else [features]))]
     if not known:
         return None
     everything = torch.stack([one.ranks for one in known], 1).to(maps.device)

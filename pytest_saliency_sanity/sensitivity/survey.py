@@ -38,6 +38,7 @@ from pytest_saliency_sanity.sensitivity.comparisons import (
 from pytest_saliency_sanity.sensitivity.held_constant import HeldConstant
 from pytest_saliency_sanity.statistics import (
     Ranks,
+    few,
     figure,
     is_one_sided,
     matched_similarity,
@@ -132,7 +133,8 @@ class Original:
         repeated: (n,) N.
         constant: (n,) whether the map of an image is constant.
         held: for each input of the model what is held constant; empty where nothing is.
-        sizes: for each input of the model the absolute values' ranks; empty where they are not compared.
+        few: for each input of the model the ranks over few pixels, where something is held constant.
+        sizes: the same of the absolute values, where they are compared.
     """
 
     maps: Maps
@@ -140,6 +142,7 @@ class Original:
     repeated: np.ndarray
     constant: np.ndarray
     held: tuple[HeldConstant, ...] = ()
+    few: tuple[Ranks, ...] = ()
     sizes: tuple[Ranks, ...] = ()
 
 
@@ -244,25 +247,31 @@ def _replayed(first: Examination) -> bool:
 def _original(begun: Survey, index: Tensor, maps: Maps, repeated: np.ndarray) -> Original:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
     held = begun.hold(index, maps) if begun.hold else ()
+    known = tuple(one for one in held if one is not None) if all(held) else ()
     return Original(
         maps,
         ranks,
         repeated,
         constant_images(maps).numpy(),
-        tuple(one for one in held if one is not None) if all(held) else (),
+        known,
+        _few(maps) if known else (),
         _sizes(begun, maps),
     )
 
 
+def _few(maps: Maps) -> tuple[Ranks, ...]:
+    return tuple(rank(few(part), one_sided=True) for part in maps)
+
+
 def _sizes(begun: Survey, maps: Maps) -> tuple[Ranks, ...]:
-    return tuple(rank(part.abs(), one_sided=True) for part in maps) if begun.absolute else ()
+    return _few(tuple(part.abs() for part in maps)) if begun.absolute else ()
 
 
 def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
     similarities = compared(original.ranks, ranks)
     if original.held:
-        similarities |= compared_given(original.held, original.ranks, ranks)
+        similarities |= compared_given(original.held, original.few, _few(maps))
     if begun.absolute:
         similarities[ABSOLUTE] = by_rank(original.sizes, _sizes(begun, maps))
     return Cell(

@@ -16,11 +16,13 @@ from pytest_saliency_sanity.statistics.similarity import (
     top_overlap,
     without,
 )
+from pytest_saliency_sanity.statistics.supports import few
 
 __all__ = [
     "FIGURES",
     "Contrast",
     "Ranks",
+    "few",
     "figure",
     "holm_levels",
     "is_constant",

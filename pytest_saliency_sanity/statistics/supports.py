@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -32,6 +33,20 @@ class Supported:
             self.constant.roll(shift, 0),
             None if self.given is None else self.given.roll(shift, 0),
         )
+
+
+MOST = 4096
+
+
+def few(maps: Tensor) -> Tensor:
+    """(n, P) at most 4,096 pixels of maps (n, *S), the same ones of all maps of a size: for what is costly."""
+    flat = maps.flatten(1)
+    return flat if flat.shape[1] <= MOST else flat[:, _places(flat.shape[1]).to(flat.device)]
+
+
+@cache
+def _places(pixels: int) -> Tensor:
+    return torch.randperm(pixels, generator=torch.Generator().manual_seed(0))[:MOST].sort().values
 
 
 def over_union(left: Supported, right: Supported) -> Tensor:

@@ -13,6 +13,7 @@ from pytest_saliency_sanity.explainers import gradcam, gradient, input_x_gradien
 from pytest_saliency_sanity.explainers.cam import mean_activation
 from pytest_saliency_sanity.sensitivity.held_constant import held_constant
 from pytest_saliency_sanity.sensitivity.measured_lines import line
+from pytest_saliency_sanity.statistics import few
 from tests.calibration.trials import named
 from tests.digits import held_out_digits
 from tests.networks import train
@@ -189,6 +190,12 @@ def test_what_is_held_constant_are_sizes_and_features() -> None:
     size, distance = held.everything[:, 0], held.everything[:, 1]
     assert not torch.equal(size, distance)
     assert (distance.argmin(1) == 0).all()  # the corner is background
+
+
+def test_large_maps_are_compared_on_few_pixels() -> None:
+    maps = torch.rand(2, 100, 100, generator=torch.Generator().manual_seed(0))
+    assert few(maps).shape == (2, 4096) and torch.equal(few(maps), few(maps))
+    assert torch.equal(few(maps[:, :64, :64]), maps[:, :64, :64].flatten(1))
 
 
 def test_a_background_of_zero_is_no_second_size() -> None:
