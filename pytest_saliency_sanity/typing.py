@@ -167,6 +167,7 @@ class AssertParity(Protocol):
         *,
         reference: Any = ...,
         min_agreement: float = ...,
+        tolerance: float | None = ...,
         **conditions: Unpack[OfRuns],
     ) -> Verdict: ...
 

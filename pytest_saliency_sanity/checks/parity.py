@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.adapters import adapted
 from pytest_saliency_sanity.audited import provenance
 from pytest_saliency_sanity.audited.conditions import OfRuns, takes
 from pytest_saliency_sanity.audited.options import check_demands
@@ -23,9 +25,11 @@ from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.other_explainer import Against
 from pytest_saliency_sanity.examination.reference_maps import Reference, Unreadable, reduced
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.statistics import is_one_sided, matched_similarity, rank
+from pytest_saliency_sanity.text import name_of
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
 CLAIM = Claim(
@@ -34,6 +38,9 @@ CLAIM = Claim(
     columns=("agreement", "with", "value"),
     code="changed",
     passed="unchanged",
+)
+OF_EXPLAINERS = replace(
+    CLAIM, measures="is", columns=("measure", "from", "distance"), code="other_maps", passed="same_maps"
 )
 MIN_AGREEMENT = 0.99
 IMAGES = 16
@@ -50,34 +57,51 @@ def check_parity(
     *,
     reference: Any = None,
     min_agreement: float = MIN_AGREEMENT,
+    tolerance: float | None = None,
     **conditions: Unpack[OfRuns],
 ) -> Verdict:
-    """Whether an explainer's maps of a fixed set of images are those that a file of the last release has.
+    """Whether an explainer's maps of a fixed set of images are those of a reference: a file, or another explainer.
 
-    A refactoring may change explanations while every other check still passes. The file is made by
-    `--saliency-baseline-update=create` and replaced with `fix`; it has maps of at most 16 images, reduced to 64 pixels
-    a side, and fingerprints of the model and the images. Both sides are reduced in the same way. An explainer that
-    draws random numbers draws them from the same stream.
+    *A file* has the maps of the last release: a refactoring may change explanations while every other check still
+    passes. It is made by `--saliency-baseline-update=create` and replaced with `fix`; it has maps of at most 16 images,
+    reduced to 64 pixels a side, and fingerprints of the model and the images. Both sides are reduced in the same way.
+    An explainer that draws random numbers draws them from the same stream.
+
+    *Another explainer* is the same method, computed otherwise: another library's, in another precision, on another
+    device, compiled. Its maps have to be equal, up to what rounding explains: how far the reference's own maps move
+    when each input and each weight changes by a unit in the last place is measured, and ten times that is allowed.
+    For maps that lie further apart the hint says where, and what the one seems to be of the other.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
         model: the network; it is restored afterwards.
         inputs: (N, C, *S) floating point, or a tuple of such tensors, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
-        reference: a file that ends in .safetensors; or a folder, in which each explainer has a file of its own.
-        min_agreement: the mean rank correlation (with its sign) that is needed, from 0 to 1.
+        reference: a file that ends in .safetensors; or a folder, in which each explainer has a file of its own; or
+            another explainer, as `explainer`.
+        min_agreement: of a file: the mean rank correlation (with its sign) that is needed, from 0 to 1.
+        tolerance: of another explainer: the relative distance (Euclidean, of an image's map) that is allowed, from 0
+            to 1; None means what rounding explains.
         **conditions: see `OfRuns`.
 
     Returns:
-        The verdict, with one stage. Without a file it is a fail; with other weights, images, targets or another seed
+        The verdict, with one stage. For another explainer its statistic is the largest relative distance. Without a
+        file it is a fail; with other weights, images, targets or another seed
         than the reference's it is inconclusive, since maps may differ then.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
     """
-    check_demands(min_agreement=min_agreement)
+    check_demands(min_agreement=min_agreement, **({} if tolerance is None else {"tolerance": tolerance}))
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, limit=IMAGES, **conditions)
+    if tolerance is not None and not _explains(reference):
+        raise ValueError(
+            "tolerance= belongs to a reference that is another explainer; a file is compared by min_agreement="
+        )
+    if _explains(reference):
+        against = Against(adapted(reference), name_of(reference), tolerance)
+        return verdict_by("parity", OF_EXPLAINERS, audited, began, against.measured)
     path = reference_maps.path_of(reference, audited.name)
     stored = _read(path)
     how = settings.current().references
@@ -95,6 +119,10 @@ def check_parity(
 
     early = () if FIX in how or (CREATE in how and stored is None) else _missing(path, stored)
     return verdict_by("parity", CLAIM, audited, began, measure, early=early)
+
+
+def _explains(reference: Any) -> bool:
+    return callable(reference) or any(hasattr(reference, name) for name in ("attribute", "explain"))
 
 
 assert_parity = asserting(check_parity, "assert_parity")

@@ -140,7 +140,7 @@ CHECKS = (
         name="parity",
         assertion="assert_parity",
         question="are the maps those of the last release, which a file (`reference=`) keeps: does their mean rank "
-        "correlation exceed `min_agreement=0.99`?",
+        "correlation exceed `min_agreement=0.99`? Or those of another explainer, up to what rounding explains?",
         takes=("model", "inputs", "targets", "channel_axis", "reference"),
         columns={
             "agreement": "how maps are compared",

@@ -82,8 +82,8 @@ def path_of(reference: Any, explainer: str) -> Path:
     """
     if not isinstance(reference, (str, os.PathLike)) or not str(reference):
         raise TypeError(
-            f"reference must be a file ({SUFFIX}) or a folder, not {shown(reference)}: where maps of the last release "
-            f"are kept"
+            f"reference must be a file ({SUFFIX}) or a folder, not {shown(reference)}: where maps of the last "
+            f"release are kept; or another explainer"
         )
     path = Path(reference)
     if path.suffix == SUFFIX:
