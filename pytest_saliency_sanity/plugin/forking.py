@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin.recording import arrivals
 
 _FLAG = "forked"  # of pytest-forked, and its marker
 _SAID = "refused"

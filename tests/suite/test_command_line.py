@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pytest_saliency_sanity.plugin.reporter import RANDOM
+from pytest_saliency_sanity.plugin.reporting.reporter import RANDOM
 from pytest_saliency_sanity.suite.command_line import Flags, load
 from pytest_saliency_sanity.suite.inputs_from_files import read_inputs
 from pytest_saliency_sanity.suite.models_by_name import UNKNOWN, NamedModel, model_named

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals
+from pytest_saliency_sanity.plugin.recording import arrivals
 
 _COLLECTED = pytest.StashKey[set[str]]()
 _LEFT_OUT = "left_out"

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import forking, github, reports, threads
-from pytest_saliency_sanity.plugin.baseline import Gate
+from pytest_saliency_sanity.plugin import forking, threads
 from pytest_saliency_sanity.plugin.options import flag
-from pytest_saliency_sanity.plugin.presence import Presence
-from pytest_saliency_sanity.plugin.verdicts import Verdicts
+from pytest_saliency_sanity.plugin.reporting import github, reports
+from pytest_saliency_sanity.plugin.reporting.baseline import Gate
+from pytest_saliency_sanity.plugin.reporting.presence import Presence
+from pytest_saliency_sanity.plugin.reporting.verdicts import Verdicts
 from pytest_saliency_sanity.report import table
 from pytest_saliency_sanity.report.document import Entry
 from pytest_saliency_sanity.report.words import closing_line

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_saliency_sanity import files
-from pytest_saliency_sanity.plugin.presence import Presence
+from pytest_saliency_sanity.plugin.reporting.presence import Presence
 from pytest_saliency_sanity.report.baseline import CREATE, FIX, TRIM, Baseline, NotABaseline
 from pytest_saliency_sanity.report.comparison import DRIFT, IMPROVEMENT, MISSING, NEW, OTHER_QUESTION, Change
 from pytest_saliency_sanity.report.document import Report
