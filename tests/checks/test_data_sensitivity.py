@@ -120,8 +120,9 @@ def test_the_message_of_a_failure() -> None:
         r"different images -?0\.\d\d +1\.00 +1\.00 … 1\.00 +fail",
         lines[3],
     )
-    assert "hint: an edge detector: its rank correlation with the Sobel gradient magnitude" in str(
-        checked(sobel)
+    assert (
+        "hint: it resembles the edges of the input: its rank correlation with the Sobel gradient magnitude"
+        in str(checked(sobel))
     )
 
 

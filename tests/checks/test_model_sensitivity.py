@@ -66,7 +66,8 @@ def test_honest_explainers_never_fail(network: str, seed: int) -> None:
 # Faulty ones fail, each with its reason and its hint.
 
 EDGES = (
-    r"^an edge detector: its rank correlation with {} of the input, which does not use the model, is 1\.00$"
+    r"^it resembles the edges of the input: its rank correlation with {} of the input, which does not use the "
+    r"model, is 1\.00$"
 )
 STALE = (
     "^a stale model: the map equals the plain gradient of the trained weights, and does so even after they"
@@ -76,8 +77,8 @@ FAULTS = {
     "laplacian": EDGES.format("the Laplacian"),
     "local_deviation": EDGES.format("the local deviation"),
     "input_x_sobel": EDGES.format("image × Sobel"),
-    "noisy_sobel": r"^an edge detector: its rank correlation with [\w× ]+ of the input, which does not use the "
-    r"model, is 0\.\d\d$",
+    "noisy_sobel": r"^it resembles the edges of the input: its rank correlation with [\w× ]+ of the input, which does "
+    r"not use the model, is 0\.\d\d$",
     "input_copy": r"^a copy of the input: its rank correlation with the input is 1\.00$",
     "noise": r"^noise: two runs on different random streams agree by only -?0\.0\d, and on the same stream the "
     "map is the same",

@@ -178,6 +178,22 @@ def test_random_weights_are_told_at_the_end(folder: pytest.Pytester) -> None:
     assert UNKNOWN.startswith(RANDOM)
 
 
+def test_what_is_missing_is_told_by_the_flag_that_gives_it(folder: pytest.Pytester) -> None:
+    """Whoever writes no code has no fixture and no case."""
+    flags = ("--saliency-explainer", "explainers:sobel", "--saliency-model", "torchvision:squeezenet1_0")
+    result = folder.runpytest(*flags, "-k", "consist or data_sens or local or occlusion or parity", "-rs")
+    told = result.stdout.str()
+    for sentence in (
+        "data_sensitivity needs make_model and train_set, which no flag gives: write a test with assert_data_sensitive",
+        "localization needs regions, which no flag gives: write a test with assert_localized",
+        "parity needs reference, which no flag gives: write a test with assert_parity",
+        "occlusion_sensitivity needs --saliency-inputs: the four photographs that stand in are too few for it",
+        "1 on stand-in photographs: --saliency-inputs gives others",
+    ):
+        assert sentence in told, sentence
+    assert "fixture" not in told and "the case" not in told
+
+
 def test_an_explainer_that_is_not_there_is_an_error_with_the_choices(folder: pytest.Pytester) -> None:
     result = folder.runpytest("--saliency-explainer", "explainers:gradeint", *FLAGS, "-k", "contract")
     result.assert_outcomes(failed=1)

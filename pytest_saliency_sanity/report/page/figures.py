@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from pytest_saliency_sanity.report import plot, table
+from pytest_saliency_sanity.report import numbers, plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -175,7 +175,7 @@ def _labels(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
             axes.legend(frameon=False)
 
     words = "; ".join(
-        f"{name.replace('_', ' ')}, {label}: {table.number(found[label])}"
+        f"{name.replace('_', ' ')}, {label}: {numbers.number(found[label])}"
         for name, found in tables.items()
         for label in found
     )
@@ -264,7 +264,8 @@ def _tag(tag: str, prefix: str, kept: list[bool]) -> str:
 
 def _in_words(stage: Stage) -> str:
     shown = stage.outcome if stage.judged else "shown only"
-    return f"{stage.name}: {table.number(stage.statistic)} ({table.interval(stage.interval)}), {shown}"
+    value, interval = numbers.of_stage(stage)
+    return f"{stage.name}: {value} ({interval}), {shown}"
 
 
 def _label(text: str) -> str:

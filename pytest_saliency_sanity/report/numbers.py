@@ -1,0 +1,61 @@
+"""Numbers as they are shown: to two decimals, and to more where these would hide on which side of a line they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.verdict import Stage, Verdict
+
+_DIGITS = (2, 3, 4)
+_ENDS = (-1.0, 1.0)  # 1.00 is only what is 1
+_SAME = 1e-9
+
+
+def of_verdict(verdict: Verdict) -> tuple[str, str]:
+    """The statistic that decided, and its interval; both "" where nothing was measured."""
+    return of_stage(verdict.deciding) if verdict.deciding else ("", "")
+
+
+def of_stage(stage: Stage) -> tuple[str, str]:
+    """Its statistic and its interval."""
+    lines = stage.lines if stage.judged else ()
+    return number(stage.statistic, lines), interval(stage.interval, lines)
+
+
+def number(value: float | None, lines: Iterable[float] = ()) -> str:
+    """A statistic or a bound; "" for None.
+
+    Args:
+        value: the number.
+        lines: what it is held against: 0.9949 is not shown as 0.99 beside a threshold of 0.99, nor 0.998 as 1.00.
+    """
+    if value is None:
+        return ""
+    shown = (f"{value:.{digits}f}" for digits in _DIGITS)
+    text = next((text for text in shown if _is_beside(text, value, (*lines, *_ENDS))), f"{value:.2f}")
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def line(value: float) -> str:
+    """A threshold, with as many decimals as it has, two at least."""
+    return next((f"{value:.{n}f}" for n in _DIGITS if abs(round(value, n) - value) < _SAME), f"{value:.4f}")
+
+
+def interval(bounds: tuple[float, float] | None, lines: Iterable[float] = ()) -> str:
+    """Both bounds; one that is not finite is left open."""
+    if bounds is None:
+        return ""
+    lines = tuple(lines)
+    return " … ".join(number(end, lines) if math.isfinite(end) else "" for end in bounds)
+
+
+def _is_beside(text: str, value: float, lines: Iterable[float]) -> bool:
+    """Whether the number that is shown lies on the same side of each line as the value, or is the line as it is."""
+    return all(_side(float(text), line) == _side(value, line) for line in lines)
+
+
+def _side(value: float, line: float) -> int:
+    return 0 if abs(value - line) < _SAME else 1 if value > line else -1
