@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from pytest_saliency_sanity.__main__ import main
+from pytest_saliency_sanity.report.comparison import Change
 from pytest_saliency_sanity.report.document import Report
 from pytest_saliency_sanity.report.document import written as as_json
 from pytest_saliency_sanity.report.page import albums, evidence, facts, figures, palette, written
 from pytest_saliency_sanity.report.page.contents import page_of
-from pytest_saliency_sanity.report.words import ORDER
+from pytest_saliency_sanity.report.words import BOUNDS, ORDER
 from tests.report import pages
 from tests.report.made import entry, measured, report
 
@@ -142,6 +143,26 @@ def test_many_verdicts_in_one_cell_are_counted() -> None:
     )
 
 
+def test_many_changes_are_folded_and_counted() -> None:
+    changes = tuple(
+        Change("regression", ("a", "b", "c", "d", number), f"change {number}.") for number in range(300)
+    )
+    page = written(report(entry("pass"), changes=changes))
+    first, _, rest = page.partition("<summary>288 more</summary>")
+    assert first.count(" change ") == 0 and len(re.findall(r">change \d+\.<", first)) == 12
+    assert (
+        len(re.findall(r">change \d+\.<", rest)) == 188 and "… and 100 more; the JSON report has all" in rest
+    )
+    few = written(report(entry("pass"), changes=changes[:12]))
+    assert len(re.findall(r">change \d+\.<", few)) == 12 and "more</summary>" not in few
+
+
+def test_the_levels_of_the_bounds_are_told() -> None:
+    page = written(report(entry("fail")))
+    assert "interval (99 % … 95 %)</th>" in page
+    assert f"Intervals have {BOUNDS}." in page
+
+
 def test_passes_are_marked_to_be_folded_and_nothing_else(text: str) -> None:
     folded = [one for one in Read(text).of("details") if "data-folded" in one]
     assert {one["data-counted"] for one in folded} == {"pass"} and len(folded) == 3
@@ -205,6 +226,16 @@ def test_a_plot_has_no_more_than_can_be_seen() -> None:
     curves = {"most_first": [[float(step % 7) for step in range(1000)]] * 200}
     sizes = [len(plot.svg) for plot in figures.of(entry("pass", evidence={"curves": curves}).verdict, "p")]
     assert max(sizes) < 16_000
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0, -12.5, -1234.0])
+def test_the_label_of_the_y_axis_is_inside_of_the_plot(scale: float) -> None:
+    curves = {"most_first": [[scale * step / 28 for step in range(29)]] * 2}
+    plot = figures.of(entry("pass", evidence={"curves": curves}).verdict, "p")[1]
+    (found,) = re.findall(r'x="([\d.-]+)"[^>]*rotate\(-90 [^>]*>score<', plot.svg)
+    assert 9 <= float(found) < 40  # its letters stand to the left of its base line
+    numbers = re.findall(r'text-anchor: end" x="([\d.]+)"[^>]*>([^<]*)<', plot.svg)
+    assert numbers and all(float(x) - 5.5 * len(text) >= float(found) for x, text in numbers)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
 MOST_IN_A_CELL = 4
+CHANGES_FIRST, CHANGES_MOST = 12, 200  # that are shown, and that can be unfolded
 _Whose = tuple[str, str]  # explainer, model
 
 
@@ -200,6 +201,7 @@ class Page:
     symbols = SYMBOLS
     tones = TONES
     most_in_a_cell = MOST_IN_A_CELL
+    changes_first, changes_most = CHANGES_FIRST, CHANGES_MOST
     spans = staticmethod(reasons.spans)
 
 

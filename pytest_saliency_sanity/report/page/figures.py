@@ -216,8 +216,11 @@ def _lay_out(drawn: Figure, axes: Axes, height: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
-    left = 0.55 if axes.get_ylabel() else 0.15 + 0.072 * longest
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    if axes.get_ylabel():  # numbers, which are written when the plot is drawn
+        labels = axes.yaxis.get_major_formatter().format_ticks(axes.get_yticks())
+    longest = max(map(len, labels), default=0)
+    left = 0.15 + 0.072 * longest + (0.25 if axes.get_ylabel() else 0)
     drawn.subplots_adjust(
         left=left / _WIDTH, right=1 - 0.12 / _WIDTH, bottom=0.45 / height, top=1 - 0.08 / height
     )
