@@ -88,6 +88,16 @@ def test_a_threshold_is_shown_as_it_is() -> None:
     assert made("fail", stages=(near,)).summary.endswith("(99 % lower bound 0.70 > 0.695)")
 
 
+def test_a_threshold_that_was_computed_is_rounded_unless_that_hides_a_side() -> None:
+    for lower, threshold, end in (
+        (0.7, 0.30333, "0.70 > 0.30"),
+        (0.3034, 0.30333, "0.3034 > 0.30"),
+        (0.308, 0.30667, "0.31 > 0.307"),
+    ):
+        near = made_stage(0.8, lower=lower, fail_above=threshold, pass_below=threshold)
+        assert made("fail", stages=(near,)).summary.endswith(f"(99 % lower bound {end})"), lower
+
+
 def test_a_share_below_zero_is_nothing() -> None:
     less = made("pass", stages=(made_stage(-0.02),)).summary
     assert less == (

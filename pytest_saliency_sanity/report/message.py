@@ -93,7 +93,7 @@ def _bound(stage: Stage, level: str) -> str:
     # At the end of the scale to reach the line is enough.
     if value in (stage.fail_below, stage.fail_above):
         sign = {"<": "≤", ">": "≥"}[sign]
-    return f"{level} {name} bound {number(value, stage.lines)} {sign} {line(stage.threshold)}"
+    return f"{level} {name} bound {number(value, stage.lines)} {sign} {line(stage.threshold, stage.interval)}"
 
 
 def _between(stage: Stage) -> str:
@@ -104,9 +104,10 @@ def _between(stage: Stage) -> str:
         lines = (stage.fail_below, stage.pass_above, "fails", "passes")
     else:
         lines = (stage.pass_below, stage.fail_above, "passes", "fails")
-    if lines[0] == lines[1]:
-        return f"{bounds}, threshold {line(lines[0])}"
-    return f"{bounds}; below {line(lines[0])} {lines[2]}, above {line(lines[1])} {lines[3]}"
+    low, high = (line(one, stage.interval) for one in lines[:2])
+    if low == high:
+        return f"{bounds}, threshold {low}"
+    return f"{bounds}; below {low} {lines[2]}, above {high} {lines[3]}"
 
 
 def _measured(verdict: Verdict, stage: Stage, bound: str) -> str:

@@ -39,9 +39,17 @@ def number(value: float | None, lines: Iterable[float] = ()) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def line(value: float) -> str:
-    """A threshold, with as many decimals as it has, two at least."""
-    return next((f"{value:.{n}f}" for n in _DIGITS if abs(round(value, n) - value) < _SAME), f"{value:.4f}")
+def line(value: float, held: Iterable[float] = ()) -> str:
+    """A threshold: as it is where it has three decimals at most; one that was computed to two, or more.
+
+    Args:
+        value: the threshold.
+        held: the numbers that are held against it.
+    """
+    shown = [f"{value:.{digits}f}" for digits in _DIGITS]
+    exact = next((text for text in shown[:2] if abs(float(text) - value) < _SAME), "")
+    apart = (text for text in shown if all(_side(one, float(text)) == _side(one, value) for one in held))
+    return exact or next(apart, shown[-1])
 
 
 def interval(bounds: tuple[float, float] | None, lines: Iterable[float] = ()) -> str:
