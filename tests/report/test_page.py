@@ -135,6 +135,14 @@ def test_the_overview_has_a_row_an_explainer_and_model_and_a_column_a_check() ->
     assert page.several_models
 
 
+@pytest.mark.parametrize(
+    "name", ["occlusion(window=7, stride=3)", "guided_backprop", "", "a", "__", "x.y:Z{1}"]
+)
+def test_a_long_name_is_broken_where_it_has_parts(name: str) -> None:
+    (section,) = page_of(report(entry("fail", explainer=name))).sections
+    assert "".join(section.parts) == name and all(len(part) < 12 for part in section.parts)
+
+
 def test_many_verdicts_in_one_cell_are_counted() -> None:
     tests = [entry("pass", nodeid=f"test_a.py::test_{number}") for number in range(6)]
     cell = re.findall(r"<td>.*?</td>", written(report(*tests, entry("fail", number=1))), re.S)[0]
@@ -196,7 +204,7 @@ def test_every_color_of_the_page_is_in_the_palette() -> None:
     assert palette.LIGHT.keys() == palette.DARK.keys() and palette.TONES.keys() == set(ORDER)
     text = pages.text("whole")
     style = text.partition("<style>")[2].partition("</style>")[0]
-    assert set(re.findall(r"var\(--([\w-]+)\)", text)) - {"tone", "soft"} <= palette.LIGHT.keys()
+    assert set(re.findall(r"var\(--([\w-]+)\)", text)) - {"tone", "soft", "columns"} <= palette.LIGHT.keys()
     assert set(re.findall(r"#[0-9a-f]{3,6}\b", style)) <= {
         *palette.LIGHT.values(),
         *palette.DARK.values(),
@@ -274,7 +282,7 @@ def test_verdicts_share_the_room_for_pictures() -> None:
 
 
 def test_pictures_are_shown_beside_their_input_with_a_bar(text: str) -> None:
-    head = re.search(r'<table class="strip">.*?<thead>(.*?)</thead>', text, re.S)
+    head = re.search(r'<table class="strip"[^>]*>.*?<thead>(.*?)</thead>', text, re.S)
     assert head and re.findall(r"<th[^>]*>([^<]+)</th>", head.group(1)) == ["input", *pages.DEPTHS, "hull"]
     assert text.count('<span class="bar signed">') == 2 * text.count('<table class="strip">')
     assert "linear-gradient(to right, rgb(5, 48, 97)" in text

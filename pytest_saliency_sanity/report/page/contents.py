@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,11 @@ class Section:
     explainer: str
     model: str
     verdicts: tuple[Shown, ...]
+
+    @property
+    def parts(self) -> list[str]:
+        """The explainer's name, where it may be broken."""
+        return re.findall(r"[^_(=:.,]*[_(=:.,]*", self.explainer)[:-1]
 
     @property
     def counts(self) -> list[tuple[str, int]]:

@@ -90,12 +90,10 @@ def _stages(verdict: Verdict, prefix: str) -> Plot | None:
     measured = [stage for stage in verdict.stages if math.isfinite(stage.statistic)]
     if not measured:
         return None
-    first, _, last = verdict.claim.columns
-    title = f"{last} by {first}".capitalize()
+    title = f"{verdict.claim.columns[-1]}, with its interval".capitalize()
 
     def draw(axes: Axes) -> None:
-        plot.draw_stages(axes, verdict)
-        axes.set_yticks(range(len(measured)), [_label(stage.name) for stage in measured])
+        plot.draw_stages(axes, verdict, lambda stage: _label(stage.name))
         axes.tick_params(axis="y", length=0)
 
     description = "; ".join(map(_in_words, measured))
@@ -216,9 +214,7 @@ def _lay_out(drawn: Figure, axes: Axes, height: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    labels = [label.get_text() for label in axes.get_yticklabels()]
-    if axes.get_ylabel():  # numbers, which are written when the plot is drawn
-        labels = axes.yaxis.get_major_formatter().format_ticks(axes.get_yticks())
+    labels = axes.yaxis.get_major_formatter().format_ticks(axes.yaxis.get_majorticklocs().tolist())
     longest = max(map(len, labels), default=0)
     left = 0.15 + 0.072 * longest + (0.25 if axes.get_ylabel() else 0)
     drawn.subplots_adjust(
