@@ -189,6 +189,16 @@ QUESTIONS = {
 }
 
 
+def test_what_the_file_says(gate: Gate) -> None:
+    """Sorted, and where it comes from: versions, seed, profile, fingerprints of the model and the images."""
+    gate.run(UPDATE + "create", "--saliency-seed=3", b=0.1, a=0.2, provenance=PROVENANCE)
+    found = json.loads(gate.path.read_text())
+    assert [one["explainer"] for one in found["verdicts"]] == ["a", "b"]
+    assert (found["settings"]["seed"], found["settings"]["profile"]) == (3, "ci")
+    assert {"pytest-saliency-sanity", "torch", "numpy"} <= found["environment"]["packages"].keys()
+    assert all(one["provenance"] == PROVENANCE for one in found["verdicts"])
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_another_question_is_refused(gate: Gate, name: str) -> None:
     changed, words = QUESTIONS[name]
@@ -276,6 +286,12 @@ def test_words_that_it_does_not_know(project: pytest.Pytester, arguments: list[s
     result = project.runpytest(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {words}"])
+
+
+def test_the_flag_needs_its_words(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess(MADE, UPDATE.removesuffix("="))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--saliency-baseline-update: expected one argument"])
 
 
 def test_a_run_that_is_interrupted_keeps_the_rest(gate: Gate) -> None:

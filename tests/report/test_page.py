@@ -284,7 +284,7 @@ def test_verdicts_share_the_room_for_pictures() -> None:
 def test_pictures_are_shown_beside_their_input_with_a_bar(text: str) -> None:
     head = re.search(r'<table class="strip"[^>]*>.*?<thead>(.*?)</thead>', text, re.S)
     assert head and re.findall(r"<th[^>]*>([^<]+)</th>", head.group(1)) == ["input", *pages.DEPTHS, "hull"]
-    assert text.count('<span class="bar signed">') == 2 * text.count('<table class="strip">')
+    assert text.count('<span class="bar signed">') == 2 * text.count('<table class="strip"')
     assert "linear-gradient(to right, rgb(5, 48, 97)" in text
 
 
