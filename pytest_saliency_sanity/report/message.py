@@ -100,14 +100,11 @@ def _between(stage: Stage) -> str:
     low, high = ("95 %", "99 %") if stage.more_is_better else ("99 %", "95 %")
     ends = [number(end, stage.lines) for end in stage.interval]
     bounds = f"{low} lower bound {ends[0]}, {high} upper bound {ends[1]}"
-    if stage.more_is_better:
-        lines = (stage.fail_below, stage.pass_above, "fails", "passes")
-    else:
-        lines = (stage.pass_below, stage.fail_above, "passes", "fails")
-    low, high = (line(one, stage.interval) for one in lines[:2])
-    if low == high:
-        return f"{bounds}, threshold {low}"
-    return f"{bounds}; below {low} {lines[2]}, above {high} {lines[3]}"
+    below, above = ("fails", "passes") if stage.more_is_better else ("passes", "fails")
+    smaller, larger = (line(one, stage.interval) for one in sorted(stage.lines))
+    if smaller == larger:
+        return f"{bounds}, threshold {smaller}"
+    return f"{bounds}; below {smaller} {below}, above {larger} {above}"
 
 
 def _measured(verdict: Verdict, stage: Stage, bound: str) -> str:
