@@ -65,6 +65,10 @@ def _text(value: Any) -> str:
     return encodable(str(value))
 
 
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(map(_text, values))
+
+
 _CASTS: dict[str, Callable[[Any], Any]] = {
     "bool": bool,
     "float": _number,
@@ -72,7 +76,8 @@ _CASTS: dict[str, Callable[[Any], Any]] = {
     "int": int,
     "str": _text,
     "Mapping[str, Any]": as_builtin,
-    "tuple[str, ...]": lambda values: tuple(map(_text, values)),
+    "tuple[str, ...]": _texts,
+    "tuple[str, str, str]": _texts,
 }
 
 

@@ -42,6 +42,9 @@ class Claim:
     code: str = "insensitive"
     passed: str = "sensitive"
 
+    def __post_init__(self) -> None:
+        cast_fields(self)
+
     def to_json(self) -> dict[str, Any]:
         """The words as builtin types."""
         return as_json(self)

@@ -14,6 +14,7 @@ from pytest_saliency_sanity.report.baseline import Baseline
 from tests import machine
 from tests.manual import WHOLE
 
+OLD_PROCESSOR = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 ROOT = Path(__file__).parents[1]
 COMMAND = "pytest example_project"
 SUMMARY = "saliency sanity: 23 passed, 0 failed, 8 failed as expected, 0 inconclusive, 0 errors"
@@ -73,6 +74,18 @@ def test_the_baseline_holds_for_a_network_of_another_seed(
     assert SUMMARY in output, output
     assert "REGRESSION" not in output and "NOT COMPARABLE" not in output, output
     assert "other weights" in output  # something drifts, and nothing fails
+
+
+@pytest.mark.extended
+def test_the_baseline_holds_on_other_arithmetic(
+    run: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That of an old processor, on which the digit reader itself is trained to other weights."""
+    for name, value in OLD_PROCESSOR.items():
+        monkeypatch.setenv(name, value)
+    output = run(f"--saliency-cache={tmp_path}")
+    assert SUMMARY in output, output
+    assert "REGRESSION" not in output and "NOT COMPARABLE" not in output, output
 
 
 @pytest.mark.extended

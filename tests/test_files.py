@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,13 @@ def test_a_mode_and_a_link_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), KeyboardInterrupt(), SystemExit(1)]
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        OSError(30, "Read-only file system"),
+        KeyboardInterrupt(),
+        SystemExit(1),
+    ],
 )
 @pytest.mark.parametrize("where", ["replace", "write_bytes"])
 def test_nothing_is_left_half(
@@ -49,6 +57,19 @@ def test_nothing_is_left_half(
     assert path.read_text() == "one" and list(tmp_path.iterdir()) == [path]
     if isinstance(raised.value, OSError):
         assert raised.value.filename == str(path)
+
+
+@pytest.mark.parametrize("where", ["os.replace", "pathlib.Path.chmod"])
+def test_a_process_that_is_killed_leaves_what_stood_there(tmp_path: Path, where: str) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("one")
+    module, _, name = where.partition(".")
+    killed = f"import {module}, os\n{module}.{name} = lambda *given: os.kill(os.getpid(), 9)\n"
+    write = f"from pytest_saliency_sanity import files\nfiles.write(pathlib.Path({str(path)!r}), 'two')"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import pathlib\n{killed}{write}"], cwd=Path(__file__).parents[1]
+    )
+    assert done.returncode == -9 and path.read_text() == "one"
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_saliency_sanity.audited.options import kept_to, reached
 from pytest_saliency_sanity.text import encodable
 from pytest_saliency_sanity.verdict import Finding, Stage
-from tests.plugin.judging import made, made_stage
+from tests.plugin.judging import CLAIM, made, made_stage
 
 MEASURED = "of the map survives when the upper third is re-initialized"
 
@@ -66,6 +68,63 @@ def test_at_the_end_of_the_scale_the_line_is_reached() -> None:
     assert made("inconclusive", stages=(near,)).outcome == "inconclusive"
 
 
+@pytest.mark.parametrize(
+    "stage, end",
+    [
+        ({"statistic": 0.988, "lower": 0.985, "upper": 0.9895}, "0.988 {} (99 % upper bound 0.9895 < 0.99)"),
+        ({"statistic": 0.998, "lower": 0.9965, "upper": 0.9999}, "0.998 {} (95 % lower bound 0.997 > 0.99)"),
+        ({"statistic": 1.0, "lower": 1.0, "upper": 1.0}, "1.00 {} (95 % lower bound 1.00 > 0.99)"),
+        ({"statistic": 0.5, "lower": 0.4, "upper": 0.6}, "0.50 {} (99 % upper bound 0.60 < 0.99)"),
+    ],
+)
+def test_rounding_hides_no_side_of_a_line(stage: dict[str, float], end: str) -> None:
+    """0.9895 is not shown as 0.99 beside a threshold of 0.99, and only 1 is shown as 1.00."""
+    held = made_stage(**stage, fail_above=None, pass_below=None, fail_below=0.99, pass_above=0.99)
+    assert made("pass", stages=(held,)).summary.endswith(end.format(MEASURED))
+
+
+def test_a_threshold_is_shown_as_it_is() -> None:
+    near = made_stage(0.8, lower=0.7, fail_above=0.695, pass_below=0.695)
+    assert made("fail", stages=(near,)).summary.endswith("(99 % lower bound 0.70 > 0.695)")
+
+
+def test_a_threshold_that_was_computed_is_rounded_unless_that_hides_a_side() -> None:
+    for lower, threshold, end in (
+        (0.7, 0.30333, "0.70 > 0.30"),
+        (0.3034, 0.30333, "0.3034 > 0.30"),
+        (0.308, 0.30667, "0.31 > 0.307"),
+    ):
+        near = made_stage(0.8, lower=lower, fail_above=threshold, pass_below=threshold)
+        assert made("fail", stages=(near,)).summary.endswith(f"(99 % lower bound {end})"), lower
+
+
+def test_a_share_below_zero_is_nothing() -> None:
+    less = made("pass", stages=(made_stage(-0.02),)).summary
+    assert less == (
+        "sobel: no evidence that it ignores the model: nothing of the map survives when the upper third is "
+        "re-initialized (retained -0.02, 95 % upper bound 0.08 < 0.30)"
+    )
+    assert " 0.00 of the map survives" in made("pass", stages=(made_stage(-0.001),)).summary
+
+
+def test_an_open_question_is_not_asked_in_the_negative() -> None:
+    claim = replace(CLAIM, fails="does not point at the region", measures="is")
+    summary = made("inconclusive", claim=claim).summary
+    assert summary.startswith("sobel: inconclusive whether it does point at the region: 0.30 is ")
+
+
+def test_the_levels_of_the_bounds_stand_above_them() -> None:
+    more = made_stage(0.8, fail_above=None, pass_below=None, fail_below=0.3, pass_above=0.3)
+    assert "  interval (95 % … 99 %)  " in made("pass", stages=(more,)).render()
+    assert "  interval (95 or 99 %)  " in made("pass", stages=(more, made_stage(0.1))).render()
+
+
+def test_the_reason_code_stands_in_every_message() -> None:
+    for outcome in ("pass", "fail", "inconclusive", "error"):
+        verdict = made(outcome)
+        assert f"\nreason: {verdict.reason}\n" in verdict.render()
+
+
 def test_nothing_measured() -> None:
     assert made("pass", stages=()).summary == "sobel: inconclusive: nothing was measured"
 
@@ -94,10 +153,11 @@ def test_the_whole_message() -> None:
         == f"""\
 sobel ignores the model: 0.80 {MEASURED} (99 % lower bound 0.70 > 0.30)
 
-  depth  re-initialized               retained  interval     verdict
-  upper  fc2, fc1 (2 of 5 blocks)     0.80      0.70 … 0.90  fail
-  all    fc2 … conv1 (5 of 5 blocks)  0.10      0.00 … 0.20  pass
-  head   fc2                          0.86      0.76 … 0.96  (shown only)
+  depth  re-initialized               retained  interval (99 % … 95 %)  verdict
+  upper  fc2, fc1 (2 of 5 blocks)     0.80      0.70 … 0.90             fail
+  all    fc2 … conv1 (5 of 5 blocks)  0.10      0.00 … 0.20             pass
+  head   fc2                          0.86      0.76 … 0.96             (shown only)
+reason: insensitive
 hint: it draws edges
 note: accuracy was not checked
 note: the inputs are stand-ins
@@ -106,12 +166,13 @@ replay: pytest --saliency-seed 0"""
 
 
 def test_a_message_without_anything_more() -> None:
-    assert made("error", replay="").render() == "sobel broke the contract: it returned NaN for 3 of 16 images"
+    broken = "sobel broke the contract: it returned NaN for 3 of 16 images"
+    assert made("error", replay="").render() == f"{broken}\nreason: contract.finite"
 
 
 def test_long_notes_are_wrapped_and_the_replay_command_is_not() -> None:
     verdict = made("error", hint="edge " * 40, replay="pytest " + "x" * 200)
-    _, first, second, replay = verdict.render().splitlines()
+    _, _, first, second, replay = verdict.render().splitlines()
     assert first.startswith("hint: edge") and len(first) <= 110
     assert second.startswith("  edge")
     assert replay == "replay: pytest " + "x" * 200

@@ -189,6 +189,11 @@ class TestJson:
             again == verdict and again.render() == verdict.render() and again.to_json() == verdict.to_json()
         )
 
+    def test_words_that_cannot_be_sent_are_read_again(self) -> None:
+        claim = Claim("caf\udce9", "is", ("a", "b\udce9", "c"))
+        verdict = made("fail", claim=claim)
+        assert Verdict.from_json(verdict.to_json()) == verdict
+
     text = st.text(st.characters(), max_size=8)
     numbers = st.floats()
 

@@ -258,6 +258,7 @@ def test_an_explanation_that_ignores_the_model_is_stopped(run: Run, checkout: Pa
     assert "stroke_evidence ignores the model" in done.stdout
     if file != HOOK:
         assert (
-            "REGRESSION   tests/test_explanations.py::test_looks_at_the_model[stroke_evidence]" in done.stdout
+            "REGRESSION     tests/test_explanations.py::test_looks_at_the_model[stroke_evidence]"
+            in done.stdout
         )
         assert_uploaded(checkout, file)

@@ -25,6 +25,7 @@ class Adapted:
         bound: whether it explains one model only: an object that was built for it, or a function that holds it.
         holds: the modules that it is known to hold; empty where nobody can tell.
         factory: what to pass instead where it is bound, e.g. "captum.attr.IntegratedGradients".
+        called_as: what to say of how it is called, where it raises; "" where it takes (model, inputs, targets).
     """
 
     explain: Explain
@@ -32,6 +33,7 @@ class Adapted:
     bound: bool = False
     holds: tuple[nn.Module, ...] = ()
     factory: str = "a function `lambda model: ...` that builds it"
+    called_as: str = ""
 
     def __call__(self, model: nn.Module, inputs: Any, targets: Any) -> Any:
         """The maps of the inputs, in the library's own shape."""

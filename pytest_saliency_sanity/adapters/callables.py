@@ -19,6 +19,10 @@ ROLES = {
     "inputs": frozenset("inputs input x xs images image input_tensor x_batch data batch".split()),  # noqa: SIM905
     "targets": frozenset("targets target y ys labels label y_batch classes class_idx".split()),  # noqa: SIM905
 }
+_AS_TWO = (
+    "a function of two parameters is called as (inputs, targets); let it take three, (model, inputs, targets), to get "
+    "the model as well"
+)
 _METHODS = ("attribute", "explain")
 
 
@@ -93,8 +97,9 @@ def _of_function(
         return _built(explainer, again)
     if len(required) == 2 and not _takes(parameters, 3) and required[0].name not in ROLES["model"]:
         return Adapted(
-            lambda model, inputs, targets: explainer(inputs, targets), name_of(explainer), bound=True
-        )
+            lambda model, inputs, targets: explainer(inputs, targets), name_of(explainer), bound=True,
+            called_as=_AS_TWO,
+        )  # fmt: skip
     return explainer
 
 

@@ -179,10 +179,13 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
 
 
 def _top(maps: torch.Tensor) -> torch.Tensor:
-    """(n, H, W) bool: a tenth of the pixels, the highest; more where they are equal."""
+    """(n, H, W) bool: a tenth of the pixels, the highest; fewer where the last of them equal most others."""
     flat = maps.flatten(1).float()
-    line = flat.topk(max(1, flat.shape[1] // 10), dim=1).values[:, -1:]
-    return (flat >= line).view(maps.shape)
+    count = max(1, flat.shape[1] // 10)
+    line = flat.topk(count, dim=1).values[:, -1:]
+    above, reached = flat > line, flat >= line
+    many = (reached.sum(1, keepdim=True) > 2 * count) & above.any(1, keepdim=True)
+    return torch.where(many, above, reached).view(maps.shape)
 
 
 def shared_levels(looks: int, seed: int) -> Levels:

@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.adapters import adapted
-from pytest_saliency_sanity.audited import provenance
+from pytest_saliency_sanity.audited import observation, provenance
 from pytest_saliency_sanity.audited.conditions import OfRuns, takes
 from pytest_saliency_sanity.audited.options import check_demands
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -115,6 +115,7 @@ def check_parity(
             raise AssertionError("a missing reference is an early finding")
         if other := stored.differences(about):
             return Measured(findings=_others(path, other))
+        observation.some_maps(kept, torch.arange(kept.images), "reference", stored.maps)
         return Measured((_stage(stored.maps, maps, min_agreement),), hint=_hint(kept, stored))
 
     early = () if FIX in how or (CREATE in how and stored is None) else _missing(path, stored)

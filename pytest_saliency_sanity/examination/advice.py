@@ -8,9 +8,20 @@ LESS_MEMORY = (
 )
 
 
-def advice_on(error: Exception) -> str:
-    """What to do about it, in brackets; "" where nothing is known."""
-    return _arguments(error) + _in_place(error) + _filtered(error) + _recomputed(error) + _too_large(error)
+def advice_on(error: Exception, called_as: str = "") -> str:
+    """What to do about it, in brackets; "" where nothing is known.
+
+    Args:
+        error: what the explainer has raised.
+        called_as: a sentence on how it is called, where that is not as explainer(model, inputs, targets).
+    """
+    return (
+        (f" ({called_as})" if called_as else _arguments(error))
+        + _in_place(error)
+        + _filtered(error)
+        + _recomputed(error)
+        + _too_large(error)
+    )
 
 
 def _arguments(error: Exception) -> str:

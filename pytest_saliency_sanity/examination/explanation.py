@@ -133,7 +133,7 @@ def _called(subject: Subject, images: Any, rows: Tensor) -> Any:
             raise Refusal(f"it does not apply to this model{first}", error) from error
         raise Breach(
             "contract.exception",
-            f"it raised {type(error).__name__}{first}{advice_on(error)}",
+            f"it raised {type(error).__name__}{first}{advice_on(error, getattr(subject.explainer, 'called_as', ''))}",
             error,
         ) from error
 

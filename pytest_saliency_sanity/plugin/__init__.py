@@ -11,8 +11,6 @@ import pytest
 
 from pytest_saliency_sanity.checks.registry import ASSERTED
 from pytest_saliency_sanity.plugin import (
-    arrivals,
-    baseline,
     command_line,
     fixtures,
     forking,
@@ -20,14 +18,13 @@ from pytest_saliency_sanity.plugin import (
     lookup,
     options,
     other_checks,
-    presence,
-    recording,
-    reports,
     selection,
 )
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import saliency_case  # noqa: F401 - pytest finds it in this module
-from pytest_saliency_sanity.plugin.reporter import Reporter
+from pytest_saliency_sanity.plugin.recording import arrivals, records
+from pytest_saliency_sanity.plugin.reporting import baseline, presence, reports
+from pytest_saliency_sanity.plugin.reporting.reporter import Reporter
 from pytest_saliency_sanity.settings import Settings
 
 _MARKER = "saliency: audits saliency maps; set on every test that uses a fixture of pytest-saliency-sanity"
@@ -101,13 +98,13 @@ class _WarningsOfWorkers:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    with recording.recorded(item, item.config.stash[_SETTINGS]):
+    with records.recorded(item, item.config.stash[_SETTINGS]):
         return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    recording.begin_attempt(item)
+    records.begin_attempt(item)
     lookup.warn_of_misspelled(item)
 
 
@@ -119,13 +116,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> Generator[None, None, No
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
-    recording.begin_call(pyfuncitem)
+    records.begin_call(pyfuncitem)
 
 
 # Not a wrapper of pytest_runtest_call: the errors of unittest's tests and of subtests do not pass through it.
 @pytest.hookimpl(specname="pytest_runtest_makereport")
 def pytest_runtest_makereport_of_inconclusive(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
-    recording.skip_if_inconclusive(call, item.config.stash[_SETTINGS])
+    records.skip_if_inconclusive(call, item.config.stash[_SETTINGS])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -133,7 +130,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    recording.attach(item, call, report)
+    records.attach(item, call, report)
     return report
 
 
@@ -141,7 +138,7 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_report_to_serializable(config: pytest.Config) -> Generator[None, Any, Any]:
     data = yield
-    ours = isinstance(data, dict) and data.get(recording.OURS)
+    ours = isinstance(data, dict) and data.get(records.OURS)
     return sendable(data) if ours and _is_worker(config) else data
 
 

@@ -102,8 +102,12 @@ class CommandLineItem(pytest.Item):
     def runtest(self) -> None:
         """Ask the check; the model and the inputs are loaded once in a process."""
         __tracebackhide__ = True
+        from pytest_saliency_sanity.suite.command_line import why_not
+
         loaded = _loaded(self.config)
         try:
+            if reason := why_not(self.sanity_check.check, loaded.case):
+                pytest.skip(reason)
             with settings.using(replace(settings.current(), notes=loaded.notes)):
                 self.sanity_check(self.explainer, loaded.case)
         except pytest.skip.Exception as skipped:
@@ -118,6 +122,11 @@ class CommandLineItem(pytest.Item):
     def reportinfo(self) -> tuple[str, int, str]:
         """There is no file: the id says it all."""
         return PREFIX, 0, self.nodeid
+
+
+def is_of_flags(nodeid: str) -> bool:
+    """Whether a test is one that flags name."""
+    return nodeid.startswith(f"{PREFIX}::")
 
 
 def replayed_flags(config: pytest.Config) -> Iterator[str]:

@@ -27,6 +27,6 @@ def pytest_saliency_verdict(config: pytest.Config, nodeid: str, verdict: dict[st
         config: of the run.
         nodeid: the test that reached it.
         verdict: `Verdict.to_json()`, with `number` (the running number among equal checks, explainers and models) and
-            `observed` (whether it decided nothing), and what `recording.attached` says of its pictures. A test that is
+            `observed` (whether it decided nothing), and what `records.attached` says of its pictures. A test that is
             run again sends its verdicts again.
     """

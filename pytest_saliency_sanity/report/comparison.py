@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_saliency_sanity.builtin import as_json, cast_fields, fields_of
+from pytest_saliency_sanity.report.numbers import number
 
 _SEVERITY = ("pass", "inconclusive", "fail", "error")
 REGRESSION = "regression"
@@ -19,6 +20,7 @@ NEW = "new"
 MISSING = "missing"
 OTHER_QUESTION = "not comparable"
 ORDER = (REGRESSION, OTHER_QUESTION, DRIFT, IMPROVEMENT, NEW, MISSING)
+_WIDTH = max(map(len, ORDER))
 Key = tuple[str, str, str, str, int]
 
 
@@ -82,6 +84,10 @@ class Change:
     kind: str
     key: Key
     sentence: str
+
+    def __str__(self) -> str:
+        """A line of it, its kind in front, as wide as the longest."""
+        return f"{self.kind.upper():<{_WIDTH}} {self.sentence}"
 
     @property
     def is_worse(self) -> bool:
@@ -210,5 +216,5 @@ def _who(key: Key) -> str:
 def _shown(one: Recorded) -> str:
     if one.statistic is None:
         return f"{one.counted} ({one.reason})"
-    ends = " … ".join("" if end is None else f"{end:.2f}" for end in (one.lower, one.upper))
-    return f"{one.counted} {one.statistic:.2f} ({ends})"
+    ends = " … ".join(map(number, (one.lower, one.upper)))
+    return f"{one.counted} {number(one.statistic)} ({ends})"

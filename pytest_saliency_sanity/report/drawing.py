@@ -100,9 +100,14 @@ def of_photograph(pixels: np.ndarray) -> bytes:
 
 
 def outlined(pixels: np.ndarray, masks: Sequence[np.ndarray]) -> np.ndarray:
-    """A photograph that is faded outside of the regions (H, W) bool, which are outlined in a color each."""
+    """A photograph that is faded outside of the regions (H, W) bool, which are outlined in a color each.
+
+    A small one is enlarged first: a line as wide as one of its pixels would fill the region.
+    """
     import numpy as np
 
+    factor = max(1, SIDE // max(pixels.shape[:2]))
+    pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
     small = [resized(mask.astype("float32"), *pixels.shape[:2]) >= 0.5 for mask in masks]
     inside = np.any(small, axis=0)[..., None]
     faded = np.where(inside, pixels, pixels + (235.0 - pixels) * _FADED)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_saliency_sanity.report import table
 from pytest_saliency_sanity.report.document import Entry, Report
-from pytest_saliency_sanity.report.words import closing_line
+from pytest_saliency_sanity.report.words import INTERVALS, closing_line
 
 COMMENT = 64_000  # bytes
 _COLUMNS = (*table.HEAD[:-1], "test")
@@ -75,12 +75,12 @@ def _short(cell: str, most: int = 300) -> str:
 
 def _fitting(head: str, rows: Sequence[str], messages: Sequence[str], most: int) -> str:
     """The parts with as many rows as fit, then as many messages; what is left out is counted."""
-    spare = most - len(head.encode()) - len(_HEAD.encode()) - 200
+    spare = most - len(head.encode()) - len(_HEAD.encode()) - 300
     kept = list(_within(rows, spare))
     spare -= sum(len(row.encode()) + 1 for row in kept)
     told = list(_within(messages, spare))
     left = len(rows) - len(kept)
-    shown = "\n".join([_HEAD, *kept]) if rows else "No verdict was reached."
+    shown = "\n".join([_HEAD, *kept, "", INTERVALS]) if rows else "No verdict was reached."
     note = f"… and {left} more verdicts; the JSON report has all." if left else ""
     return "\n\n".join(part for part in (head, shown, note, *told) if part) + "\n"
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from pytest_saliency_sanity.report import table
-from pytest_saliency_sanity.report.words import SYMBOLS
+from pytest_saliency_sanity.report.words import INTERVALS, SYMBOLS
 
 _COLORS = {  # background, in both color schemes; the words are there too
     "pass": "#2e7d3233",
@@ -25,14 +24,14 @@ class Cell:
 
     Attributes:
         outcome: a key of `SYMBOLS`.
-        statistic: of the deciding stage, None where nothing was measured.
-        interval: its bounds, None where nothing was measured.
+        number: the statistic that decided, as it is shown; "" where nothing was measured.
+        interval: its bounds, as they are shown.
         words: the verdict's first line, or why there is none.
     """
 
     outcome: str
-    statistic: float | None
-    interval: tuple[float, float] | None
+    number: str
+    interval: str
     words: str
 
 
@@ -63,15 +62,18 @@ def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
         f"<tr><th scope='row'>{escape(name)}</th>{''.join(_of_html(cells[name, check]) for check in checks)}</tr>"
         for name in explainers
     )
-    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
+    legend = (
+        f"<p><small>{escape(INTERVALS)}</small></p>" if any(cell.interval for cell in cells.values()) else ""
+    )
+    return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>{legend}"
 
 
 def _short(cell: Cell) -> str:
-    return f"{SYMBOLS[cell.outcome]} {cell.outcome} {table.number(cell.statistic)}".rstrip()
+    return f"{SYMBOLS[cell.outcome]} {cell.outcome} {cell.number}".rstrip()
 
 
 def _of_html(cell: Cell) -> str:
-    interval = "" if cell.interval is None else f"<br><small>{table.interval(cell.interval)}</small>"
+    interval = f"<br><small>{cell.interval}</small>" if cell.interval else ""
     return (
         f"<td style='background:{_COLORS[cell.outcome]}' title='{escape(cell.words, quote=True)}'>"
         f"{escape(_short(cell))}{interval}</td>"

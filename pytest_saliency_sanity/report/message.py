@@ -5,12 +5,15 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from pytest_saliency_sanity.report.numbers import line, number, of_stage
+from pytest_saliency_sanity.report.words import levels
 from pytest_saliency_sanity.text import encodable
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
 _WRAPPER = textwrap.TextWrapper(110, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+_NOT = "does not "
 
 
 def summary(verdict: Verdict) -> str:
@@ -21,10 +24,11 @@ def summary(verdict: Verdict) -> str:
 
 
 def message(verdict: Verdict) -> str:
-    """The summary, then the table of stages, the hint, the notes and the replay command."""
+    """The summary, then the table of stages, the reason code, the hint, the notes and the replay command."""
     parts = [
         summary(verdict),
         table(verdict),
+        f"reason: {verdict.reason}",
         _labelled("hint", verdict.hint),
         *(_labelled("note", note) for note in verdict.notes),
         f"replay: {verdict.replay}" if verdict.replay else "",
@@ -36,7 +40,8 @@ def table(verdict: Verdict) -> str:
     """The stages as aligned columns; "" when nothing was measured."""
     if not verdict.stages:
         return ""
-    rows = [(*verdict.claim.columns, "interval", "verdict"), *(_row(stage) for stage in verdict.stages)]
+    head = (*verdict.claim.columns, f"interval ({levels(verdict.stages)})", "verdict")
+    rows = [head, *(_row(stage) for stage in verdict.stages)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = (map(str.ljust, row, widths) for row in rows)
     return "\n".join(f"  {'  '.join(cells).rstrip()}" for cells in padded) + "\n"
@@ -58,21 +63,27 @@ def _found(verdict: Verdict) -> str:
 
 
 def _failed(verdict: Verdict, stage: Stage) -> str:
-    return f"{verdict.explainer} {verdict.claim.fails}: {_measured(verdict, stage)} ({_bound(stage, '99 %')})"
+    return f"{verdict.explainer} {verdict.claim.fails}: {_measured(verdict, stage, _bound(stage, '99 %'))}"
 
 
 def _passed(verdict: Verdict, stage: Stage) -> str:
     return (
-        f"{verdict.explainer}: no evidence that it {verdict.claim.fails}: {_measured(verdict, stage)} "
-        f"({_bound(stage, '95 %')})"
+        f"{verdict.explainer}: no evidence that it {verdict.claim.fails}: "
+        f"{_measured(verdict, stage, _bound(stage, '95 %'))}"
     )
 
 
 def _undecided(verdict: Verdict, stage: Stage) -> str:
     return (
-        f"{verdict.explainer}: inconclusive whether it {verdict.claim.fails}: {_measured(verdict, stage)} "
-        f"({_between(stage)}); {stage.evidence.get('settled_by', 'more images or draws would settle it')}"
+        f"{verdict.explainer}: inconclusive whether it {_asked(verdict.claim.fails)}: "
+        f"{_measured(verdict, stage, _between(stage))}; "
+        f"{stage.evidence.get('settled_by', 'more images or draws would settle it')}"
     )
+
+
+def _asked(fails: str) -> str:
+    """What a failing explainer does, as a question: whether it does, not whether it does not."""
+    return f"does {fails.removeprefix(_NOT)}" if fails.startswith(_NOT) else fails
 
 
 def _bound(stage: Stage, level: str) -> str:
@@ -82,29 +93,31 @@ def _bound(stage: Stage, level: str) -> str:
     # At the end of the scale to reach the line is enough.
     if value in (stage.fail_below, stage.fail_above):
         sign = {"<": "≤", ">": "≥"}[sign]
-    return f"{level} {name} bound {value:.2f} {sign} {stage.threshold:.2f}"
+    return f"{level} {name} bound {number(value, stage.lines)} {sign} {line(stage.threshold, stage.interval)}"
 
 
 def _between(stage: Stage) -> str:
     low, high = ("95 %", "99 %") if stage.more_is_better else ("99 %", "95 %")
-    bounds = f"{low} lower bound {stage.lower:.2f}, {high} upper bound {stage.upper:.2f}"
-    if stage.more_is_better:
-        lines = (stage.fail_below, stage.pass_above, "fails", "passes")
-    else:
-        lines = (stage.pass_below, stage.fail_above, "passes", "fails")
-    if lines[0] == lines[1]:
-        return f"{bounds}, threshold {lines[0]:.2f}"
-    return f"{bounds}; below {lines[0]:.2f} {lines[2]}, above {lines[1]:.2f} {lines[3]}"
+    ends = [number(end, stage.lines) for end in stage.interval]
+    bounds = f"{low} lower bound {ends[0]}, {high} upper bound {ends[1]}"
+    below, above = ("fails", "passes") if stage.more_is_better else ("passes", "fails")
+    smaller, larger = (line(one, stage.interval) for one in sorted(stage.lines))
+    if smaller == larger:
+        return f"{bounds}, threshold {smaller}"
+    return f"{bounds}; below {smaller} {below}, above {larger} {above}"
 
 
-def _measured(verdict: Verdict, stage: Stage) -> str:
-    return f"{stage.statistic:.2f} {verdict.claim.measures} {stage.sentence or stage.detail or stage.name}"
+def _measured(verdict: Verdict, stage: Stage, bound: str) -> str:
+    """How much, of what, with the bound; a share below zero is nothing."""
+    amount, what = number(stage.statistic, stage.lines), stage.sentence or stage.detail or stage.name
+    if float(amount) < 0 and verdict.claim.measures.startswith("of "):
+        amount, bound = "nothing", f"{verdict.claim.columns[-1]} {amount}, {bound}"
+    return f"{amount} {verdict.claim.measures} {what} ({bound})"
 
 
 def _row(stage: Stage) -> tuple[str, ...]:
-    interval = f"{stage.lower:.2f} … {stage.upper:.2f}"
     shown = stage.outcome if stage.judged else "(shown only)"
-    return stage.name, stage.detail, f"{stage.statistic:.2f}", interval, shown
+    return stage.name, stage.detail, *of_stage(stage), shown
 
 
 def _labelled(label: str, text: str) -> str:

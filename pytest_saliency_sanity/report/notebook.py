@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from pytest_saliency_sanity.report import strip
-from pytest_saliency_sanity.report.words import SYMBOLS
+from pytest_saliency_sanity.report import numbers, strip
+from pytest_saliency_sanity.report.words import SYMBOLS, levels
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
@@ -16,7 +16,12 @@ _ASK = "To see the maps, pass <code>pictures=True</code> to the check."
 
 def html(verdict: Verdict) -> str:
     """The verdict as a part of a page."""
-    said = [("hint", verdict.hint), *(("note", note) for note in verdict.notes), ("replay", verdict.replay)]
+    said = [
+        ("reason", verdict.reason),
+        ("hint", verdict.hint),
+        *(("note", note) for note in verdict.notes),
+        ("replay", verdict.replay),
+    ]
     lines = "".join(f"<p><b>{label}</b>: {escape(text)}</p>" for label, text in said if text)
     return (
         f"<section class='saliency-verdict'>"
@@ -29,12 +34,12 @@ def table(verdict: Verdict) -> str:
     """The stages; "" where nothing was measured."""
     if not verdict.stages:
         return ""
-    headings = (*verdict.claim.columns, "interval", "verdict")
+    headings = (*verdict.claim.columns, f"interval ({levels(verdict.stages)})", "verdict")
     head = "".join(f"<th scope='col'>{escape(heading)}</th>" for heading in headings)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, verdict.stages))}</tbody></table>"
 
 
 def _row(stage: Stage) -> str:
     shown = stage.outcome if stage.judged else "(shown only)"
-    cells = (stage.detail, f"{stage.statistic:.2f}", f"{stage.lower:.2f} … {stage.upper:.2f}", shown)
+    cells = (stage.detail, *numbers.of_stage(stage), shown)
     return f"<tr><th scope='row'>{escape(stage.name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 OWN_SCALE = "own scale"
+_SHOWN = 128  # pixels of the longer side, at most
 INPUT, MAP, REGION = "input", "map", "region"  # kinds of pictures
 ORIGINAL = "original"  # the place of the map of the model as it is
 
@@ -41,6 +42,12 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """(width, height) in pixels, as the file says."""
         return int.from_bytes(self.png[16:20], "big"), int.from_bytes(self.png[20:24], "big")
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) on a page or a strip: a whole multiple, so that all pixels are equally large."""
+        factor = max(1, _SHOWN // max(self.size))
+        return self.size[0] * factor, self.size[1] * factor
 
     @property
     def row(self) -> str:

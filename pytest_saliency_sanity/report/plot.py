@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,8 +39,14 @@ def figure(verdict: Verdict) -> Figure:
     return drawn
 
 
-def draw_stages(axes: Axes, verdict: Verdict) -> None:
-    """The stages from the top down, each a point with its interval, and the lines that it is held against."""
+def draw_stages(axes: Axes, verdict: Verdict, name: Callable[[Stage], str] | None = None) -> None:
+    """The stages from the top down, each a point with its interval, and the lines that it is held against.
+
+    Args:
+        axes: where.
+        verdict: whose.
+        name: what stands beside a stage; its name if None.
+    """
     stages = [stage for stage in verdict.stages if math.isfinite(stage.statistic)]
     if not stages:
         axes.text(0.5, 0.5, "nothing was measured", ha="center", va="center", transform=axes.transAxes)
@@ -50,7 +56,7 @@ def draw_stages(axes: Axes, verdict: Verdict) -> None:
     axes.set_xlim(low, high)
     for height, stage in enumerate(stages):
         _draw_stage(axes, height, stage, (low, high))
-    axes.set_yticks(range(len(stages)), [_literal(_named(stage)) for stage in stages])
+    axes.set_yticks(range(len(stages)), [*map(name or _named, stages)])
     axes.set_ylim(len(stages) - 0.4, -0.6)
     axes.set_xlabel(_literal(verdict.claim.columns[-1]))
 
@@ -85,7 +91,7 @@ def draw_curves(axes: Axes, curves: Mapping[str, Any], most: int | None = None) 
     for number, (name, rows) in enumerate(curves.items()):
         scores, color = np.asarray(rows, dtype=float), f"C{number}"
         share = np.linspace(0, 1, scores.shape[1])
-        axes.plot(share, scores[:most].T, color=color, alpha=0.15, linewidth=0.7)
+        axes.plot(share, scores[:most].T, color=color, alpha=0.4 if most else 0.15, linewidth=0.7)
         axes.plot(share, scores.mean(0), color=color, linewidth=2, label=_WORDS.get(name, _literal(name)))
     axes.set_xlabel("share of the pixels that are changed")
     axes.set_ylabel("score")
@@ -109,7 +115,7 @@ def _range(stages: Sequence[Stage]) -> tuple[float, float]:
 
 
 def _named(stage: Stage) -> str:
-    return stage.name if stage.judged else f"{stage.name} (shown only)"
+    return _literal(stage.name if stage.judged else f"{stage.name} (shown only)")
 
 
 def _literal(text: str) -> str:

@@ -24,8 +24,7 @@ def text_of(report: Report, form: str) -> str:
 
 def changes(found: Iterable[Change]) -> str:
     """What differs, a line each."""
-    lines = [f"{change.kind.upper():<14} {change.sentence}" for change in found]
-    return "\n".join(lines or ["no verdict differs"]) + "\n"
+    return "\n".join([*map(str, found)] or ["no verdict differs"]) + "\n"
 
 
 def _text(report: Report) -> str:

@@ -83,7 +83,7 @@ def _row_of_html(heading: str, row: Mapping[str, Picture], columns: Sequence[str
 
 
 def _figure(one: Picture) -> str:
-    width, height = (side * _factor(one) for side in one.size)
+    width, height = one.shown_size
     caption = f"<figcaption><small>{escape(one.caption)}</small></figcaption>" if one.caption else ""
     return (
         f"<figure style='margin:0'><img src='{one.uri}' alt='{escape(one.alternative, quote=True)}' "
@@ -106,16 +106,11 @@ def scale(row: Mapping[str, Picture]) -> Picture | None:
     return next((one for one in maps if not one.own_scale), maps[0] if maps else None)
 
 
-def _factor(one: Picture) -> int:
-    return max(1, _ENLARGED // max(one.size))
-
-
 def _enlarged(one: Picture) -> Image:
     from PIL import Image
 
-    width, height = (side * _factor(one) for side in one.size)
     small = Image.open(io.BytesIO(one.png)).convert("RGB")
-    return small.resize((width, height), Image.Resampling.NEAREST)
+    return small.resize(one.shown_size, Image.Resampling.NEAREST)
 
 
 class _Sheet:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_saliency_sanity.report import numbers
 from pytest_saliency_sanity.report.document import Entry
-from pytest_saliency_sanity.report.words import ORDER, SYMBOLS
+from pytest_saliency_sanity.report.words import INTERVALS, ORDER, SYMBOLS
 
 MOST = 40  # rows, unless all are asked for; what is left out is counted
 _SLOW = 3  # checks that are named as the slowest
@@ -30,6 +31,7 @@ def lines(entries: Sequence[Entry], all_of_them: bool = False) -> list[str]:
     return [
         *table,
         *([f"  … and {left} more, -v shows them"] if left else []),
+        *([f"  {INTERVALS}"] if any(entry.verdict.interval for entry in shown) else []),
         *_slowest(entries),
     ]
 
@@ -42,22 +44,9 @@ def row(entry: Entry) -> tuple[str, ...]:
         verdict.check,
         verdict.explainer,
         verdict.model,
-        number(verdict.statistic),
-        interval(verdict.interval),
+        *numbers.of_verdict(verdict),
         "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )
-
-
-def number(value: float | None) -> str:
-    """A statistic, to two decimals."""
-    return "" if value is None else f"{value:.2f}"
-
-
-def interval(bounds: tuple[float, float] | None) -> str:
-    """Its bounds; a bound that is not finite is left open."""
-    if bounds is None:
-        return ""
-    return " … ".join(f"{end:.2f}" if abs(end) < float("inf") else "" for end in bounds)
 
 
 def _slowest(entries: Sequence[Entry]) -> list[str]:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_saliency_sanity.verdict import Stage
 
 LABELS = {
     "pass": "passed",
@@ -26,6 +31,9 @@ SYMBOLS = {
     "lost": "!",
 }
 ORDER = ("lost", "error", "fail", "inconclusive", "xfail", "refused", "observed", "pass")
+BOUNDS = "one-sided bounds, 99 % on the side where a check fails, 95 % on the side where it passes"
+INTERVALS = f"interval: {BOUNDS}"
+_LOW, _HIGH = "99 % … 95 %", "95 % … 99 %"  # where less, or more, is better
 _ONLY_IF_ANY = ("xfail", "refused", "observed", "lost")
 
 
@@ -38,3 +46,9 @@ def closing_line(counts: Counter[str]) -> str:
 def label(name: str, count: int) -> str:
     """The word behind a count: "failed"; "error" or "errors"."""
     return "error" if name == "error" and count == 1 else LABELS[name]
+
+
+def levels(stages: Iterable[Stage]) -> str:
+    """The levels of their bounds, lower … upper; several stages and looks are corrected for."""
+    found = {_HIGH if stage.more_is_better else _LOW for stage in stages}
+    return found.pop() if len(found) == 1 else "95 or 99 %"

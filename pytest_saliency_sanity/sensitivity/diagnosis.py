@@ -154,8 +154,8 @@ def _edges(subject: Subject, first: Examination) -> tuple[float, str]:
         return 0.0, ""
     return (
         found[name],
-        f"an edge detector: its rank correlation with {name} of the input, which does not use the model, is "
-        f"{found[name]:.2f}",
+        f"it resembles the edges of the input: its rank correlation with {name} of the input, which does not use the "
+        f"model, is {found[name]:.2f}",
     )
 
 

@@ -16,7 +16,7 @@ from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.conclusion import concluded
-from pytest_saliency_sanity.report import matrix
+from pytest_saliency_sanity.report import matrix, numbers
 from pytest_saliency_sanity.suite import evaluation
 from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_checks, chosen_explainers
 from pytest_saliency_sanity.text import shown
@@ -63,8 +63,8 @@ class Result:
     def cell(self) -> matrix.Cell:
         """As a table shows it."""
         if self.verdict is None:
-            return matrix.Cell(self.outcome, None, None, self.skipped)
-        return matrix.Cell(self.outcome, self.verdict.statistic, self.verdict.interval, self.verdict.summary)
+            return matrix.Cell(self.outcome, "", "", self.skipped)
+        return matrix.Cell(self.outcome, *numbers.of_verdict(self.verdict), self.verdict.summary)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
 from pytest_saliency_sanity.case import Case
+from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.suite.inputs_from_files import read_inputs
 from pytest_saliency_sanity.suite.models_by_name import UNKNOWN, UNTOLD, model_named, with_weights
 
@@ -47,6 +48,17 @@ class Loaded:
 
     case: Case
     notes: tuple[str, ...]
+
+
+def why_not(check: Check, case: Case) -> str:
+    """Why flags do not get a check asked, with the flag that would, or the assertion of a test; "" where they do."""
+    missing = [field for field in check.needs if getattr(case, field) is None]
+    without = [field for field in missing if field != "inputs"]
+    if without:
+        return f"{check.name} needs {' and '.join(without)}, which no flag gives: write a test with {check.assertion}"
+    if missing:
+        return f"{check.name} needs --saliency-inputs: the four photographs that stand in are too few for it"
+    return ""
 
 
 def load(flags: Flags) -> Loaded:

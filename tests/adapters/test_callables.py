@@ -133,6 +133,15 @@ def test_a_function_of_one_argument_has_to_build_an_explainer(model, inputs):
     assert "called with the model to build an explainer; it returned 3" in str(verdict)
 
 
+def test_a_function_of_two_parameters_says_how_it_is_called(model, inputs):
+    verdict = check_contract(lambda f, x: f(x), model, inputs, TARGETS)
+    assert verdict.reason == "contract.exception"
+    assert verdict.summary.endswith(
+        "'Tensor' object is not callable (a function of two parameters is called as (inputs, targets); let it take "
+        "three, (model, inputs, targets), to get the model as well)"
+    )
+
+
 def test_an_object_that_holds_a_copy_says_that_a_factory_is_needed(model, inputs):
     import copy
 

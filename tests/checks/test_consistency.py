@@ -92,10 +92,10 @@ def test_the_message_of_a_failure() -> None:
     lines = str(verdict).splitlines()
     assert re.fullmatch(
         r"noise disagrees with itself: -?0\.0\d is the rank correlation of two runs on the same images "
-        r"\(99 % upper bound -?0\.\d\d < 0\.50\)",
+        r"\(99 % upper bound -?0\.\d\d+ < 0\.50\)",
         lines[0],
     )
-    assert re.match(r"  agreement +of +value +interval +verdict", lines[2])
+    assert re.match(r"  agreement +of +value +interval \(95 % … 99 %\) +verdict", lines[2])
     assert re.match(r"  rank correlation +two runs on the same images \(5 runs\) +-?0\.0\d .* fail", lines[3])
     assert re.match(r"  top 5 % .*\(shown only\)", lines[4])
     assert verdict.reason == "inconsistent"

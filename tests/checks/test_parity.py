@@ -57,6 +57,13 @@ def test_the_same_maps_pass(explainer: Explainer, tmp_path: Path) -> None:
     assert path.stat().st_size < 20_000
 
 
+def test_both_maps_are_among_the_pictures(tmp_path: Path) -> None:
+    path = stored(gradient, tmp_path)
+    assert {one.place for one in checked(times_input, path, pictures=True).pictures} == {
+        "input", "original", "reference",
+    }  # fmt: skip
+
+
 def times_input(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     return gradient(model, inputs, targets) * inputs
 

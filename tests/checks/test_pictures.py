@@ -29,6 +29,7 @@ from pytest_saliency_sanity import (
     settings,
 )
 from pytest_saliency_sanity.audited import observation
+from pytest_saliency_sanity.checks.insertion_deletion import _top
 from pytest_saliency_sanity.checks.registry import CHECKS
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.report.album import Album
@@ -96,6 +97,14 @@ def same(verdict: Verdict, other: Verdict) -> bool:
     """Whether two verdicts are equal, but for the seconds that they took."""
     left, right = (replace(one, evidence=numbers(one)["evidence"]) for one in (verdict, other))
     return left == right and json.dumps(left.to_json()) == json.dumps(right.to_json())
+
+
+def test_pixels_that_equal_most_others_are_not_said_to_be_deleted_first() -> None:
+    """The zeros of a map of little evidence: outlined would be nearly the whole image."""
+    dense, sparse, flat = torch.arange(100.0), torch.zeros(100), torch.zeros(100)
+    sparse[:3], sparse[3:8] = 1.0, -1.0
+    found = _top(torch.stack([dense, sparse, flat]).view(3, 10, 10)).flatten(1)
+    assert found.sum(1).tolist() == [10, 3, 100] and found[1, :3].all()
 
 
 def test_every_check_is_asked() -> None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_saliency_sanity.plugin.arrivals import Lost, missing
+from pytest_saliency_sanity.plugin.recording.arrivals import Lost, missing
 from pytest_saliency_sanity.plugin.worker_output import told
 
 TESTS = """

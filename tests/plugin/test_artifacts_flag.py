@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pytest_saliency_sanity.plugin.pictures import file_name
+from pytest_saliency_sanity.plugin.recording.pictures import file_name
 from pytest_saliency_sanity.report.pictures import Picture
 
 PICTURED = """
@@ -206,8 +206,8 @@ def test_a_bad_value_is_a_usage_error(pytester: pytest.Pytester) -> None:
 CONFTEST = """
     import json
     from pathlib import Path
-    from pytest_saliency_sanity.plugin.pictures import WANTED
-    from pytest_saliency_sanity.plugin.recording import attached
+    from pytest_saliency_sanity.plugin.recording.pictures import WANTED
+    from pytest_saliency_sanity.plugin.recording.records import attached
 
     FOUND = {}
 

@@ -99,7 +99,7 @@ def test_a_pass_that_became_worse_fails(gate: Gate, workers: tuple[str, ...]) ->
     result.assert_outcomes(passed=1, skipped=1, xfailed=1)
     result.stdout.fnmatch_lines(["held against 3 verdicts of b.json: the run fails for 1 of them"])
     assert told(result) == [
-        "REGRESSION   test_it.py::test_it[b]: model_sensitivity of b on Net: pass 0.10 (0.00 … 0.20) → "
+        "REGRESSION     test_it.py::test_it[b]: model_sensitivity of b on Net: pass 0.10 (0.00 … 0.20) → "
         "inconclusive 0.50 (0.40 … 0.60)"
     ]
 
@@ -111,7 +111,8 @@ def test_an_expected_failure_that_became_worse_fails(gate: Gate) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(xfailed=1, skipped=1)
     assert told(result)[0].startswith(
-        "REGRESSION   test_it.py::test_known: model_sensitivity of known on Net: worse than before, beyond its interval"
+        "REGRESSION     test_it.py::test_known: model_sensitivity of known on Net: worse than before, beyond its "
+        "interval"
     )
 
 
@@ -120,9 +121,9 @@ def test_what_is_better_drifts_or_is_new_says_how_to_record_it(gate: Gate) -> No
     result = gate.run(a=0.1, b=0.35, c=0.1)
     assert result.ret == 0
     assert told(result) == [
-        "DRIFT        test_it.py::test_it[b]: model_sensitivity of b on Net: pass 0.10 (0.00 … 0.20) → "
+        "DRIFT          test_it.py::test_it[b]: model_sensitivity of b on Net: pass 0.10 (0.00 … 0.20) → "
         "pass 0.35 (0.25 … 0.45)",
-        "IMPROVEMENT  test_it.py::test_it[a]: model_sensitivity of a on Net: fail 0.80 (0.70 … 0.90) → "
+        "IMPROVEMENT    test_it.py::test_it[a]: model_sensitivity of a on Net: fail 0.80 (0.70 … 0.90) → "
         "pass 0.10 (0.00 … 0.20)",
         "baseline: 1 not in the baseline yet",
         "baseline: 1 better than the baseline",
@@ -165,7 +166,7 @@ def test_what_ran_without_its_verdict_is_told(gate: Gate) -> None:
     result.stdout.fnmatch_lines(
         [
             "held against 1 verdicts of b.json: nothing is worse",
-            "MISSING      test_it.py::test_it[[]a]: model_sensitivity of a on Net: was pass, and was not reached",
+            "MISSING        test_it.py::test_it[[]a]: model_sensitivity of a on Net: was pass, and was not reached",
             "baseline: 1 of the baseline not reached; --saliency-baseline-update=trim removes it",
         ],
         consecutive=True,
@@ -186,6 +187,16 @@ QUESTIONS = {
     ),
     "architecture": ({"model": {"architecture": "b", "weights": "w"}}, "architecture 'a' → 'b'"),
 }
+
+
+def test_what_the_file_says(gate: Gate) -> None:
+    """Sorted, and where it comes from: versions, seed, profile, fingerprints of the model and the images."""
+    gate.run(UPDATE + "create", "--saliency-seed=3", b=0.1, a=0.2, provenance=PROVENANCE)
+    found = json.loads(gate.path.read_text())
+    assert [one["explainer"] for one in found["verdicts"]] == ["a", "b"]
+    assert (found["settings"]["seed"], found["settings"]["profile"]) == (3, "ci")
+    assert {"pytest-saliency-sanity", "torch", "numpy"} <= found["environment"]["packages"].keys()
+    assert all(one["provenance"] == PROVENANCE for one in found["verdicts"])
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
@@ -275,6 +286,12 @@ def test_words_that_it_does_not_know(project: pytest.Pytester, arguments: list[s
     result = project.runpytest(*arguments)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: {words}"])
+
+
+def test_the_flag_needs_its_words(project: pytest.Pytester) -> None:
+    result = project.runpytest_subprocess(MADE, UPDATE.removesuffix("="))
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--saliency-baseline-update: expected one argument"])
 
 
 def test_a_run_that_is_interrupted_keeps_the_rest(gate: Gate) -> None:

@@ -576,7 +576,7 @@ def test_a_hypothesis_that_does_not_tell_its_examples(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("hypothesis")
-    monkeypatch.setattr("pytest_saliency_sanity.plugin.recording._example", lambda: None)
+    monkeypatch.setattr("pytest_saliency_sanity.plugin.recording.records._example", lambda: None)
     assert counted(run(project, GIVEN + GIVENS["passes"][0])) == {"passed": 1}
 
 

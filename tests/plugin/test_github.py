@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_saliency_sanity.plugin import github
+from pytest_saliency_sanity.plugin.reporting import github
 from tests.report.made import entry, report
 
 

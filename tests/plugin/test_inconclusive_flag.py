@@ -42,7 +42,7 @@ def test_it_fails_by_default_with_the_whole_message(project: pytest.Pytester) ->
     project.runpytest().stdout.fnmatch_lines(
         [
             f"E       SanityCheckInconclusive: {SUMMARY}",
-            "E         upper  fc2, fc1 (2 of 5 blocks)  0.30      0.20 * 0.40  inconclusive",
+            "E         upper  fc2, fc1 (2 of 5 blocks)  0.30      0.20 * 0.40             inconclusive",
         ]
     )
 

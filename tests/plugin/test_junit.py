@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_saliency_sanity.plugin.junit import replaced, without_verdicts
+from pytest_saliency_sanity.plugin.recording.junit import replaced, without_verdicts
 
 TESTS = """
     import math

@@ -17,8 +17,9 @@ MESSAGE = """\
 sobel ignores the model: 0.80 of the map survives when the upper third is re-initialized \
 (99 % lower bound 0.70 > 0.30)
 
-  depth  re-initialized            retained  interval     verdict
-  upper  fc2, fc1 (2 of 5 blocks)  0.80      0.70 … 0.90  fail
+  depth  re-initialized            retained  interval (99 % … 95 %)  verdict
+  upper  fc2, fc1 (2 of 5 blocks)  0.80      0.70 … 0.90             fail
+reason: insensitive
 hint: it draws edges
 note: labels are missing
 replay: pytest "test_one.py::test_faulty" --saliency-profile ci --saliency-seed 0"""

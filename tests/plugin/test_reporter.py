@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pytest_saliency_sanity.report.words import closing_line
+from pytest_saliency_sanity.report.words import INTERVALS, closing_line
 
 FAULTY = (
     "sobel ignores the model: 0.80 of the map survives when the upper third is re-initialized "
@@ -29,6 +29,7 @@ TABLE = [
     "  ? inconclusive  model_sensitivity  noisy      Net    0.30       0.20 … 0.40",
     "  x xfail         model_sensitivity  guided     Net    0.80       0.70 … 0.90",
     "  ✓ pass          model_sensitivity  gradient   Net    0.10       0.00 … 0.20",
+    f"  {INTERVALS}",
     "",
 ]
 PASSED = (
@@ -71,6 +72,7 @@ def test_a_long_table_is_cut_and_the_slowest_are_named(project: pytest.Pytester)
     result.stdout.fnmatch_lines(
         [
             "  … and 10 more, -v shows them",
+            f"  {INTERVALS}",
             "  slowest: model_sensitivity of e49 5 s, model_sensitivity of e48 5 s, model_sensitivity of e47 5 s",
         ],
         consecutive=True,

@@ -18,6 +18,7 @@ import torch._dynamo  # noqa: F401  before any inner run, which would import it 
 
 from pytest_saliency_sanity.planted import planted_images
 from tests.manual import ROOT
+from tests.test_example_project import OLD_PROCESSOR
 
 CONFTEST = """
     import pytest
@@ -139,6 +140,11 @@ def test_a_replay_gives_the_same_verdict(real: Project) -> None:
     assert again == ([command], {command: found[command]})
 
 
+def outcome(text: str) -> tuple[str, str]:
+    verdict = json.loads(text)["verdict"]
+    return verdict["outcome"], verdict["reason"]
+
+
 def assert_each_replays(real: Project, printed: list[str], found: dict[str, str]) -> None:
     for command in printed:
         assert real.verdicts(real.typed(command)) == ([command], {command: found[command]}), command
@@ -152,6 +158,19 @@ def test_each_printed_line_gives_the_same_verdict(real: Project, flags: str) -> 
     printed, found = real.verdicts(real.typed(f"pytest {flags}"))
     assert len(printed) >= 6, printed
     assert_each_replays(real, printed, found)
+
+
+@pytest.mark.extended
+def test_each_printed_line_gives_the_same_outcome_on_another_machine(
+    real: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One whose processor computes otherwise."""
+    printed, found = real.verdicts(real.typed("pytest"))
+    for name, value in OLD_PROCESSOR.items():
+        monkeypatch.setenv(name, value)
+    for command in printed:
+        (again,) = real.verdicts(real.typed(command))[1].values()
+        assert outcome(again) == outcome(found[command]), command
 
 
 @pytest.mark.extended

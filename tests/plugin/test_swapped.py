@@ -67,7 +67,7 @@ def test_it_is_red_everywhere(
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     red = texts(pytester.path)
 
-    result.stdout.fnmatch_lines(["REGRESSION   test_it.py::test_the_explanation_depends_on_the_model: *"])
+    result.stdout.fnmatch_lines(["REGRESSION     test_it.py::test_the_explanation_depends_on_the_model: *"])
     for page in ("comment.md", "summary.md"):
         assert "✓ pass" in green[page] and "✗ fail" not in green[page]
         assert "✗ fail" in red[page] and "**regression**" in red[page] and "**regression**" not in green[page]

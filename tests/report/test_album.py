@@ -140,7 +140,21 @@ def test_a_region_is_outlined_and_the_rest_faded() -> None:
     shown = album.pictures()[1]
     found = pixels(shown)
     assert (shown.kind, shown.caption) == ("region", "what is hidden")
-    assert found[3, 3].tolist() == [230, 0, 126] and found[5, 5].min() > 250 and 100 < found[0, 0].max() < 200
+    assert found.shape == (60, 60, 3)  # enlarged: each pixel of the image is 5 × 5
+    assert found[15, 15].tolist() == [230, 0, 126] and found[30, 30].min() > 250
+    assert 100 < found[0, 0].max() < 200
+
+
+@pytest.mark.parametrize("side", [8, 12, 28, 32, 64])
+def test_an_outline_is_a_line_on_small_images_too(side: int) -> None:
+    album, mask = Album(), np.zeros((side, side), dtype=bool)
+    mask[side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = True
+    album.add_input(0, 0, np.ones((1, side, side), dtype="float32"))
+    album.add_regions(0, "hull", [mask])
+    image, shown = album.pictures()
+    line = (pixels(shown) == [230, 0, 126]).all(-1)
+    assert line.any() and line.mean() < 0.06  # a filled square has 0.25
+    assert max(shown.size) <= 64 and shown.shown_size == image.shown_size
 
 
 def noisy(depths: int, images: int, side: int = 64) -> Album:

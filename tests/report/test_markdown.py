@@ -6,6 +6,7 @@ import pytest
 
 from pytest_saliency_sanity.report.comparison import Change
 from pytest_saliency_sanity.report.markdown import COMMENT, escaped, written
+from pytest_saliency_sanity.report.words import INTERVALS
 from tests.report.made import entry, mixed, report
 
 
@@ -27,6 +28,11 @@ def test_messages_are_folded_below() -> None:
     text = written(mixed())
     assert text.count("<details>") == text.count("</details>") == 4
     assert "```text\nsobel ignores the model: 0.80 of the map survives" in text
+
+
+def test_the_levels_of_the_intervals_stand_below_the_table() -> None:
+    text = written(mixed())
+    assert text.index("| ✓ pass |") < text.index(INTERVALS) < text.index("<details>")
 
 
 def test_what_is_new_against_the_baseline_comes_first() -> None:

@@ -48,6 +48,8 @@ def test_images_are_rows_and_places_columns() -> None:
     assert {(one.get("width"), one.get("height")) for one in shown} == {("126", "126")}
     assert all("pixelated" in one.get("style") for one in shown)
     assert html.find("h4").text == f"✗ fail: {made('fail').summary}"
+    assert [cell.text for cell in table.findall("thead/tr/th")][-2:] == ["interval (99 % … 95 %)", "verdict"]
+    assert "reason: insensitive" in "".join(html.itertext())
     assert [cell.text for cell in table.iter("td")] == [
         "fc2, fc1 (2 of 5 blocks)",
         "0.80",

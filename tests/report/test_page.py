@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from pytest_saliency_sanity.__main__ import main
+from pytest_saliency_sanity.report.comparison import Change
 from pytest_saliency_sanity.report.document import Report
 from pytest_saliency_sanity.report.document import written as as_json
 from pytest_saliency_sanity.report.page import albums, evidence, facts, figures, palette, written
 from pytest_saliency_sanity.report.page.contents import page_of
-from pytest_saliency_sanity.report.words import ORDER
+from pytest_saliency_sanity.report.words import BOUNDS, ORDER
 from tests.report import pages
 from tests.report.made import entry, measured, report
 
@@ -134,12 +135,40 @@ def test_the_overview_has_a_row_an_explainer_and_model_and_a_column_a_check() ->
     assert page.several_models
 
 
+@pytest.mark.parametrize(
+    "name", ["occlusion(window=7, stride=3)", "guided_backprop", "", "a", "__", "x.y:Z{1}"]
+)
+def test_a_long_name_is_broken_where_it_has_parts(name: str) -> None:
+    (section,) = page_of(report(entry("fail", explainer=name))).sections
+    assert "".join(section.parts) == name and all(len(part) < 12 for part in section.parts)
+
+
 def test_many_verdicts_in_one_cell_are_counted() -> None:
     tests = [entry("pass", nodeid=f"test_a.py::test_{number}") for number in range(6)]
     cell = re.findall(r"<td>.*?</td>", written(report(*tests, entry("fail", number=1))), re.S)[0]
     assert re.sub(r"\s+", " ", re.sub("<[^>]*>", "", cell)).strip() == (
         "✗ fail 0.80 ✓ pass 0.10 ✓ pass 0.10 ✓ pass 0.10 3 more"
     )
+
+
+def test_many_changes_are_folded_and_counted() -> None:
+    changes = tuple(
+        Change("regression", ("a", "b", "c", "d", number), f"change {number}.") for number in range(300)
+    )
+    page = written(report(entry("pass"), changes=changes))
+    first, _, rest = page.partition("<summary>288 more</summary>")
+    assert first.count(" change ") == 0 and len(re.findall(r">change \d+\.<", first)) == 12
+    assert (
+        len(re.findall(r">change \d+\.<", rest)) == 188 and "… and 100 more; the JSON report has all" in rest
+    )
+    few = written(report(entry("pass"), changes=changes[:12]))
+    assert len(re.findall(r">change \d+\.<", few)) == 12 and "more</summary>" not in few
+
+
+def test_the_levels_of_the_bounds_are_told() -> None:
+    page = written(report(entry("fail")))
+    assert "interval (99 % … 95 %)</th>" in page
+    assert f"Intervals have {BOUNDS}." in page
 
 
 def test_passes_are_marked_to_be_folded_and_nothing_else(text: str) -> None:
@@ -175,7 +204,7 @@ def test_every_color_of_the_page_is_in_the_palette() -> None:
     assert palette.LIGHT.keys() == palette.DARK.keys() and palette.TONES.keys() == set(ORDER)
     text = pages.text("whole")
     style = text.partition("<style>")[2].partition("</style>")[0]
-    assert set(re.findall(r"var\(--([\w-]+)\)", text)) - {"tone", "soft"} <= palette.LIGHT.keys()
+    assert set(re.findall(r"var\(--([\w-]+)\)", text)) - {"tone", "soft", "columns"} <= palette.LIGHT.keys()
     assert set(re.findall(r"#[0-9a-f]{3,6}\b", style)) <= {
         *palette.LIGHT.values(),
         *palette.DARK.values(),
@@ -205,6 +234,16 @@ def test_a_plot_has_no_more_than_can_be_seen() -> None:
     curves = {"most_first": [[float(step % 7) for step in range(1000)]] * 200}
     sizes = [len(plot.svg) for plot in figures.of(entry("pass", evidence={"curves": curves}).verdict, "p")]
     assert max(sizes) < 16_000
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 100.0, -12.5, -1234.0])
+def test_the_label_of_the_y_axis_is_inside_of_the_plot(scale: float) -> None:
+    curves = {"most_first": [[scale * step / 28 for step in range(29)]] * 2}
+    plot = figures.of(entry("pass", evidence={"curves": curves}).verdict, "p")[1]
+    (found,) = re.findall(r'x="([\d.-]+)"[^>]*rotate\(-90 [^>]*>score<', plot.svg)
+    assert 9 <= float(found) < 40  # its letters stand to the left of its base line
+    numbers = re.findall(r'text-anchor: end" x="([\d.]+)"[^>]*>([^<]*)<', plot.svg)
+    assert numbers and all(float(x) - 5.5 * len(text) >= float(found) for x, text in numbers)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +282,9 @@ def test_verdicts_share_the_room_for_pictures() -> None:
 
 
 def test_pictures_are_shown_beside_their_input_with_a_bar(text: str) -> None:
-    head = re.search(r'<table class="strip">.*?<thead>(.*?)</thead>', text, re.S)
+    head = re.search(r'<table class="strip"[^>]*>.*?<thead>(.*?)</thead>', text, re.S)
     assert head and re.findall(r"<th[^>]*>([^<]+)</th>", head.group(1)) == ["input", *pages.DEPTHS, "hull"]
-    assert text.count('<span class="bar signed">') == 2 * text.count('<table class="strip">')
+    assert text.count('<span class="bar signed">') == 2 * text.count('<table class="strip"')
     assert "linear-gradient(to right, rgb(5, 48, 97)" in text
 
 

@@ -204,7 +204,7 @@ def test_without_scripts_all_is_there(chromium: browser.Browser, files: dict[str
     roles = [role for role, _ in chromium.tree()]
     assert "search" not in roles and "button" not in roles
     words = " ".join(name for _, name in chromium.tree())
-    assert "Retained by depth" in words and "it returned NaN for 3 of 16 images" in words
+    assert "Retained, with its interval" in words and "it returned NaN for 3 of 16 images" in words
     chromium.call("Emulation.setScriptExecutionDisabled", value=False)
     assert chromium.run(f"{SHOWN}.filter(one => !one.open).length") == 0
 
@@ -225,6 +225,14 @@ def test_printed_all_is_unfolded_and_black_on_white(
     assert chromium.run("document.querySelector('form').offsetParent") is None
 
 
+def test_printed_the_maps_are_as_wide_as_the_paper(chromium: browser.Browser, files: dict[str, Path]) -> None:
+    chromium.open(files["whole"], width=718, media="print")  # A4 within its margins
+    rights = chromium.run(
+        "[...document.querySelectorAll('.strip')].map(one => one.getBoundingClientRect().right)"
+    )
+    assert len(rights) == 6 and 300 < min(rights) <= max(rights) <= 718
+
+
 def test_what_a_screen_reader_meets(page: browser.Browser) -> None:
     found = page.tree()
     roles = [role for role, _ in found]
@@ -233,7 +241,7 @@ def test_what_a_screen_reader_meets(page: browser.Browser) -> None:
     }
     assert ("heading", "Overview") in found and ("heading", "Against the baseline") in found
     assert any(role == "image" and name.startswith("image 0: map, upper") for role, name in found)
-    assert any(role == "image" and name.startswith("Retained by depth") for role, name in found)
+    assert any(role == "image" and name.startswith("Retained, with its interval") for role, name in found)
     assert all(
         name for role, name in found if role in ("link", "button", "heading", "textbox", "searchbox", "image")
     )

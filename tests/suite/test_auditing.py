@@ -13,6 +13,7 @@ from torch import nn
 from pytest_saliency_sanity import Audit, Case, NotApplicable, audit, explainers, settings
 from pytest_saliency_sanity.checks.registry import CHECKS
 from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.report.words import INTERVALS
 from pytest_saliency_sanity.sensitivity import honest_controls
 from pytest_saliency_sanity.trained_networks import networks
 
@@ -111,7 +112,7 @@ def test_a_notebook_shows_a_table_whose_names_are_text(found: Audit) -> None:
     assert "<b>" not in page
     assert "&lt;b&gt;three&lt;/b&gt;" in page
     assert "it needs &lt;another&gt; network" in page
-    assert "✗ fail 1.00" in page
+    assert "✗ fail 1.00" in page and page.count(INTERVALS) == 1
 
 
 def test_it_goes_into_json_and_into_a_frame(found: Audit) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_saliency_sanity.plugin.reporter import RANDOM
+from pytest_saliency_sanity.plugin.reporting.reporter import RANDOM
 from pytest_saliency_sanity.suite.command_line import Flags, load
 from pytest_saliency_sanity.suite.models_by_name import UNKNOWN
 
@@ -227,6 +227,22 @@ def test_random_weights_are_told_at_the_end(folder: pytest.Pytester) -> None:
         ["1 on a model whose weights are random: a pass says little; --saliency-weights *"]
     )
     assert UNKNOWN.startswith(RANDOM)
+
+
+def test_what_is_missing_is_told_by_the_flag_that_gives_it(folder: pytest.Pytester) -> None:
+    """Whoever writes no code has no fixture and no case."""
+    flags = ("--saliency-explainer", "explainers:sobel", "--saliency-model", "torchvision:squeezenet1_0")
+    result = folder.runpytest(*flags, "-k", "consist or data_sens or local or occlusion or parity", "-rs")
+    told = result.stdout.str()
+    for sentence in (
+        "data_sensitivity needs make_model and train_set, which no flag gives: write a test with assert_data_sensitive",
+        "localization needs regions, which no flag gives: write a test with assert_localized",
+        "parity needs reference, which no flag gives: write a test with assert_parity",
+        "occlusion_sensitivity needs --saliency-inputs: the four photographs that stand in are too few for it",
+        "1 on stand-in photographs: --saliency-inputs gives others",
+    ):
+        assert sentence in told, sentence
+    assert "fixture" not in told and "the case" not in told
 
 
 def _network() -> nn.Sequential:

@@ -12,14 +12,6 @@ from pytest_saliency_sanity.report.strip import scale
 WHOLE = 4_800_000  # bytes of a page
 TOLD = 19_500  # bytes of a verdict without its maps, at most about
 _LEAST = 600_000  # bytes for the maps, however many verdicts there are
-_SIDE = 104  # pixels of the longer side of a picture, about
-
-
-def shown_size(picture: Picture) -> tuple[int, int]:
-    """(width, height) in pixels of the page: a multiple of the file's."""
-    factor = max(1, round(_SIDE / max(picture.size)))
-    width, height = picture.size
-    return width * factor, height * factor
 
 
 @dataclass(frozen=True)
@@ -60,8 +52,6 @@ class Strip:
     def signed(self) -> bool:
         """Whether the colors of its maps diverge around zero."""
         return any(one.kind == MAP and one.signed for one in self._pictures())
-
-    size = staticmethod(shown_size)
 
     def _pictures(self) -> Iterator[Picture]:
         return (cell for row in self.rows for cell in row.cells if cell)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_saliency_sanity.report import colors, comparison, reasons, table
+from pytest_saliency_sanity.report import colors, comparison, numbers, reasons, table
 from pytest_saliency_sanity.report.page import albums, evidence, facts, figures
 from pytest_saliency_sanity.report.page.palette import TONES
-from pytest_saliency_sanity.report.words import ORDER, SYMBOLS, label
+from pytest_saliency_sanity.report.words import BOUNDS, ORDER, SYMBOLS, label, levels
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.report.comparison import Change
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
 
 MOST_IN_A_CELL = 4
+CHANGES_FIRST, CHANGES_MOST = 12, 200  # that are shown, and that can be unfolded
 _Whose = tuple[str, str]  # explainer, model
 
 
@@ -66,12 +68,12 @@ class Shown:
     @property
     def number(self) -> str:
         """The statistic."""
-        return table.number(self.verdict.statistic)
+        return numbers.of_verdict(self.verdict)[0]
 
     @property
     def interval(self) -> str:
         """Its bounds."""
-        return table.interval(self.verdict.interval)
+        return numbers.of_verdict(self.verdict)[1]
 
     @property
     def folded(self) -> bool:
@@ -87,6 +89,11 @@ class Shown:
     def plots(self) -> list[figures.Plot]:
         """The plots of its numbers."""
         return figures.of(self.verdict, self.anchor)
+
+    @property
+    def levels(self) -> str:
+        """The levels of the stages' intervals."""
+        return levels(self.verdict.stages)
 
     @property
     def rows(self) -> list[tuple[Stage, tuple[str, ...]]]:
@@ -120,6 +127,11 @@ class Section:
     explainer: str
     model: str
     verdicts: tuple[Shown, ...]
+
+    @property
+    def parts(self) -> list[str]:
+        """The explainer's name, where it may be broken."""
+        return re.findall(r"[^_(=:.,]*[_(=:.,]*", self.explainer)[:-1]
 
     @property
     def counts(self) -> list[tuple[str, int]]:
@@ -190,10 +202,12 @@ class Page:
         return any(shown.pictures for shown in self.verdicts)
 
     # What the template asks of a word.
+    bounds = BOUNDS
     label = staticmethod(label)
     symbols = SYMBOLS
     tones = TONES
     most_in_a_cell = MOST_IN_A_CELL
+    changes_first, changes_most = CHANGES_FIRST, CHANGES_MOST
     spans = staticmethod(reasons.spans)
 
 
@@ -245,13 +259,13 @@ def _sorted_counts(counted: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _cells(stage: Stage) -> tuple[str, ...]:
-    numbers = table.number(stage.statistic), table.interval(stage.interval)
+    found = (stage.detail, *numbers.of_stage(stage))
     if not stage.judged:
-        return (stage.detail, *numbers, "", "shown only")
+        return (*found, "", "shown only")
     fails, passes = stage.lines
     below, above = ("fails", "passes") if stage.more_is_better else ("passes", "fails")
-    low, high = sorted((fails, passes))
-    lines = f"{below} below, {above} above {low:.2f}"
-    if f"{low:.2f}" != f"{high:.2f}":
-        lines = f"{below} below {low:.2f}, {above} above {high:.2f}"
-    return stage.detail, *numbers, lines, stage.outcome
+    low, high = map(numbers.line, sorted((fails, passes)))
+    lines = (
+        f"{below} below, {above} above {low}" if low == high else f"{below} below {low}, {above} above {high}"
+    )
+    return (*found, lines, stage.outcome)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from pytest_saliency_sanity.report import plot, table
+from pytest_saliency_sanity.report import numbers, plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,12 +90,10 @@ def _stages(verdict: Verdict, prefix: str) -> Plot | None:
     measured = [stage for stage in verdict.stages if math.isfinite(stage.statistic)]
     if not measured:
         return None
-    first, _, last = verdict.claim.columns
-    title = f"{last} by {first}".capitalize()
+    title = f"{verdict.claim.columns[-1]}, with its interval".capitalize()
 
     def draw(axes: Axes) -> None:
-        plot.draw_stages(axes, verdict)
-        axes.set_yticks(range(len(measured)), [_label(stage.name) for stage in measured])
+        plot.draw_stages(axes, verdict, lambda stage: _label(stage.name))
         axes.tick_params(axis="y", length=0)
 
     description = "; ".join(map(_in_words, measured))
@@ -175,7 +173,7 @@ def _labels(evidence: Mapping[str, Any], prefix: str) -> Plot | None:
             axes.legend(frameon=False)
 
     words = "; ".join(
-        f"{name.replace('_', ' ')}, {label}: {table.number(found[label])}"
+        f"{name.replace('_', ' ')}, {label}: {numbers.number(found[label])}"
         for name, found in tables.items()
         for label in found
     )
@@ -216,8 +214,9 @@ def _lay_out(drawn: Figure, axes: Axes, height: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    longest = max((len(label.get_text()) for label in axes.get_yticklabels()), default=0)
-    left = 0.55 if axes.get_ylabel() else 0.15 + 0.072 * longest
+    labels = axes.yaxis.get_major_formatter().format_ticks(axes.yaxis.get_majorticklocs().tolist())
+    longest = max(map(len, labels), default=0)
+    left = 0.15 + 0.072 * longest + (0.25 if axes.get_ylabel() else 0)
     drawn.subplots_adjust(
         left=left / _WIDTH, right=1 - 0.12 / _WIDTH, bottom=0.45 / height, top=1 - 0.08 / height
     )
@@ -264,7 +263,8 @@ def _tag(tag: str, prefix: str, kept: list[bool]) -> str:
 
 def _in_words(stage: Stage) -> str:
     shown = stage.outcome if stage.judged else "shown only"
-    return f"{stage.name}: {table.number(stage.statistic)} ({table.interval(stage.interval)}), {shown}"
+    value, interval = numbers.of_stage(stage)
+    return f"{stage.name}: {value} ({interval}), {shown}"
 
 
 def _label(text: str) -> str:

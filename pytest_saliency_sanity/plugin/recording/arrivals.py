@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import recording, threads
+from pytest_saliency_sanity.plugin import threads
+from pytest_saliency_sanity.plugin.recording import records
 from pytest_saliency_sanity.plugin.worker_output import say
 
 
@@ -29,7 +30,7 @@ class Lost:
 
 def tell(config: pytest.Config) -> None:
     """On a worker: put what its tests have recorded where the controller finds it when the worker has ended."""
-    recorded = recording.counts(config)
+    recorded = records.counts(config)
     say(config, recorded=recorded, threads=threads.of_torch() if recorded else 0)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_saliency_sanity import files
-from pytest_saliency_sanity.plugin.presence import Presence
+from pytest_saliency_sanity.plugin.reporting.presence import Presence
 from pytest_saliency_sanity.report.baseline import CREATE, FIX, TRIM, Baseline, NotABaseline
 from pytest_saliency_sanity.report.comparison import DRIFT, IMPROVEMENT, MISSING, NEW, OTHER_QUESTION, Change
 from pytest_saliency_sanity.report.document import Report
@@ -87,10 +87,8 @@ class Gate:
         self.changes = updated.changes(report, is_due)
         worse = [change for change in self.changes if change.is_worse]
         self.lines.append(_held(len(updated.records), self._path, len(worse)))
-        self.lines += [
-            _line(change) for change in self.changes if change.kind in (DRIFT, IMPROVEMENT, MISSING)
-        ]
-        self.lines += [_line(change) for change in worse] + self._advice(self.changes)
+        self.lines += [str(change) for change in self.changes if change.kind in (DRIFT, IMPROVEMENT, MISSING)]
+        self.lines += [*map(str, worse), *self._advice(self.changes)]
         return not worse
 
     def _advice(self, changes: Collection[Change]) -> list[str]:
@@ -121,10 +119,6 @@ class Gate:
 def _held(records: int, path: Path, worse: int) -> str:
     found = f"the run fails for {worse} of them" if worse else "nothing is worse"
     return f"held against {records} verdicts of {path.name}: {found}"
-
-
-def _line(change: Change) -> str:
-    return f"{change.kind.upper():<12} {change.sentence}"
 
 
 def ways(config: pytest.Config) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import arrivals, worker_output
-from pytest_saliency_sanity.plugin.junit import without_verdicts
-from pytest_saliency_sanity.plugin.recording import ATTEMPT, KEY, attached
+from pytest_saliency_sanity.plugin import worker_output
+from pytest_saliency_sanity.plugin.recording import arrivals
+from pytest_saliency_sanity.plugin.recording.junit import without_verdicts
+from pytest_saliency_sanity.plugin.recording.records import ATTEMPT, KEY, attached
 from pytest_saliency_sanity.report.document import Entry
 from pytest_saliency_sanity.report.pictures import Picture
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict

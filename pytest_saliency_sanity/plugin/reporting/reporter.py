@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from pytest_saliency_sanity.plugin import github, reports, threads, worker_output
-from pytest_saliency_sanity.plugin.baseline import Gate
+from pytest_saliency_sanity.plugin import threads, worker_output
+from pytest_saliency_sanity.plugin.command_line import is_of_flags
 from pytest_saliency_sanity.plugin.options import flag
-from pytest_saliency_sanity.plugin.presence import Presence
-from pytest_saliency_sanity.plugin.verdicts import Verdicts
+from pytest_saliency_sanity.plugin.reporting import github, reports
+from pytest_saliency_sanity.plugin.reporting.baseline import Gate
+from pytest_saliency_sanity.plugin.reporting.presence import Presence
+from pytest_saliency_sanity.plugin.reporting.verdicts import Verdicts
 from pytest_saliency_sanity.report import table
 from pytest_saliency_sanity.report.document import Entry
 from pytest_saliency_sanity.report.words import closing_line
@@ -20,6 +22,10 @@ from pytest_saliency_sanity.settings import Settings
 
 STAND_INS = "stand-in photographs"
 RANDOM = "the model's weights are random"  # how such a note begins
+_INSTEAD = {  # by whether flags name the test
+    True: "--saliency-inputs gives others",
+    False: "there is no fixture saliency_inputs, and no inputs were passed",
+}
 _COLORS = {
     "pass": "green",
     "fail": "red",
@@ -116,12 +122,12 @@ class Reporter:
             terminal.write_line(line)
 
     def _remarks(self) -> list[str]:
-        stand_ins = sum(STAND_INS in entry.verdict.summary for entry in self._verdicts)
-        on_stand_ins = (
-            f"{stand_ins} on {STAND_INS}: there is no fixture saliency_inputs, and no inputs were passed"
-            if stand_ins
-            else ""
+        of_flags = Counter(
+            is_of_flags(entry.nodeid) for entry in self._verdicts if STAND_INS in entry.verdict.summary
         )
+        on_stand_ins = [
+            f"{count} on {STAND_INS}: {_INSTEAD[flags]}" for flags, count in sorted(of_flags.items())
+        ]
         random = sum(any(note.startswith(RANDOM) for note in entry.verdict.notes) for entry in self._verdicts)
         on_random = (
             f"{random} on a model whose weights are random: a pass says little; --saliency-weights gives others"
@@ -132,7 +138,7 @@ class Reporter:
         lines = [
             f"{'ERROR':<12} {few}" if few else "",
             threads.line(self._verdicts.threads, threads.cores()),
-            on_stand_ins,
+            *on_stand_ins,
             on_random,
         ]
         return [line for line in lines if line]

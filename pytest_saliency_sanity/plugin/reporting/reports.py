@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_saliency_sanity import files
-from pytest_saliency_sanity.plugin import pictures
-from pytest_saliency_sanity.plugin.verdicts import Verdicts
+from pytest_saliency_sanity.plugin.recording import pictures
+from pytest_saliency_sanity.plugin.reporting.verdicts import Verdicts
 from pytest_saliency_sanity.report.document import Report, sorted_report
 from pytest_saliency_sanity.report.environment import environment
 

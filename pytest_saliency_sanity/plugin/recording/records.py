@@ -20,7 +20,8 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
-from pytest_saliency_sanity.plugin import fixtures, junit, pictures, progress, selection
+from pytest_saliency_sanity.plugin import fixtures, progress, selection
+from pytest_saliency_sanity.plugin.recording import junit, pictures
 from pytest_saliency_sanity.plugin.replay import replay_command
 from pytest_saliency_sanity.settings import Settings
 
