@@ -12,13 +12,7 @@ HONEST = (
     "absolute gradient", "absolute input_x_gradient", "absolute integrated_gradients", "vargrad",
 )  # fmt: skip
 FAULTY = ("grad-cam:EigenCAM", "mean_activation", "distance_from_mean", "sobel", "absolute input_copy")
-OUTSIDE = (
-    "guided_gradcam",
-    "absolute guided_backprop",
-    "absolute occlusion",
-    "absolute sobel 50 %",
-    "absolute sobel 80 %",
-)
+OUTSIDE = ("absolute guided_backprop", "absolute sobel 50 %", "absolute sobel 80 %")
 SEEDS = tuple(range(4))
 
 
