@@ -53,6 +53,7 @@ def test_it_prints_what_is_shown(run: Callable[..., str]) -> None:
         assert_printed(shown, output)
 
 
+@pytest.mark.extended
 def test_each_command_selects_one_test(run: Callable[..., str]) -> None:
     chosen = " or ".join(f"({selected})" for selected, _ in SHOWN)
     assert f"{len(SHOWN)}/" in run("-k", chosen, "--collect-only", "-q").splitlines()[-1]

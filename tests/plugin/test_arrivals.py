@@ -77,6 +77,7 @@ def test_all_reports_lost(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines("saliency sanity: 0 passed, 0 failed, 0 inconclusive, 0 errors, 6 lost")
 
 
+@pytest.mark.extended
 def test_another_failure_s_exit_code_stays(project: pytest.Pytester) -> None:
     project.makeconftest(EATS["the report is lost"])
     project.makepyfile(test_it=TESTS, test_other="def test_red(): raise OSError")

@@ -35,6 +35,7 @@ def test_without_the_flag_they_stay(pytester: pytest.Pytester, kept: Path) -> No
     assert store.load(kept, KEY) is not None
 
 
+@pytest.mark.extended
 def test_only_the_controller_removes_them(pytester: pytest.Pytester, kept: Path) -> None:
     """The networks that a worker trains stay: here it copies one, so that it need not import torch."""
     kept.rename(pytester.path / "trained")

@@ -86,7 +86,7 @@ def test_the_report_has_the_verdict_s_json(project: pytest.Pytester) -> None:
     assert reports["test_one.py::test_it"]["call"] == [{**expected, "number": 0, "observed": True}]
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"], ["-n2"]])
+@pytest.mark.parametrize("workers", [[], pytest.param(["-n1"], marks=pytest.mark.extended), ["-n2"]])
 def test_junit_properties(mixed: pytest.Pytester, workers: list[str]) -> None:
     mixed.runpytest("--junitxml=junit.xml", *workers)
     properties = junit_properties(mixed.path / "junit.xml")

@@ -71,6 +71,7 @@ def test_the_line() -> None:
     assert threads.line([2, 2, 2], 2).endswith("set OMP_NUM_THREADS=1 in the environment of the run")
 
 
+@pytest.mark.extended
 def test_torchs_own_number_is_read() -> None:
     code = (
         "import torch; torch.set_num_threads(3)\n"

@@ -44,6 +44,7 @@ def strict(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
 KINDS = [("user", "UserWarning"), ("future", "FutureWarning"), ("own", "test_it.Deprecated")]
 
 
+@pytest.mark.extended
 def test_the_message_and_what_it_advises(strict: pytest.Pytester) -> None:
     each = """
     def test_faulty_{kind}():
@@ -75,6 +76,7 @@ def test_the_message_and_what_it_advises(strict: pytest.Pytester) -> None:
         ) in told
 
 
+@pytest.mark.extended
 def test_captums_classes_warn_of_nothing(strict: pytest.Pytester) -> None:
     """Under `-W error`, with captum imported before: what its own import warns of is not ours."""
     imported = """

@@ -144,6 +144,7 @@ def test_so_has_that_of_another_target() -> None:
     assert verdict.stages[-1].outcome == "fail"
 
 
+@pytest.mark.extended
 def test_so_has_that_of_other_labels() -> None:
     def loud(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
         edges, maps = sobel(model, inputs, targets), gradient(model, inputs, targets)

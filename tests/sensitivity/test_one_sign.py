@@ -36,7 +36,7 @@ def checked(name: str, network: str, seed: int = 0, **options: object) -> Verdic
     )
 
 
-@pytest.mark.covering(2)
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", HONEST)
@@ -45,7 +45,7 @@ def test_honest_maps_of_one_sign_pass(name: str, network: str, seed: int) -> Non
     assert verdict.outcome == "pass", verdict
 
 
-@pytest.mark.covering(2)
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", FAULTY)

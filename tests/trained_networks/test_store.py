@@ -541,6 +541,7 @@ def test_what_a_killed_writer_left_is_swept(cache: Path, forsaken: Path, key: st
     assert temporaries(cache) == set()
 
 
+@pytest.mark.extended
 def test_what_a_living_writer_writes_stays(cache: Path) -> None:
     process = started(WRITE, str(cache), OTHER, "waits")
     present = temporaries(cache)

@@ -162,6 +162,7 @@ def test_labels_of_noise_are_memorized(make):
     assert 1 <= result.epochs <= Options().max_epochs and result.seconds > 0
 
 
+@pytest.mark.extended
 def test_permuted_digits_are_memorized():
     images, labels = (part[:1000] for part in train_digits())
     result = fit(built(EVALUATION["mlp"]), (images,), permuted(labels, 0).labels, seed=0)
