@@ -30,7 +30,7 @@ from pytest_saliency_sanity.sensitivity.diagnosis import (
 )
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
-from pytest_saliency_sanity.sensitivity.suspicions import HEAD_UNUSED, HEADLESS
+from pytest_saliency_sanity.sensitivity.suspicions import COMPARED, HEAD_UNUSED, HEADLESS
 from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.verdict import Claim, Verdict
@@ -217,7 +217,8 @@ def _hint(account: Account, below: Mapping[str, str], verdict: Verdict) -> str:
     if verdict.outcome == "fail" and not verdict.findings:
         return hint_of_failure(account.subject, account.first, verdict.judged, account.gradient_maps, below)
     if verdict.reason == HEAD_UNUSED:
-        return hint_of_unused(verdict.stages, below)
+        measured = tuple(stage for stage in verdict.stages if COMPARED not in stage.evidence)
+        return hint_of_unused(measured, below)
     if verdict.reason == "bound" and account.begun is not None:
         return hint_of_open_question(account.subject, account.begun.one_sided)
     return hint_of_equality(account.subject, account.first, account.gradient_maps)

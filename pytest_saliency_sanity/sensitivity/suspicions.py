@@ -85,12 +85,13 @@ def headless(heads: Sequence[Sample], alpha: float) -> tuple[Suspicion, ...]:
     """
     for sample in heads:
         contrast = _contrast(sample, HEADLESS, alpha, alpha)
-        if contrast.lower >= HEADLESS:
+        if contrast.lower > HEADLESS:
             sentence = (
                 f"ignores the head: {contrast.statistic:.2f} of the map survives when the head alone is "
-                f"re-initialized (99 % lower bound {contrast.lower:.2f} ≥ {HEADLESS:.2f})"
+                f"re-initialized (99 % lower bound {contrast.lower:.2f} > {HEADLESS:.2f})"
             )
-            return (Suspicion(Finding(HEAD_UNUSED, "fail", sentence)),)
+            row = _row("head, alone", "the head and nothing else", contrast, HEADLESS, (alpha, alpha))
+            return (Suspicion(Finding(HEAD_UNUSED, "fail", sentence), (row,)),)
     return ()
 
 
@@ -177,12 +178,8 @@ def _suspicion(
         if min(measured(one).lower for one in (sample, *_at(given, name))) > threshold:
             where = f"{name!r} (99 % lower bound {contrast.lower:.2f} > {threshold:.2f})"
             told = finding.sentence.format(retained=f"{contrast.statistic:.2f}", where=where)
-            row = Stage(
-                name=f"{name}, {shown[0]}", detail=shown[1], judged=finding.outcome == "fail",
-                statistic=contrast.statistic, lower=contrast.lower, upper=contrast.upper,
-                fail_above=threshold, pass_below=threshold, alpha_fail=alpha, alpha_pass=suspect.alpha,
-                images=contrast.images, draws=contrast.draws, evidence={COMPARED: shown[1]},
-            )  # fmt: skip
+            row = _row(f"{name}, {shown[0]}", shown[1], contrast, threshold, (alpha, suspect.alpha))
+            row = replace(row, judged=finding.outcome == "fail")
             return (Suspicion(replace(finding, sentence=told), (row,)),)
     return ()
 
@@ -195,6 +192,18 @@ def _contrast(sample: Sample, threshold: float, alpha_fail: float, alpha_pass: f
     return retained_fraction(
         sample.matched, sample.mismatched, sample.repeated,
         threshold=threshold, alpha_fail=alpha_fail, alpha_pass=alpha_pass,
+    )  # fmt: skip
+
+
+def _row(
+    name: str, compared: str, contrast: Contrast, threshold: float, levels: tuple[float, float]
+) -> Stage:
+    """A row of the table: another measurement than the stages' own."""
+    return Stage(
+        name=name, detail=compared,
+        statistic=contrast.statistic, lower=contrast.lower, upper=contrast.upper,
+        fail_above=threshold, pass_below=threshold, alpha_fail=levels[0], alpha_pass=levels[1],
+        images=contrast.images, draws=contrast.draws, evidence={COMPARED: compared},
     )  # fmt: skip
 
 

@@ -143,9 +143,10 @@ def test_the_layer_above_which_nothing_is_used_is_named() -> None:
 def test_a_map_that_ignores_the_head_alone_fails() -> None:
     verdict = checked("mean_activation", "mean_pooled_transformer")
     assert (verdict.outcome, verdict.reason) == ("fail", "head_unused")
+    assert (verdict.statistic, verdict.threshold) == (1.0, 0.99)
     assert verdict.summary.startswith(
         "mean_activation ignores the head: 1.00 of the map survives when the head alone is re-initialized "
-        "(99 % lower bound 1.00 ≥ 0.99)"
+        "(99 % lower bound 1.00 > 0.99)"
     )
 
 
