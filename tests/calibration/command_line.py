@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from pytest_saliency_sanity import check_model_sensitivity
-from tests.calibration.confirmation import confirm, write
+from tests.calibration.confirmation import confirm, renew, write
 from tests.calibration.one_sided import FAULTY as ONE_SIDED_FAULTY
 from tests.calibration.one_sided import HONEST as ONE_SIDED_HONEST
 from tests.calibration.published import LIMIT, TABLES
@@ -27,6 +27,12 @@ def add_publishing(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="compute N random places of the stored table again, and if nothing changed, stamp it with today's code",
     )
+    parser.add_argument(
+        "--renew",
+        nargs="+",
+        metavar="EXPLAINER",
+        help="compute the trials of these explainers anew, and store them in place of what was",
+    )
 
 
 def published(name: str, given: argparse.Namespace) -> bool:
@@ -37,9 +43,11 @@ def published(name: str, given: argparse.Namespace) -> bool:
     """
     if given.write:
         write(TABLES[name], given.jobs)
-    elif given.confirm is not None:
+    if given.renew:
+        renew(TABLES[name], given.renew, given.jobs)
+    if given.confirm is not None:
         confirm(TABLES[name], given.confirm or None, given.jobs)
-    return given.write or given.confirm is not None
+    return given.write or given.confirm is not None or bool(given.renew)
 
 
 def choices(description: str) -> argparse.ArgumentParser:

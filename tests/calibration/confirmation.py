@@ -25,6 +25,17 @@ def write(table: Table, jobs: int = 2) -> None:
     publish(table, Record(table.command, table.fingerprint(), frozenset(cells), machine.fingerprint(), found))
 
 
+def renew(table: Table, explainers: Sequence[str], jobs: int = 2) -> None:
+    """Compute the trials of these explainers anew, and store them in place of what was: the rest stays as it is."""
+    record = records.load(table.name)
+    cells = [cell for cell in table.cells() if cell.explainer in explainers]
+    if reason := incomparable(table, record):
+        raise SystemExit(f"{table.name}: {reason}; run {table.command}")
+    found = compute(table, cells, jobs)
+    stamped = restamped(record, table.fingerprint(), cells)
+    publish(table, replace(stamped, trials={**record.trials, **found}))
+
+
 def confirm(table: Table, places: int | None = None, jobs: int = 2) -> Record:
     """Compute a sample again; if it is what is stored, stamp the table with today's code.
 

@@ -79,8 +79,8 @@ def provenance(record: Record) -> str:
     if confirmed == all_:
         return f"The present code computed all {all_} trials of this table."
     return (
-        f"The present code computed {confirmed} of the {all_} trials of this table again, drawn at random, with the\n"
-        "same outcomes. An earlier version computed the others."
+        f"The present code computed {confirmed} of the {all_} trials of this table. An earlier version computed the\n"
+        "others; of these a random sample was computed again, with the same outcomes."
     )
 
 
