@@ -90,6 +90,7 @@ def _wrong(name: Any) -> str:
 def _evidence(metric: Metric, asked: Request) -> dict[str, Any]:
     stated = {"title": metric.title, "source": metric.source, "better": metric.better}
     try:
+        asked.meter.check_deadline()
         with preserved(asked.subject.model, asked.subject.snapshot):
             figure = metric.compute(asked)
     except Exception as error:

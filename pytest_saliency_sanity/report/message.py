@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from pytest_saliency_sanity.report import metrics
 from pytest_saliency_sanity.text import encodable
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ def summary(verdict: Verdict) -> str:
 
 
 def message(verdict: Verdict) -> str:
-    """The summary, then the table of stages, the hint, the notes and the replay command."""
+    """The summary, then the table of stages, the field's figures, the hint, the notes and the replay command."""
     parts = [
         summary(verdict),
         table(verdict),
+        _labelled(metrics.LABEL, metrics.sentence(verdict)),
         _labelled("hint", verdict.hint),
         *(_labelled("note", note) for note in verdict.notes),
         f"replay: {verdict.replay}" if verdict.replay else "",

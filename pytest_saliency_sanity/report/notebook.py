@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from pytest_saliency_sanity.report import strip
+from pytest_saliency_sanity.report import metrics, strip
 from pytest_saliency_sanity.report.words import SYMBOLS
 
 if TYPE_CHECKING:
@@ -16,7 +16,10 @@ _ASK = "To see the maps, pass <code>pictures=True</code> to the check."
 
 def html(verdict: Verdict) -> str:
     """The verdict as a part of a page."""
-    said = [("hint", verdict.hint), *(("note", note) for note in verdict.notes), ("replay", verdict.replay)]
+    said = [
+        (metrics.LABEL, metrics.sentence(verdict)), ("hint", verdict.hint),
+        *(("note", note) for note in verdict.notes), ("replay", verdict.replay),
+    ]  # fmt: skip
     lines = "".join(f"<p><b>{label}</b>: {escape(text)}</p>" for label, text in said if text)
     return (
         f"<section class='saliency-verdict'>"
