@@ -120,9 +120,7 @@ def check_model_sensitivity(
         negated = account.begun if account.stages else None
         negation = head_negation(account.subject, audit.meter, negated, found) if negated else None
         below = _below(account, audit, found)
-        further = reported(
-            Request(account.subject, Meter(deadline), found), metrics if account.stages else ()
-        )
+        further = reported(Request(account.subject, Meter(deadline), found), metrics if account.first else ())
     verdict = _verdict(account, below, cascade, negation)
     return concluded(replace(verdict, evidence={**verdict.evidence, **further}))
 

@@ -68,7 +68,7 @@ def verdict_by(
         measure: called with the held subject once the explainer has kept its contract.
         early: findings that are known before the explainer is called; it then is not.
         caveats: for the end of the summary.
-        beside: further evidence, computed with a meter of its own once something was measured and the verdict stands.
+        beside: further evidence, computed with a meter of its own once the verdict stands.
     """
     meter = Meter(began + audited.amounts.max_seconds)
     early = duplicate_findings(audited) or early
@@ -108,9 +108,11 @@ def _measured(audited: Subject, meter: Meter, measure: Measure, beside: Beside |
             first = examine(kept, meter)
             known = {"explainer": described(first)}
             if blind := blind_findings(first):
-                return Measured(findings=blind, notes=notes_of(first), evidence=known, first=first)
+                further = _further(beside, first.applied(kept), meter)
+                evidence = {**known, **further}
+                return Measured(findings=blind, notes=notes_of(first), evidence=evidence, first=first)
             found = _unless_dead(measure(first.applied(kept), meter, first), kept, meter)
-            further = beside(first.applied(kept), Meter(meter.deadline)) if beside and found.stages else {}
+            further = _further(beside, first.applied(kept), meter)
         return replace(
             found,
             notes=(*notes_of(first), *found.notes),
@@ -121,6 +123,10 @@ def _measured(audited: Subject, meter: Meter, measure: Measure, beside: Beside |
         return Measured(findings=(stopped.finding,), exception=stopped.cause)
     except OutOfBudget:
         return Measured(findings=(_out_of_budget(audited, meter),))
+
+
+def _further(beside: Beside | None, kept: Subject, meter: Meter) -> dict[str, Any]:
+    return beside(kept, Meter(meter.deadline)) if beside else {}
 
 
 def _unless_dead(found: Measured, kept: Subject, meter: Meter) -> Measured:

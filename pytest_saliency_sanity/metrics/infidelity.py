@@ -1,4 +1,4 @@
-"""Infidelity: whether a map predicts what the score loses when the image changes (Yeh et al. 2019, definition 2.1)."""
+"""Infidelity: whether a map predicts what the score loses when the image is changed (Yeh et al. 2019)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Max-sensitivity: how far a map moves when the image moves a little (Yeh et al. 2019, definition 3.1)."""
+"""Max-sensitivity: how far a map moves when the image moves a little (Yeh et al. 2019)."""
 
 from __future__ import annotations
 

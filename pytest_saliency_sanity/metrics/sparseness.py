@@ -1,4 +1,4 @@
-"""Sparseness: the Gini index of a map (Chalasani et al. 2020, section 5; the index: Hurley and Rickard 2009)."""
+"""Sparseness: the Gini index of a map (Chalasani et al. 2020; the index: Hurley and Rickard 2009)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def sparseness(asked: Request) -> Figure:
 def gini(maps: Tensor) -> Tensor:
     """(n,) the Gini index of the absolute values of maps (n, *S), in double; NaN for a map of zeros.
 
-    Hurley and Rickard 2009, equation 1: with c(1) ≤ … ≤ c(P), 1 − 2 Σ c(k) / ‖c‖₁ · (P − k + ½) / P.
+    Hurley and Rickard 2009: with c(1) ≤ … ≤ c(P), 1 − 2 Σ c(k) / ‖c‖₁ · (P − k + ½) / P.
     """
     sizes = maps.detach().flatten(1).double().abs().sort(dim=1).values
     count = sizes.shape[1]

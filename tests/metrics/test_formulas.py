@@ -48,7 +48,7 @@ def computed(figure, explainer=gradient, model=None, inputs=None, **options):
 
 
 def flat_gini(values) -> float:
-    """Hurley and Rickard 2009, equation 1."""
+    """Hurley and Rickard 2009, as it is defined."""
     ordered = sorted(abs(float(one)) for one in values)
     total, count = sum(ordered), len(ordered)
     return 1 - 2 * sum(c / total * (count - k + 0.5) / count for k, c in enumerate(ordered, 1))

@@ -1,4 +1,7 @@
-"""Quantus computes most of these figures: the same within 1e-6 where it is right, and where it is not, why not."""
+"""Quantus computes most of these figures: the same within 1e-6 where it is right, and where it is not, why not.
+
+The page `explanation/figures` of the manual lists these; what Quantus mends fails here, and is taken off that list.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +212,7 @@ def test_infidelity_of_one_patch(model, x):
 
 
 def test_infidelity_of_several_patches_is_of_ever_more_of_them_in_quantus(model, x):
-    """Each patch is removed from what the last one left: here nine times of what removing one at a time gives."""
+    """Each patch is removed from what the last one left: here more than ten times of what removing one at a time gives."""
     targets = model(x).argmax(1)
     maps = explain(model, x, targets)
     found = theirs(_infidelity(4), model, x, maps)
@@ -217,7 +220,7 @@ def test_infidelity_of_several_patches_is_of_ever_more_of_them_in_quantus(model,
     singly = [_black(x, patch) for patch in patches]
     together = [np.minimum.reduce(singly[: count + 1]) for count in range(len(singly))]
     assert _definition(model, x, maps, targets, together) == pytest.approx(found, abs=1e-6)
-    assert found.mean() > 5 * _definition(model, x, maps, targets, singly).mean()
+    assert found.mean() > 10 * _definition(model, x, maps, targets, singly).mean()
 
 
 def test_infidelity_of_images_that_do_not_divide_is_refused_by_quantus(model, x):

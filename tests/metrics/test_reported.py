@@ -167,10 +167,31 @@ def test_a_budget_that_is_used_up(monkeypatch) -> None:
     )
 
 
-def test_nothing_is_computed_where_nothing_was_measured() -> None:
+def test_nothing_is_computed_where_the_contract_is_broken() -> None:
     def broken(model, inputs, targets):
         raise RuntimeError("no")
 
     for check in CHECKS:
         verdict = checked(check, broken, metrics=offered(check))
         assert verdict.outcome == "error" and "metrics" not in verdict.evidence
+
+
+def test_a_verdict_that_a_gate_stopped_has_figures_all_the_same() -> None:
+    """The one map for all images, and noise that cannot be replayed: what is compared with the literature."""
+    own = torch.Generator().manual_seed(0)
+
+    def noise(model, inputs, targets):
+        return torch.randn(inputs.shape, generator=own)
+
+    def center(model, inputs, targets):
+        return torch.ones_like(inputs).cumsum(2).cumsum(3)
+
+    for explainer, scores in ((noise, 0), (center, 1)):
+        verdict = checked("model_sensitivity", explainer, metrics=("smprt", "emprt"))
+        found = verdict.evidence["metrics"]
+        assert verdict.findings and verdict.outcome != "pass"
+        assert found["smprt"]["value"] == pytest.approx(scores, abs=0.1)
+        assert found["emprt"]["value"] == pytest.approx(0, abs=0.05)
+    for check in ("consistency", "insertion_deletion"):
+        verdict = checked(check, center, metrics="sparseness")
+        assert verdict.findings and verdict.evidence["metrics"]["sparseness"]["value"] > 0.1
