@@ -203,7 +203,7 @@ def test_the_boxes() -> None:
         found = boxes(space, 0)
         sides = found.flatten(1).sum(1)
         assert sides.min() == 1 and sides.max() == math.ceil(min(space) / 3) ** len(space)
-        assert boxes(space, 0, 3000).any(0).all()  # every place is inside one
+        assert boxes(space, 0, 1500).any(0).all()  # every place is inside one
         assert torch.equal(found, boxes(space, 0)) and not torch.equal(found, boxes(space, 1))
 
 

@@ -212,7 +212,7 @@ def test_infidelity_of_one_patch(model, x):
 
 
 def test_infidelity_of_several_patches_is_of_ever_more_of_them_in_quantus(model, x):
-    """Each patch is removed from what the last one left: here more than ten times of what removing one at a time gives."""
+    """Each patch is removed from what the last one left: here over ten times of what one at a time gives."""
     targets = model(x).argmax(1)
     maps = explain(model, x, targets)
     found = theirs(_infidelity(4), model, x, maps)

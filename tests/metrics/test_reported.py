@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from pytest_saliency_sanity import (
     Verdict,
@@ -18,7 +19,7 @@ from pytest_saliency_sanity import (
 from pytest_saliency_sanity.explainers import gradient, smoothgrad
 from pytest_saliency_sanity.metrics import max_sensitivity, smprt
 from pytest_saliency_sanity.metrics.reported import METRICS
-from tests.checks.models import cnn, images, seeded, signal_cnn
+from tests.checks.models import cnn, images, seeded, signal_cnn, two_branches
 
 CHECKS = {
     "model_sensitivity": check_model_sensitivity,
@@ -47,7 +48,7 @@ def essence(verdict: Verdict) -> tuple:
     return verdict.outcome, verdict.reason, numbers, verdict.findings, verdict.hint, verdict.notes
 
 
-@pytest.mark.parametrize("explainer", [gradient, smoothgrad])
+@pytest.mark.parametrize("explainer", [gradient, pytest.param(smoothgrad, marks=pytest.mark.extended)])
 @pytest.mark.parametrize("check", CHECKS)
 def test_all_that_a_check_offers(check, explainer) -> None:
     plain, asked = checked(check, explainer), checked(check, explainer, metrics=offered(check))
@@ -63,7 +64,13 @@ def test_all_that_a_check_offers(check, explainer) -> None:
     assert Verdict.from_json(asked.to_json()) == asked == pickle.loads(pickle.dumps(asked))
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        "consistency",
+        *(pytest.param(name, marks=pytest.mark.extended) for name in CHECKS if name != "consistency"),
+    ],
+)
 def test_the_same_again(check) -> None:
     """The figures draw from the seed, and leave the model and the caller's random numbers as they were."""
     model = cnn()
@@ -195,3 +202,30 @@ def test_a_verdict_that_a_gate_stopped_has_figures_all_the_same() -> None:
     for check in ("consistency", "insertion_deletion"):
         verdict = checked(check, center, metrics="sparseness")
         assert verdict.findings and verdict.evidence["metrics"]["sparseness"]["value"] > 0.1
+
+
+def test_several_inputs_and_channels_that_come_last() -> None:
+    """What needs images says so; the others are the mean over the inputs."""
+    names = ("smprt", "sparseness", "infidelity")
+    verdict = check_model_sensitivity(
+        gradient, two_branches(), (images(8), images(8, (2, 40), 1)), profile="smoke", metrics=names
+    )
+    found = verdict.evidence["metrics"]
+    assert found["infidelity"]["not_computed"] == "it needs one tensor of inputs (N, C, *S)"
+    assert -1 <= found["smprt"]["value"] <= 1 and 0 < found["sparseness"]["value"] < 1
+    last = check_consistency(
+        gradient, LastChannels(), images(8, (12, 3)), channel_axis=-1, profile="smoke", metrics="sparseness"
+    )
+    assert 0 < last.evidence["metrics"]["sparseness"]["value"] < 1
+
+
+class LastChannels(nn.Module):
+    """Signals (N, L, D)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = seeded(lambda: nn.Linear(36, 4))
+        self.eval()
+
+    def forward(self, inputs):
+        return self.head(inputs.flatten(1).tanh())
