@@ -19,7 +19,8 @@ from pytest_saliency_sanity.metrics.max_sensitivity import largest_change
 from pytest_saliency_sanity.metrics.request import mean_of
 from pytest_saliency_sanity.metrics.road import PERCENTAGES, imputed
 from pytest_saliency_sanity.metrics.sparseness import gini
-from pytest_saliency_sanity.perturbations.rankings import ranked
+from pytest_saliency_sanity.perturbations.insertion import area_between, perturbation_curves
+from pytest_saliency_sanity.perturbations.rankings import least_first, ranked
 from pytest_saliency_sanity.statistics import figure
 from tests.checks.models import cnn, images, seeded
 
@@ -137,18 +138,19 @@ def _smoothed(model, x, targets, samples):
 
 
 def _smooth(**options):
-    return quantus.SmoothMPRT(nr_samples=5, abs=False, disable_warnings=True, **options)
+    return quantus.SmoothMPRT(**{"nr_samples": 5, "abs": False, "disable_warnings": True, **options})
 
 
-def test_smprt_of_the_same_networks_and_noise(model, x):
+@pytest.mark.parametrize("absolute, name", [(False, "spearman"), (True, "abs_spearman")])
+def test_smprt_of_the_same_networks_and_noise(model, x, absolute, name):
     np.random.seed(0)
     targets = model(x).argmax(1)
-    metric = _smooth(skip_layers=True, return_last_correlation=True)
+    metric = _smooth(skip_layers=True, return_last_correlation=True, abs=absolute)
     found = theirs(metric, model, x, explain_func=explain, explain_func_kwargs={"method": "Gradient"})
     np.random.seed(0)
     trained, _ = _smoothed(model, x, targets, 5), _smoothed(model, x, targets, 5)
     other = _smoothed(re_initialized(model), x, targets, 5)
-    assert mean_of([figure("spearman", trained, other)]) == pytest.approx(found, abs=1e-6)
+    assert mean_of([figure(name, trained, other)]) == pytest.approx(found, abs=1e-6)
 
 
 def test_smprt_does_not_ask_the_explainer_in_quantus(model, x):
@@ -292,3 +294,26 @@ def test_road_of_images_in_color_is_refused_by_quantus():
     maps = explain(model, x, model(x).argmax(1))
     with pytest.raises(IndexError, match="out of bounds"):
         _road(model, x, maps)
+
+
+# SRG: Quantus has the curves, not the area between them.
+
+
+def test_the_area_between_the_curves_of_pixel_flipping(model, x):
+    targets = model(x).argmax(1)
+    maps = explain(model, x, targets)
+    metric = quantus.PixelFlipping(features_in_step=12, perturb_baseline=0.0, abs=False, normalise=False,
+                                   disable_warnings=True)  # fmt: skip
+    start = model(x).gather(1, targets[:, None]).detach().numpy()
+    most, least = (
+        np.hstack([start, theirs(metric, model, x, sign * maps, softmax=False)]) for sign in (1, -1)
+    )
+    order = ranked(torch.tensor(maps[:, 0]))
+    curves = perturbation_curves(
+        model, x, torch.stack([order, least_first(order)]), targets, steps=12, infill="zero", modes="deletion",
+        score="logit",
+    )  # fmt: skip
+    assert curves.scores["deletion"][0].numpy() == pytest.approx(most, abs=1e-6)
+    ours = area_between(curves.scores["deletion"][1], curves.scores["deletion"][0])
+    theirs_ = area_between(torch.tensor(least), torch.tensor(most))
+    assert ours.numpy() == pytest.approx(theirs_.numpy(), abs=1e-6)
