@@ -93,6 +93,10 @@ def test_sparseness_of_small_or_sparse_maps_is_that_of_the_maps_plus_a_constant(
     found = theirs(metric, model, torch.tensor(one_pixel), one_pixel, torch.zeros(2, dtype=torch.long))
     assert gini(torch.tensor(one_pixel[:, 0])).numpy() == pytest.approx(1 - 1 / 112**2, abs=1e-12)
     assert found == pytest.approx(0.99867, abs=1e-5)
+    small = 1e-9 * np.abs(np.random.default_rng(0).normal(size=(2, 1, 12, 12))).astype(np.float32)
+    metric = quantus.Sparseness(abs=True, normalise=False, disable_warnings=True)
+    found = theirs(metric, model, images(2), small)
+    assert found.max() < 0.02 and gini(torch.tensor(small[:, 0])).min() > 0.3
 
 
 # eMPRT and sMPRT.
