@@ -38,6 +38,7 @@ class AssertConsistent(Protocol):
         targets: Any = None,
         *,
         min_agreement: float = ...,
+        metrics: Sequence[str] = ...,
         **conditions: Unpack[OfRuns],
     ) -> Verdict: ...
 
@@ -94,6 +95,7 @@ class AssertInsertionDeletion(Protocol):
         steps: int | None = ...,
         infill: Any = ...,
         absolute: bool = ...,
+        metrics: Sequence[str] = ...,
         **conditions: Unpack[OfImages],
     ) -> Verdict: ...
 
@@ -132,6 +134,7 @@ class AssertModelSensitive(Protocol):
         threshold: float = ...,
         one_sided_threshold: float = ...,
         similarities: Sequence[str] = ...,
+        metrics: Sequence[str] = ...,
         **conditions: Unpack[Conditions],
     ) -> Verdict: ...
 

@@ -57,6 +57,7 @@ SHORT = (  # what `extended` runs of the others
     "tests.calibration.contrast --samples 500",
     "tests.benchmarks.audit --images 8 --explainers sobel gradient --checks target_sensitivity",
     "tests.benchmarks.insertion --images 2 --steps 8",
+    "tests.benchmarks.metrics --images 8 --explainers Sobel",
     "tests.benchmarks.ranks",
     "tests.benchmarks.startup 2",
     "tests.networks mlp",

@@ -14,7 +14,9 @@ from pytest_saliency_sanity.explainers import gradient
 
 
 def functions(model: torch.nn.Module, images: torch.Tensor) -> None:
-    assert_type(sanity.check_consistency(gradient, model, min_agreement=0.6), Verdict)
+    assert_type(
+        sanity.check_consistency(gradient, model, min_agreement=0.6, metrics=("sparseness",)), Verdict
+    )
     assert_type(check_contract(gradient, model, images, seed=3), Verdict)
     assert_type(sanity.check_data_sensitivity(gradient, lambda: model, (images, images), images), Verdict)
     assert_type(sanity.check_distancing(gradient, model, images, classes=(0, 1), labels=images), Verdict)
@@ -65,7 +67,7 @@ def test_parity(assert_parity: typing.AssertParity) -> None:
 
 
 def test_consistent(assert_consistent: typing.AssertConsistent) -> None:
-    assert_type(assert_consistent(gradient, min_agreement=0.6), Verdict)
+    assert_type(assert_consistent(gradient, min_agreement=0.6, metrics=("sparseness",)), Verdict)
     assert_consistent(gradient, threshold=0.3)  # type: ignore[call-arg]  # pyright: ignore
 
 

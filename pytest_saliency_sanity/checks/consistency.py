@@ -24,6 +24,8 @@ from pytest_saliency_sanity.examination.liveness import alike_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
+from pytest_saliency_sanity.metrics.reported import metric_names, reported
+from pytest_saliency_sanity.metrics.request import Request
 from pytest_saliency_sanity.statistics import Ranks, is_one_sided, matched_similarity, rank, top_overlap
 from pytest_saliency_sanity.statistics.contrast import pseudo_values
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
@@ -70,6 +72,7 @@ def check_consistency(
     targets: Any = None,
     *,
     min_agreement: float = MIN_AGREEMENT,
+    metrics: Sequence[str] = (),
     **conditions: Unpack[OfRuns],
 ) -> Verdict:
     """Whether two runs of an explainer on the same model and images agree, each with random numbers of its own.
@@ -85,6 +88,7 @@ def check_consistency(
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         min_agreement: the mean rank correlation of two runs (with its sign) that is needed, from 0 to 1. With 1, only
             maps that are the same in all runs pass.
+        metrics: figures that the field reports, which decide nothing: "max_sensitivity", "sparseness".
         **conditions: see `OfRuns`.
 
     Returns:
@@ -97,6 +101,7 @@ def check_consistency(
     Source: consistency over runs, Thakur and Fischmeister, on mask estimation and RISE.
     """
     check_demands(min_agreement=min_agreement)
+    metrics = metric_names(metrics, "consistency")
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
 
@@ -107,6 +112,7 @@ def check_consistency(
     return verdict_by(
         "consistency", CLAIM, audited, began, measure,
         early=alike_findings(audited), caveats=image_caveats(audited),
+        beside=lambda kept, meter: reported(Request(kept, meter), metrics),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -21,6 +21,7 @@ from pytest_saliency_sanity.audited.options import (
     fitted,
     kept_to,
     of_chosen,
+    of_images,
     reached,
 )
 from pytest_saliency_sanity.audited.subject import Subject, subject
@@ -32,6 +33,8 @@ from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.liveness import flat_findings, still_findings
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
+from pytest_saliency_sanity.metrics.reported import metric_names, reported
+from pytest_saliency_sanity.metrics.request import Request
 from pytest_saliency_sanity.perturbations.infills import chosen_infills
 from pytest_saliency_sanity.perturbations.insertion import MODES, RISE
 from pytest_saliency_sanity.perturbations.options import pixel_counts
@@ -79,6 +82,7 @@ def check_insertion_deletion(
     steps: int | None = None,
     infill: Any = None,
     absolute: bool = False,
+    metrics: Sequence[str] = (),
     **conditions: Unpack[OfImages],
 ) -> Verdict:
     """Whether the score falls as the most relevant pixels are deleted, and rises as they are inserted.
@@ -114,6 +118,7 @@ def check_insertion_deletion(
         absolute: rank by the absolute values of the map, for explainers whose sign does not mean "for the class".
             Deleting pixels that speak against the class can also break up the object. A signed map may then stay
             inconclusive where its absolute values do not. Decide before you look, not by which of the two passes.
+        metrics: figures that the field reports, which decide nothing: "road", "srg", "infidelity", "sparseness".
         **conditions: see `OfImages`.
 
     Returns:
@@ -136,6 +141,7 @@ def check_insertion_deletion(
     modes = ("deletion",) if asked.relative else MODES
     asked = replace(asked, infill=chosen_infills(asked.infill, modes))
     check_flags(absolute=absolute)
+    metrics = metric_names(metrics, "insertion_deletion")
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
     check_images(audited, "this check deletes pixels of images")
@@ -146,10 +152,14 @@ def check_insertion_deletion(
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         return _measured(kept, meter, asked)
 
+    def beside(kept: Subject, meter: Meter) -> dict[str, Any]:
+        return reported(_request(kept, meter, asked), metrics)
+
     early = flat_findings(audited) or batch_findings(audited) or accuracy_findings(audited)
     return verdict_by(
-        "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=caveats(audited)
-    )
+        "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=caveats(audited),
+        beside=beside,
+    )  # fmt: skip
 
 
 assert_insertion_deletion = asserting(check_insertion_deletion, "assert_insertion_deletion")
@@ -176,6 +186,13 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
     fails = any(stage.outcome == "fail" for stage in stages if stage.judged)
     still = still_findings(kept, moved(found), "deleting pixels") if asked.relative or fails else ()
     return Measured(stages, still, notes=notes, evidence=as_evidence(found))
+
+
+def _request(kept: Subject, meter: Meter, asked: Asked) -> Request:
+    """What the figures are computed from: the first look's images, deleted as in the check."""
+    request = Request(kept, meter, steps=asked.steps, absolute=asked.absolute)
+    infill = of_images(asked.infill, torch.arange(request.images), kept.images)
+    return replace(request, infill=infill["deletion"])
 
 
 def _top(maps: torch.Tensor) -> torch.Tensor:

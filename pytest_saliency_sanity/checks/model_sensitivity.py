@@ -19,6 +19,8 @@ from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.liveness import hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
+from pytest_saliency_sanity.metrics.reported import metric_names, reported
+from pytest_saliency_sanity.metrics.request import Request
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
 from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, kept_blocks, unused_notes
 from pytest_saliency_sanity.sensitivity.control_audit import CONTROLS
@@ -60,6 +62,7 @@ def check_model_sensitivity(
     threshold: float = SIGNED,
     one_sided_threshold: float = ONE_SIDED,
     similarities: Sequence[str] = (),
+    metrics: Sequence[str] = (),
     **conditions: Unpack[Conditions],
 ) -> Verdict:
     """Whether the maps of an explainer change when the model's weights are re-initialized from the top down.
@@ -74,6 +77,8 @@ def check_model_sensitivity(
         threshold: retained fraction above which a signed map fails and below which it passes.
         one_sided_threshold: retained fraction above which a map of one sign fails.
         similarities: the paper's figures to report: "spearman", "abs_spearman", "ssim", "hog_pearson".
+        metrics: figures that the field reports, which decide nothing: "smprt", "emprt", "infidelity",
+            "max_sensitivity", "sparseness".
         **conditions: see `Conditions`.
 
     Returns:
@@ -88,6 +93,7 @@ def check_model_sensitivity(
     _check_depths(depths)
     check_thresholds(threshold=threshold, one_sided_threshold=one_sided_threshold)
     similarities = figure_names(similarities)
+    metrics = metric_names(metrics, "model_sensitivity")
     began = time.monotonic()
     audited = subject(explainer, model, inputs, targets, **conditions)
     with held(audited) as audited:
@@ -114,7 +120,9 @@ def check_model_sensitivity(
         negated = account.begun if account.stages else None
         negation = head_negation(account.subject, audit.meter, negated, found) if negated else None
         below = _below(account, audit, found)
-    return concluded(_verdict(account, below, cascade, negation))
+        further = reported(Request(account.subject, Meter(deadline), found), metrics if account.first else ())
+    verdict = _verdict(account, below, cascade, negation)
+    return concluded(replace(verdict, evidence={**verdict.evidence, **further}))
 
 
 assert_model_sensitive = asserting(check_model_sensitivity, "assert_model_sensitive")

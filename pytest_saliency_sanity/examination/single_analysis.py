@@ -44,6 +44,7 @@ class Measured:
 
 
 Measure = Callable[[Subject, Meter, Examination], Measured]
+Beside = Callable[[Subject, Meter], dict[str, Any]]
 
 
 def verdict_by(
@@ -55,6 +56,7 @@ def verdict_by(
     *,
     early: tuple[Finding, ...] = (),
     caveats: tuple[str, ...] = (),
+    beside: Beside | None = None,
 ) -> Verdict:
     """The verdict of a check, recorded.
 
@@ -66,10 +68,11 @@ def verdict_by(
         measure: called with the held subject once the explainer has kept its contract.
         early: findings that are known before the explainer is called; it then is not.
         caveats: for the end of the summary.
+        beside: further evidence, computed with a meter of its own once the verdict stands.
     """
     meter = Meter(began + audited.amounts.max_seconds)
     early = duplicate_findings(audited) or early
-    found = Measured(findings=early) if early else _measured(audited, meter, measure)
+    found = Measured(findings=early) if early else _measured(audited, meter, measure, beside)
     verdict = Verdict(
         check=check,
         explainer=audited.name,
@@ -99,24 +102,31 @@ def explained(
     return [explain(kept, meter, index, stream_of(kept.seed, *run, int(index[0]))) for index in chunks]
 
 
-def _measured(audited: Subject, meter: Meter, measure: Measure) -> Measured:
+def _measured(audited: Subject, meter: Meter, measure: Measure, beside: Beside | None) -> Measured:
     try:
         with held(audited) as kept:
             first = examine(kept, meter)
             known = {"explainer": described(first)}
             if blind := blind_findings(first):
-                return Measured(findings=blind, notes=notes_of(first), evidence=known, first=first)
+                further = _further(beside, first.applied(kept), meter)
+                evidence = {**known, **further}
+                return Measured(findings=blind, notes=notes_of(first), evidence=evidence, first=first)
             found = _unless_dead(measure(first.applied(kept), meter, first), kept, meter)
+            further = _further(beside, first.applied(kept), meter)
         return replace(
             found,
             notes=(*notes_of(first), *found.notes),
-            evidence={**known, **found.evidence},
+            evidence={**known, **found.evidence, **further},
             first=first,
         )
     except Stopped as stopped:
         return Measured(findings=(stopped.finding,), exception=stopped.cause)
     except OutOfBudget:
         return Measured(findings=(_out_of_budget(audited, meter),))
+
+
+def _further(beside: Beside | None, kept: Subject, meter: Meter) -> dict[str, Any]:
+    return beside(kept, Meter(meter.deadline)) if beside else {}
 
 
 def _unless_dead(found: Measured, kept: Subject, meter: Meter) -> Measured:

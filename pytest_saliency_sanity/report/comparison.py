@@ -21,6 +21,7 @@ MISSING = "missing"
 OTHER_QUESTION = "not comparable"
 ORDER = (REGRESSION, OTHER_QUESTION, DRIFT, IMPROVEMENT, NEW, MISSING)
 _WIDTH = max(map(len, ORDER))
+_REPORTING = ("metrics", "similarities")  # options that ask for numbers which decide nothing
 Key = tuple[str, str, str, str, int]
 
 
@@ -179,10 +180,18 @@ def _question(one: Recorded) -> dict[str, Any]:
     given = one.provenance
     return {
         "seed": one.seed,
-        **{name: given[name] for name in ("profile", "options") if name in given},
+        **({"profile": given["profile"]} if "profile" in given else {}),
+        **({"options": _deciding(given["options"])} if "options" in given else {}),
         **({"input shapes": _shapes(given["inputs"])} if "inputs" in given else {}),
         **({"architecture": given["model"].get("architecture")} if "model" in given else {}),
     }
+
+
+def _deciding(options: Any) -> Any:
+    """The options without those that only report something."""
+    if not isinstance(options, Mapping):
+        return options
+    return {name: value for name, value in options.items() if name not in _REPORTING}
 
 
 def _content(one: Recorded) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from pytest_saliency_sanity.report import table
+from pytest_saliency_sanity.report import metrics, table
 from pytest_saliency_sanity.report.document import Entry, Report
 from pytest_saliency_sanity.report.words import INTERVALS, closing_line
 
@@ -32,7 +32,7 @@ def written(report: Report, most: int = COMMENT) -> str:
     messages = [_told(entry) for entry in entries if entry.counted not in ("pass", "observed", "xfail")][
         :_TOLD
     ]
-    return _fitting(head, rows, messages, most)
+    return _fitting(head, rows, [*_figures(entries), *messages], most)
 
 
 def escaped(text: str) -> str:
@@ -67,6 +67,20 @@ def _told(entry: Entry) -> str:
     summary = escaped(f"{entry.counted}: {entry.verdict.check} of {entry.verdict.explainer}")
     text = message if len(message) < 4000 else f"{message[:4000]}…"
     return f"<details><summary>{summary}</summary>\n\n{fence}text\n{text}\n{fence}\n\n</details>"
+
+
+def _figures(entries: Sequence[Entry]) -> list[str]:
+    """The field's figures as a table of their own; nothing where there are none."""
+    rows = [
+        f"| {' | '.join(_short(escaped(cell)) for cell in cells)} |"
+        for entry in entries
+        for one in metrics.of(entry.verdict)
+        for cells in [(entry.verdict.check, entry.verdict.explainer, one.title, one.value, one.remark)]
+    ]
+    if not rows:
+        return []
+    head = "| check | explainer | figure | value | |\n| --- | --- | --- | --- | --- |"
+    return ["\n".join(["#### Beside the verdicts: they decide nothing\n", head, *_cut(rows, "more figures")])]
 
 
 def _short(cell: str, most: int = 300) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
+from pytest_saliency_sanity.report import metrics
 from pytest_saliency_sanity.report.numbers import line, number, of_stage
 from pytest_saliency_sanity.report.words import levels
 from pytest_saliency_sanity.text import encodable
@@ -24,11 +25,12 @@ def summary(verdict: Verdict) -> str:
 
 
 def message(verdict: Verdict) -> str:
-    """The summary, then the table of stages, the reason code, the hint, the notes and the replay command."""
+    """The summary, the table of stages, the reason code, the field's figures, the hint, the notes, the replay command."""
     parts = [
         summary(verdict),
         table(verdict),
         f"reason: {verdict.reason}",
+        _labelled(metrics.LABEL, metrics.sentence(verdict)),
         _labelled("hint", verdict.hint),
         *(_labelled("note", note) for note in verdict.notes),
         f"replay: {verdict.replay}" if verdict.replay else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from pytest_saliency_sanity.report import numbers, strip
+from pytest_saliency_sanity.report import metrics, numbers, strip
 from pytest_saliency_sanity.report.words import SYMBOLS, levels
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ def html(verdict: Verdict) -> str:
     """The verdict as a part of a page."""
     said = [
         ("reason", verdict.reason),
+        (metrics.LABEL, metrics.sentence(verdict)),
         ("hint", verdict.hint),
         *(("note", note) for note in verdict.notes),
         ("replay", verdict.replay),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_saliency_sanity.report import numbers
+from pytest_saliency_sanity.report import metrics, numbers
 from pytest_saliency_sanity.report.document import Entry
 from pytest_saliency_sanity.report.words import INTERVALS, ORDER, SYMBOLS
 
@@ -26,10 +26,11 @@ def lines(entries: Sequence[Entry], all_of_them: bool = False) -> list[str]:
     shown = entries if all_of_them else entries[:MOST]
     rows = [HEAD, *(row(entry) for entry in shown)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = [f"  {'  '.join(map(str.ljust, cells, widths)).rstrip()}" for cells in rows]
+    head, *table = (f"  {'  '.join(map(str.ljust, cells, widths)).rstrip()}" for cells in rows)
     left = len(entries) - len(shown)
     return [
-        *table,
+        head,
+        *(line for entry, cells in zip(shown, table, strict=True) for line in (cells, *_beside(entry))),
         *([f"  … and {left} more, -v shows them"] if left else []),
         *([f"  {INTERVALS}"] if any(entry.verdict.interval for entry in shown) else []),
         *_slowest(entries),
@@ -47,6 +48,12 @@ def row(entry: Entry) -> tuple[str, ...]:
         *numbers.of_verdict(verdict),
         "" if entry.seconds is None else f"{entry.seconds:.1f}",
     )
+
+
+def _beside(entry: Entry) -> list[str]:
+    """The field's figures of a verdict, below its row."""
+    figures = metrics.in_short(entry.verdict)
+    return [f"    {metrics.LABEL}: {figures}"] if figures else []
 
 
 def _slowest(entries: Sequence[Entry]) -> list[str]:

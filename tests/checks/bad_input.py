@@ -364,11 +364,11 @@ JUNK: Mapping[str, Any] = {
     "a set": {1, 2}, "a sparse tensor": torch.eye(3).to_sparse(), "a module": nn.Linear(2, 2), "a class": int,
 }  # fmt: skip
 OWN: Mapping[str, tuple[str, ...]] = {
-    "model_sensitivity": ("blocks", "depths", "threshold", "one_sided_threshold", "similarities"),
+    "model_sensitivity": ("blocks", "depths", "threshold", "one_sided_threshold", "similarities", "metrics"),
     "target_sensitivity": ("threshold", "one_sided_threshold", "similarities"),
     "data_sensitivity": ("models", "twins", "max_epochs", "cache", "key", "train", "threshold", "similarities"),
-    "consistency": ("min_agreement",),
-    "insertion_deletion": ("min_insertion", "max_deletion", "steps", "infill", "absolute"),
+    "consistency": ("min_agreement", "metrics"),
+    "insertion_deletion": ("min_insertion", "max_deletion", "steps", "infill", "absolute", "metrics"),
     "localization": ("regions", "box_format", "min_iou", "box", "absolute"),
     "occlusion_sensitivity": ("share", "fraction", "infill", "classes", "absolute"),
     "distancing": (

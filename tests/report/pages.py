@@ -94,7 +94,8 @@ def hostile() -> Report:
         pictured(
             "fail", explainer=text, model=text, nodeid=f"test_a.py::test_it[{text}]", hint=text, notes=(text,),
             replay=text, check=f"check_{number}", evidence={text: text, "curves": {text: [[1.0, 0.5], [0.5, 0.0]]},
-                                      "similarities": {text: {text: 0.5}}},
+                                      "similarities": {text: {text: 0.5}},
+                                      "metrics": {text: {"title": text, "source": text, "better": text, "value": 0.5}}},
             stages=(made_stage(0.8, name=text, detail=text, sentence=text),),
             pictures=tuple(
                 Picture(one.image, f"{text}{one.place}", text, one.png, one.low, one.high, one.signed, one.kind)

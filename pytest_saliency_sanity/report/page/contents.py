@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from pytest_saliency_sanity.report import colors, comparison, numbers, reasons, table
+from pytest_saliency_sanity.report import colors, comparison, metrics, numbers, reasons, table
 from pytest_saliency_sanity.report.page import albums, evidence, facts, figures
 from pytest_saliency_sanity.report.page.palette import TONES
 from pytest_saliency_sanity.report.words import BOUNDS, ORDER, SYMBOLS, label, levels
@@ -107,6 +107,11 @@ class Shown:
     def sign_of(self, stage: Stage) -> str:
         """What stands for a stage's outcome beside the color."""
         return SYMBOLS[stage.outcome]
+
+    @property
+    def beside(self) -> list[metrics.Shown]:
+        """The field's figures, which decide nothing."""
+        return metrics.of(self.verdict)
 
     @property
     def reason(self) -> reasons.Reason | None:
