@@ -25,7 +25,7 @@ def summary(verdict: Verdict) -> str:
 
 
 def message(verdict: Verdict) -> str:
-    """The summary, the table of stages, the reason code, the field's figures, the hint, the notes, the replay command."""
+    """The summary, the table of stages, the reason code, the field's figures, hint, notes and replay command."""
     parts = [
         summary(verdict),
         table(verdict),

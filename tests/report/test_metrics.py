@@ -33,7 +33,7 @@ def test_the_message_and_the_notebook() -> None:
 def test_the_table_has_them_below_the_row() -> None:
     lines = table.lines([with_figures(), entry("pass", explainer="other")])
     assert lines[2] == "    beside the verdict: sMPRT 0.0532, ROAD not computed"
-    assert "other" in lines[3] and len(lines) == 4
+    assert "other" in lines[3] and len(lines) == 5
     assert "beside the verdict" in shown.text_of(report(with_figures()), "text")
 
 
