@@ -24,10 +24,11 @@ SIZE = "size"  # Pearson of their absolute values
 # Of maps of one sign, see `held_constant`:
 GIVEN = "given"  # rank, with the input's size and the last feature map held constant
 GIVEN_FEATURES = "given features"  # with the last feature map held constant
+LINEAR_GIVEN = "linear given"  # Pearson of the maps, with all of it held constant
 LINEAR_GIVEN_FEATURES = "linear given features"
 # Of signed maps that are a control for maps of one sign:
 ABSOLUTE = "absolute"  # rank of the absolute values, over the union of their supports
-_PLAIN = {GIVEN: RANK, GIVEN_FEATURES: RANK, LINEAR_GIVEN_FEATURES: LINEAR}
+_PLAIN = {GIVEN: RANK, GIVEN_FEATURES: RANK, LINEAR_GIVEN: LINEAR, LINEAR_GIVEN_FEATURES: LINEAR}
 Similarities = dict[str, tuple[np.ndarray, np.ndarray]]  # (n,) matched and (n,) mismatched of each kind
 
 
@@ -45,16 +46,23 @@ def compared_given(
     held: tuple[HeldConstant, ...], left: tuple[Ranks, ...], right: tuple[Ranks, ...]
 ) -> Similarities:
     """The same of maps of one sign, with what is held constant; without features these kinds are the plain ones."""
-    found = {GIVEN: by_rank(left, right, [one.everything for one in held])}
-    features = [one.features for one in held]
-    activation = [one.activation for one in held if one.activation is not None]
-    if len(activation) == len(held):
-        pairs = zip(activation, left, right, strict=True)
-        found[GIVEN_FEATURES] = by_rank(left, right, features)
-        found[LINEAR_GIVEN_FEATURES] = _over_inputs(
-            pearson(without(a.linear, known), without(b.linear, known)) for known, a, b in pairs
-        )
+    found = {
+        GIVEN: by_rank(left, right, [one.everything for one in held]),
+        LINEAR_GIVEN: _by_value(left, right, [one.values for one in held]),
+    }
+    if all(one.features for one in held):
+        found[GIVEN_FEATURES] = by_rank(left, right, [one.everything[:, -1:] for one in held])
+        found[LINEAR_GIVEN_FEATURES] = _by_value(left, right, [one.values[:, -1:] for one in held])
     return found
+
+
+def _by_value(
+    left: tuple[Ranks, ...], right: tuple[Ranks, ...], given: Sequence[Tensor]
+) -> tuple[np.ndarray, np.ndarray]:
+    return _over_inputs(
+        pearson(without(a.linear, known), without(b.linear, known))
+        for a, b, known in zip(left, right, given, strict=True)
+    )
 
 
 def by_rank(

@@ -32,13 +32,13 @@ class HeldConstant:
     Attributes:
         everything: (n, q, P) over `few` pixels the ranks of the input's size, of its distance from the background, and
             of the features.
-        features: (n, 1, P) ranks of the mean absolute activation of the last feature map; None where there is none.
-        activation: (n, P) its values less their mean, scaled to length 1.
+        values: (n, q, P) the values behind these ranks, less their mean, scaled to length 1.
+        features: whether the last of them are the features: the mean absolute activation of the last feature map.
     """
 
     everything: Tensor
-    features: Tensor | None
-    activation: Tensor | None
+    values: Tensor
+    features: bool
 
 
 def held_constant(
@@ -59,10 +59,10 @@ def _held(maps: Tensor, images: Tensor, features: Tensor | None) -> HeldConstant
     known = [rank(few(one)) for one in (*sizes, *([] if features is None else [features]))]
     if not known:
         return None
-    everything = torch.stack([one.ranks for one in known], 1).to(maps.device)
-    if features is None:
-        return HeldConstant(everything, None, None)
-    return HeldConstant(everything, everything[:, -1:], known[-1].linear.to(maps.device))
+    ranks, values = (
+        torch.stack([getattr(one, kind) for one in known], 1).to(maps.device) for kind in ("ranks", "linear")
+    )
+    return HeldConstant(ranks, values, features is not None)
 
 
 def _sizes(images: Tensor) -> list[Tensor]:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.statistics.supports import Supported, identical, over_union
+from pytest_saliency_sanity.statistics.supports import Supported, identical, left_over, over_union
 
 _PARTNERS = 4
 
@@ -109,11 +109,12 @@ def pearson(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def without(unit: Tensor, given: Tensor) -> Tensor:
-    """Unit rows (n, P), less what the unit rows `given` (n, P) say of them, scaled to length 1; zero for nothing left.
+    """Unit rows (n, P), less a linear regression on `given` (n, q, P), scaled to length 1; zero where nothing is left.
 
     `pearson` of two of them is a partial correlation.
     """
-    left = unit - (unit * given).sum(1, keepdim=True) * given
+    everywhere = torch.ones(unit.shape, dtype=torch.bool, device=unit.device)
+    left = left_over(unit, given, everywhere)
     length = left.norm(dim=1, keepdim=True)
     return torch.where(length > 1e-3, left / length.clamp_min(1e-3), 0)
 

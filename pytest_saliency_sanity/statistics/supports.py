@@ -62,7 +62,7 @@ def over_union(left: Supported, right: Supported) -> Tensor:
     norm = a.norm(dim=1) * b.norm(dim=1)
     defined = norm > 1e-6 * union.sum(1).clamp_min(1)
     if left.given is not None and right.given is not None:
-        a, b = _left_over(a, left.given, union), _left_over(b, right.given, union)
+        a, b = left_over(a, left.given, union), left_over(b, right.given, union)
         whole, norm = norm, a.norm(dim=1) * b.norm(dim=1)
         defined = defined & (norm > _NOTHING * whole)
     similarity = torch.where(defined, (a * b).sum(1) / norm.clamp_min(torch.finfo(a.dtype).tiny), 0)
@@ -86,8 +86,8 @@ def _centered(values: Tensor, union: Tensor) -> Tensor:
     return (inside - inside.sum(1, keepdim=True) / union.sum(1, keepdim=True).clamp_min(1)) * union
 
 
-def _left_over(values: Tensor, given: Tensor, union: Tensor) -> Tensor:
-    """What a linear regression on `given` (n, q, P), over the union, leaves of `values` (n, P)."""
+def left_over(values: Tensor, given: Tensor, union: Tensor) -> Tensor:
+    """What a linear regression on `given` (n, q, P), over the union, leaves of centered `values` (n, P)."""
     known = torch.stack([_centered(part, union) for part in given.unbind(1)], 1).double()
     known = known / known.norm(dim=2, keepdim=True).clamp_min(1e-12)
     inverse: Tensor = torch.linalg.pinv(known @ known.mT, rtol=1e-9, hermitian=True)
