@@ -11,6 +11,19 @@ from torch import nn
 Explain = Callable[[Any, Any, Any], Any]
 
 
+@dataclass(frozen=True)
+class Quadrature:
+    """The steps that an explainer takes along its path.
+
+    Attributes:
+        steps: how many.
+        with_steps: the same explainer with another number of them.
+    """
+
+    steps: int
+    with_steps: Callable[[int], Explain]
+
+
 class UnusableExplainer(TypeError):
     """What was passed as an explainer cannot be called as one; the sentence says what can be passed instead."""
 
@@ -25,6 +38,7 @@ class Adapted:
         bound: whether it explains one model only: an object that was built for it, or a function that holds it.
         holds: the modules that it is known to hold; empty where nobody can tell.
         factory: what to pass instead where it is bound, e.g. "captum.attr.IntegratedGradients".
+        quadrature: the steps that it takes along its path; None where there is no path, or nobody can tell.
     """
 
     explain: Explain
@@ -32,6 +46,7 @@ class Adapted:
     bound: bool = False
     holds: tuple[nn.Module, ...] = ()
     factory: str = "a function `lambda model: ...` that builds it"
+    quadrature: Quadrature | None = None
 
     def __call__(self, model: nn.Module, inputs: Any, targets: Any) -> Any:
         """The maps of the inputs, in the library's own shape."""

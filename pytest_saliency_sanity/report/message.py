@@ -77,6 +77,8 @@ def _undecided(verdict: Verdict, stage: Stage) -> str:
 
 def _bound(stage: Stage, level: str) -> str:
     """The bound that decided, on its side of the line: below it is good where less is better."""
+    if _is_exact(stage):
+        return _exact_bound(stage)
     below = (stage.outcome == "fail") == stage.more_is_better
     name, value, sign = ("upper", stage.upper, "<") if below else ("lower", stage.lower, ">")
     # At the end of the scale to reach the line is enough.
@@ -86,6 +88,8 @@ def _bound(stage: Stage, level: str) -> str:
 
 
 def _between(stage: Stage) -> str:
+    if _is_exact(stage):
+        return f"between {stage.lower:.2g} and {stage.upper:.2g}, tolerance {stage.threshold:.2g}"
     low, high = ("95 %", "99 %") if stage.more_is_better else ("99 %", "95 %")
     bounds = f"{low} lower bound {stage.lower:.2f}, {high} upper bound {stage.upper:.2f}"
     if stage.more_is_better:
@@ -98,13 +102,27 @@ def _between(stage: Stage) -> str:
 
 
 def _measured(verdict: Verdict, stage: Stage) -> str:
-    return f"{stage.statistic:.2f} {verdict.claim.measures} {stage.sentence or stage.detail or stage.name}"
+    return f"{_number(stage, stage.statistic)} {verdict.claim.measures} {stage.sentence or stage.detail or stage.name}"
 
 
 def _row(stage: Stage) -> tuple[str, ...]:
-    interval = f"{stage.lower:.2f} … {stage.upper:.2f}"
+    interval = f"{_number(stage, stage.lower)} … {_number(stage, stage.upper)}"
     shown = stage.outcome if stage.judged else "(shown only)"
-    return stage.name, stage.detail, f"{stage.statistic:.2f}", interval, shown
+    return stage.name, stage.detail, _number(stage, stage.statistic), interval, shown
+
+
+def _is_exact(stage: Stage) -> bool:
+    """Whether nothing is inferred from a sample: a calculation that is right, or wrong by more than rounding."""
+    return stage.alpha_fail == stage.alpha_pass == 0
+
+
+def _exact_bound(stage: Stage) -> str:
+    value, sign, name = (stage.lower, ">", "at least ") if stage.outcome == "fail" else (stage.upper, "<", "")
+    return f"{'' if stage.lower == stage.upper else name}{value:.2g} {sign} {stage.threshold:.2g}"
+
+
+def _number(stage: Stage, value: float) -> str:
+    return f"{value:.2g}" if _is_exact(stage) else f"{value:.2f}"
 
 
 def _labelled(label: str, text: str) -> str:
