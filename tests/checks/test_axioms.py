@@ -184,7 +184,7 @@ def test_the_expected_map_is_the_users() -> None:
         check("linear_oracle", gradient, expects="w")
 
 
-@pytest.mark.parametrize("baseline", [0.5, torch.full((1, 12, 12), 0.5), torch.rand(1, 12, 12)])
+@pytest.mark.parametrize("baseline", [0.5, torch.full((1, 12, 12), 0.5), images(1)[0].flip(-1)])
 def test_a_baseline_of_the_users(baseline: Any) -> None:
     explainer = partial(integrated_gradients, steps=64, baseline=baseline)
     for name in ("completeness", "linear_oracle"):
