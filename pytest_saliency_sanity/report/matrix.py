@@ -40,10 +40,13 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 def text(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
-    """A line an explainer, a column a check, and below what each cell that is no pass says."""
+    """A line an explainer, a column a check, and below what each cell that is no pass says.
+
+    A cell that is not there is empty: an axiom that the explainer does not claim.
+    """
     rows = [
         ["", *(check.replace("_", " ") for check in checks)],
-        *([name, *(_short(cells[name, check]) for check in checks)] for name in explainers),
+        *([name, *(_short(cells.get((name, check))) for check in checks)] for name in explainers),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -51,7 +54,7 @@ def text(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
         f"{cell.outcome.upper():<12} {name}, {check}: {cell.words}"
         for name in explainers
         for check in checks
-        if (cell := cells[name, check]).outcome != "pass"
+        if (cell := cells.get((name, check))) is not None and cell.outcome != "pass"
     ]
     return "\n".join([*lines, *([""] if told else []), *told])
 
@@ -60,17 +63,23 @@ def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
     """The same as a table of HTML, colored, with the first line of each verdict as its title."""
     head = "".join(f"<th scope='col'>{escape(check.replace('_', ' '))}</th>" for check in checks)
     body = "".join(
-        f"<tr><th scope='row'>{escape(name)}</th>{''.join(_of_html(cells[name, check]) for check in checks)}</tr>"
+        f"<tr><th scope='row'>{escape(name)}</th>{''.join(_of_html(cells.get((name, check))) for check in checks)}</tr>"
         for name in explainers
     )
     return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _short(cell: Cell) -> str:
-    return f"{SYMBOLS[cell.outcome]} {cell.outcome} {table.number(cell.statistic)}".rstrip()
+def _short(cell: Cell | None) -> str:
+    return (
+        ""
+        if cell is None
+        else f"{SYMBOLS[cell.outcome]} {cell.outcome} {table.number(cell.statistic)}".rstrip()
+    )
 
 
-def _of_html(cell: Cell) -> str:
+def _of_html(cell: Cell | None) -> str:
+    if cell is None:
+        return "<td></td>"
     interval = "" if cell.interval is None else f"<br><small>{table.interval(cell.interval)}</small>"
     return (
         f"<td style='background:{_COLORS[cell.outcome]}' title='{escape(cell.words, quote=True)}'>"
