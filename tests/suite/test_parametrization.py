@@ -9,6 +9,7 @@ import pytest
 from pytest_saliency_sanity import explainers, parametrize_with_sanity_checks
 from pytest_saliency_sanity.checks.registry import CHECKS
 
+ASSERTED = [check.name for check in CHECKS if check.assertion]
 EVERY = [check.name for check in CHECKS if check.assertion and not check.axiom]
 CLAIMED = ["linear_oracle", "ignored_input", "implementation_invariance", "input_shift"]  # by the gradient
 OF = {"grad": [one.name for one in CHECKS if one.name in (*EVERY, *CLAIMED)], "sobel": EVERY, "copy": EVERY}
@@ -228,7 +229,7 @@ BAD = {
     "a name that is none": (lambda: parametrize_with_sanity_checks({3: explainers.gradient}), "not 3"),
     "an unknown check": (
         lambda: parametrize_with_sanity_checks({"g": explainers.gradient}, "model_sensitivty"),
-        f"unknown check 'model_sensitivty'; choose from {', '.join(check.name for check in CHECKS if check.assertion)}; did you mean 'model_sensitivity'?",
+        f"unknown check 'model_sensitivty'; choose from {', '.join(ASSERTED)}; did you mean 'model_sensitivity'?",
     ),
     "no checks": (lambda: parametrize_with_sanity_checks({"g": explainers.gradient}, []), "checks is empty"),
     "a check without an assertion": (
