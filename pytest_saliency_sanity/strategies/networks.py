@@ -107,9 +107,19 @@ class _Tokens(nn.Module):
         return inputs.flatten(2).mT
 
 
-def _active(plan: Plan, layer: nn.Module, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+def _active(plan: Plan, layer: nn.Linear | nn.Conv2d, norm: Callable[[int], nn.Module]) -> nn.Sequential:
+    _pair(layer)
     norms = [norm(plan.width)] if plan.batch_norm else []
     return nn.Sequential(layer, *norms, _Function() if plan.functional else nn.ReLU())
+
+
+def _pair(layer: nn.Linear | nn.Conv2d) -> None:
+    """Half of the features are the other half's opposites: at no input are all ReLUs off."""
+    with torch.no_grad():
+        half = len(layer.weight) // 2
+        layer.weight[half : 2 * half] = -layer.weight[:half]
+        if layer.bias is not None:
+            layer.bias.abs_()
 
 
 def _dense(plan: Plan, features: int) -> nn.Sequential:
