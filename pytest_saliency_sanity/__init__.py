@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity import settings as settings
     from pytest_saliency_sanity import statistics as statistics
     from pytest_saliency_sanity.case import Case as Case
+    from pytest_saliency_sanity.checks.completeness import assert_complete as assert_complete
+    from pytest_saliency_sanity.checks.completeness import check_completeness as check_completeness
     from pytest_saliency_sanity.checks.consistency import assert_consistent as assert_consistent
     from pytest_saliency_sanity.checks.consistency import check_consistency as check_consistency
     from pytest_saliency_sanity.checks.contract import assert_contract as assert_contract
@@ -27,12 +29,26 @@ if TYPE_CHECKING:
         check_data_sensitivity as check_data_sensitivity,
     )
     from pytest_saliency_sanity.checks.distancing import check_distancing as check_distancing
+    from pytest_saliency_sanity.checks.ignored_input import assert_ignored_input as assert_ignored_input
+    from pytest_saliency_sanity.checks.ignored_input import check_ignored_input as check_ignored_input
+    from pytest_saliency_sanity.checks.implementation_invariance import (
+        assert_implementation_invariant as assert_implementation_invariant,
+    )
+    from pytest_saliency_sanity.checks.implementation_invariance import (
+        check_implementation_invariance as check_implementation_invariance,
+    )
+    from pytest_saliency_sanity.checks.input_shift import (
+        assert_input_shift_invariant as assert_input_shift_invariant,
+    )
+    from pytest_saliency_sanity.checks.input_shift import check_input_shift as check_input_shift
     from pytest_saliency_sanity.checks.insertion_deletion import (
         assert_insertion_deletion as assert_insertion_deletion,
     )
     from pytest_saliency_sanity.checks.insertion_deletion import (
         check_insertion_deletion as check_insertion_deletion,
     )
+    from pytest_saliency_sanity.checks.linear_oracle import assert_linear_oracle as assert_linear_oracle
+    from pytest_saliency_sanity.checks.linear_oracle import check_linear_oracle as check_linear_oracle
     from pytest_saliency_sanity.checks.localization import assert_localized as assert_localized
     from pytest_saliency_sanity.checks.localization import check_localization as check_localization
     from pytest_saliency_sanity.checks.model_sensitivity import (

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from torch import nn
     from typing_extensions import Unpack
 
     from pytest_saliency_sanity.audited.conditions import (
@@ -25,6 +26,24 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.perturbations.occlusion import Infill
     from pytest_saliency_sanity.trained_networks.networks import Train, TrueAndPermuted
     from pytest_saliency_sanity.verdict import Verdict
+
+
+class AssertComplete(Protocol):
+    """Of the fixture `assert_complete`."""
+
+    def __call__(
+        self,
+        explainer: Callable[..., Any],
+        model: Any = None,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        baseline: Any = ...,
+        tolerance: float = ...,
+        finer: Callable[..., Any] | None = ...,
+        quadrature_tolerance: float = ...,
+        **conditions: Unpack[OfRuns],
+    ) -> Verdict: ...
 
 
 class AssertConsistent(Protocol):
@@ -80,6 +99,53 @@ class AssertDataSensitive(Protocol):
     ) -> Verdict: ...
 
 
+class AssertIgnoredInput(Protocol):
+    """Of the fixture `assert_ignored_input`."""
+
+    def __call__(
+        self,
+        explainer: Callable[..., Any],
+        model: Any = None,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        tolerance: float = ...,
+        **conditions: Unpack[OfRuns],
+    ) -> Verdict: ...
+
+
+class AssertImplementationInvariant(Protocol):
+    """Of the fixture `assert_implementation_invariant`."""
+
+    def __call__(
+        self,
+        explainer: Callable[..., Any],
+        model: Any = None,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        rewritten: nn.Module | None = ...,
+        tolerance: float = ...,
+        **conditions: Unpack[OfRuns],
+    ) -> Verdict: ...
+
+
+class AssertInputShiftInvariant(Protocol):
+    """Of the fixture `assert_input_shift_invariant`."""
+
+    def __call__(
+        self,
+        explainer: Callable[..., Any],
+        model: Any = None,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        shift: Any = ...,
+        tolerance: float = ...,
+        **conditions: Unpack[OfRuns],
+    ) -> Verdict: ...
+
+
 class AssertInsertionDeletion(Protocol):
     """Of the fixture `assert_insertion_deletion`."""
 
@@ -97,6 +163,23 @@ class AssertInsertionDeletion(Protocol):
         absolute: bool = ...,
         metrics: Sequence[str] = ...,
         **conditions: Unpack[OfImages],
+    ) -> Verdict: ...
+
+
+class AssertLinearOracle(Protocol):
+    """Of the fixture `assert_linear_oracle`."""
+
+    def __call__(
+        self,
+        explainer: Callable[..., Any],
+        model: Any = None,
+        inputs: Any = None,
+        targets: Any = None,
+        *,
+        expects: str | None = ...,
+        baseline: Any = ...,
+        tolerance: float = ...,
+        **conditions: Unpack[OfRuns],
     ) -> Verdict: ...
 
 

@@ -77,6 +77,9 @@ KINDS: Mapping[str, Callable[[Block], bool]] = {
     "tests/test_example_project.py": lambda block: (
         block.language == "text" and (block.text in FAILURES or block.text == f"{SUMMARY}\n")
     ),
+    "tests/checks/test_axioms.py": lambda block: (
+        block.page == "docs/explanation/axioms.md" and block.language == "text"
+    ),
     "tests/checks/test_parity.py": lambda block: (
         block.page == "docs/explanation/parity.md" and block.language == "text"
     ),

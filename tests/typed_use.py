@@ -35,6 +35,16 @@ def functions(model: torch.nn.Module, images: torch.Tensor) -> None:
     assert_type(sanity.assert_model_sensitive(gradient, model, depths="every"), Verdict)
     assert_type(sanity.assert_occlusion_sensitive(gradient, model), Verdict)
     assert_type(sanity.assert_target_sensitive(gradient, model), Verdict)
+    assert_type(sanity.check_completeness(gradient, model, baseline=0.5), Verdict)
+    assert_type(sanity.assert_complete(gradient, model), Verdict)
+    assert_type(sanity.check_linear_oracle(gradient, model, expects="gradient"), Verdict)
+    assert_type(sanity.assert_linear_oracle(gradient, model), Verdict)
+    assert_type(sanity.check_ignored_input(gradient, model, tolerance=0.1), Verdict)
+    assert_type(sanity.assert_ignored_input(gradient, model), Verdict)
+    assert_type(sanity.check_implementation_invariance(gradient, model, rewritten=model), Verdict)
+    assert_type(sanity.assert_implementation_invariant(gradient, model), Verdict)
+    assert_type(sanity.check_input_shift(gradient, model, shift=1.0), Verdict)
+    assert_type(sanity.assert_input_shift_invariant(gradient, model), Verdict)
 
 
 def wrong_options(model: torch.nn.Module) -> None:
@@ -59,6 +69,43 @@ def wrong_options(model: torch.nn.Module) -> None:
     sanity.assert_model_sensitive(gradient, model, nonsense=3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_occlusion_sensitive(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
     sanity.assert_target_sensitive(gradient, model, blocks=None)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.check_completeness(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.assert_complete(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.check_linear_oracle(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.assert_linear_oracle(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.check_ignored_input(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.assert_ignored_input(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.check_implementation_invariance(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.assert_implementation_invariant(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.check_input_shift(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+    sanity.assert_input_shift_invariant(gradient, model, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+
+
+def test_completeness(assert_complete: typing.AssertComplete) -> None:
+    assert_type(assert_complete(gradient, baseline=0.5), Verdict)
+    assert_complete(gradient, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+
+
+def test_linear_oracle(assert_linear_oracle: typing.AssertLinearOracle) -> None:
+    assert_type(assert_linear_oracle(gradient, expects="gradient"), Verdict)
+    assert_linear_oracle(gradient, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+
+
+def test_ignored_input(assert_ignored_input: typing.AssertIgnoredInput) -> None:
+    assert_type(assert_ignored_input(gradient, tolerance=0.1), Verdict)
+    assert_ignored_input(gradient, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+
+
+def test_implementation_invariance(
+    assert_implementation_invariant: typing.AssertImplementationInvariant,
+) -> None:
+    assert_type(assert_implementation_invariant(gradient, tolerance=0.1), Verdict)
+    assert_implementation_invariant(gradient, steps=3)  # type: ignore[call-arg]  # pyright: ignore
+
+
+def test_input_shift(assert_input_shift_invariant: typing.AssertInputShiftInvariant) -> None:
+    assert_type(assert_input_shift_invariant(gradient, shift=1.0), Verdict)
+    assert_input_shift_invariant(gradient, steps=3)  # type: ignore[call-arg]  # pyright: ignore
 
 
 def test_parity(assert_parity: typing.AssertParity) -> None:

@@ -11,6 +11,19 @@ from torch import nn
 Explain = Callable[[Any, Any, Any], Any]
 
 
+@dataclass(frozen=True)
+class Quadrature:
+    """The steps that an explainer takes along its path.
+
+    Attributes:
+        steps: how many.
+        with_steps: the same explainer with another number of them.
+    """
+
+    steps: int
+    with_steps: Callable[[int], Explain]
+
+
 class UnusableExplainer(TypeError):
     """What was passed as an explainer cannot be called as one; the sentence says what can be passed instead."""
 
@@ -26,6 +39,7 @@ class Adapted:
         holds: the modules that it is known to hold; empty where nobody can tell.
         factory: what to pass instead where it is bound, e.g. "captum.attr.IntegratedGradients".
         called_as: what to say of how it is called, where it raises; "" where it takes (model, inputs, targets).
+        quadrature: the steps that it takes along its path; None where there is no path, or nobody can tell.
     """
 
     explain: Explain
@@ -34,6 +48,7 @@ class Adapted:
     holds: tuple[nn.Module, ...] = ()
     factory: str = "a function `lambda model: ...` that builds it"
     called_as: str = ""
+    quadrature: Quadrature | None = None
 
     def __call__(self, model: nn.Module, inputs: Any, targets: Any) -> Any:
         """The maps of the inputs, in the library's own shape."""

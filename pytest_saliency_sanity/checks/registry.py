@@ -30,6 +30,7 @@ class Check:
         needs: the fields of a `Case` without which it cannot be asked.
         path: "package.module:function" of a check of another package, or the function itself; "" for one of this
             folder.
+        axiom: whether it asks for a property that only some methods claim to have; "all" then means those methods.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Check:
     trains: bool = False
     needs: tuple[str, ...] = ("model",)
     path: str | Callable[..., Any] = ""
+    axiom: bool = False
 
     @property
     def function(self) -> str:
@@ -81,6 +83,12 @@ def _recording(check: Callable[..., Any]) -> Callable[..., Any]:
         return concluded(check(*args, **options))
 
     return recording
+
+
+def _axiom(name: str, assertion: str, source: str, question: str, *columns: tuple[str, str]) -> Check:
+    """A check of a property that only some methods claim."""
+    takes = ("model", "inputs", "targets", "channel_axis")
+    return Check(name, assertion, question, takes, dict(columns), source, axiom=True)
 
 
 _LABELED = ("model", "inputs", "targets", "labels")
@@ -202,6 +210,52 @@ CHECKS = (
         takes=("model", "inputs", "targets", "channel_axis"),
         columns={"stage": "", "detail": "", "statistic": ""},
         source="",
+    ),
+    _axiom(
+        "completeness",
+        "assert_complete",
+        "Sundararajan et al. 2017, section 3",
+        "do the values of each map sum to the score of the image less that of the baseline (`baseline=`), the cost of "
+        "the steps of an integral apart?",
+        ("deviation", "of a map's sum, or what the steps of its integral cost"),
+        ("how", "with how many steps"),
+        ("relative", "the largest of all images, relative to the difference of the outputs"),
+    ),
+    _axiom(
+        "linear_oracle",
+        "assert_linear_oracle",
+        "Sundararajan et al. 2017, section 4",
+        "are the maps of linear networks w or (x - baseline) w, the only right ones?",
+        ("known map", "what the map has to be"),
+        ("compared", "on which networks"),
+        ("distance", "the largest of all images, relative to the map"),
+    ),
+    _axiom(
+        "ignored_input",
+        "assert_ignored_input",
+        "Sundararajan et al. 2017, section 4, sensitivity (b)",
+        "do pixels that the model does not read get nothing?",
+        ("on", "where"),
+        ("of", "what is counted"),
+        ("share", "the largest of all images"),
+    ),
+    _axiom(
+        "implementation_invariance",
+        "assert_implementation_invariant",
+        "Sundararajan et al. 2017, section 2.2",
+        "do two networks of the same function, differently written (`rewritten=`), get the same map?",
+        ("compared", "what is compared"),
+        ("written", "the second network"),
+        ("distance", "the largest of all images, relative to the map"),
+    ),
+    _axiom(
+        "input_shift",
+        "assert_input_shift_invariant",
+        "Kindermans et al. 2019, section 2",
+        "does the map stay as it is when a constant is added to the inputs and the network takes it back?",
+        ("compared", "what is compared"),
+        ("shifted by", "the constant"),
+        ("distance", "the largest of all images, relative to the map"),
     ),
     Check(
         name="distancing",

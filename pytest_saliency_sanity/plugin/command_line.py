@@ -74,12 +74,14 @@ def items(session: pytest.Session) -> list[pytest.Item]:
     if flags is None:
         return []
     _check_that_it_loads(session.config)
-    from pytest_saliency_sanity.suite.choices import chosen_checks
+    from pytest_saliency_sanity.suite.choices import ALL
+    from pytest_saliency_sanity.suite.claims import asked_of
     from pytest_saliency_sanity.suite.parametrization import SanityCheck, marks_of
 
     found: list[pytest.Item] = []
+    asked = asked_of(flags.names, ALL)
     for name, text in flags.names.items():
-        for check in chosen_checks():
+        for check in asked[name]:
             item = CommandLineItem.from_parent(
                 session, name=f"{name}::{check.name}", nodeid=f"{PREFIX}::{name}::{check.name}",
                 explainer=text, sanity_check=SanityCheck(check, name),

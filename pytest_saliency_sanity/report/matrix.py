@@ -39,10 +39,13 @@ Cells = Mapping[tuple[str, str], Cell]
 
 
 def text(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
-    """A line an explainer, a column a check, and below what each cell that is no pass says."""
+    """A line an explainer, a column a check, and below what each cell that is no pass says.
+
+    A cell that is not there is empty: an axiom that the explainer does not claim.
+    """
     rows = [
         ["", *(check.replace("_", " ") for check in checks)],
-        *([name, *(_short(cells[name, check]) for check in checks)] for name in explainers),
+        *([name, *(_short(cells.get((name, check))) for check in checks)] for name in explainers),
     ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -50,7 +53,7 @@ def text(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
         f"{cell.outcome.upper():<12} {name}, {check}: {cell.words}"
         for name in explainers
         for check in checks
-        if (cell := cells[name, check]).outcome != "pass"
+        if (cell := cells.get((name, check))) is not None and cell.outcome != "pass"
     ]
     return "\n".join([*lines, *([""] if told else []), *told])
 
@@ -59,7 +62,7 @@ def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
     """The same as a table of HTML, colored, with the first line of each verdict as its title."""
     head = "".join(f"<th scope='col'>{escape(check.replace('_', ' '))}</th>" for check in checks)
     body = "".join(
-        f"<tr><th scope='row'>{escape(name)}</th>{''.join(_of_html(cells[name, check]) for check in checks)}</tr>"
+        f"<tr><th scope='row'>{escape(name)}</th>{''.join(_of_html(cells.get((name, check))) for check in checks)}</tr>"
         for name in explainers
     )
     legend = (
@@ -68,11 +71,13 @@ def html(explainers: Sequence[str], checks: Sequence[str], cells: Cells) -> str:
     return f"<table><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>{legend}"
 
 
-def _short(cell: Cell) -> str:
-    return f"{SYMBOLS[cell.outcome]} {cell.outcome} {cell.number}".rstrip()
+def _short(cell: Cell | None) -> str:
+    return "" if cell is None else f"{SYMBOLS[cell.outcome]} {cell.outcome} {cell.number}".rstrip()
 
 
-def _of_html(cell: Cell) -> str:
+def _of_html(cell: Cell | None) -> str:
+    if cell is None:
+        return "<td></td>"
     interval = f"<br><small>{cell.interval}</small>" if cell.interval else ""
     return (
         f"<td style='background:{_COLORS[cell.outcome]}' title='{escape(cell.words, quote=True)}'>"

@@ -90,6 +90,8 @@ def _asked(fails: str) -> str:
 
 def _bound(stage: Stage, level: str) -> str:
     """The bound that decided, on its side of the line: below it is good where less is better."""
+    if _is_exact(stage):
+        return _exact_bound(stage)
     below = (stage.outcome == "fail") == stage.more_is_better
     name, value, sign = ("upper", stage.upper, "<") if below else ("lower", stage.lower, ">")
     # At the end of the scale to reach the line is enough.
@@ -99,6 +101,8 @@ def _bound(stage: Stage, level: str) -> str:
 
 
 def _between(stage: Stage) -> str:
+    if _is_exact(stage):
+        return f"between {stage.lower:.2g} and {stage.upper:.2g}, tolerance {stage.threshold:.2g}"
     low, high = ("95 %", "99 %") if stage.more_is_better else ("99 %", "95 %")
     ends = [number(end, stage.lines) for end in stage.interval]
     bounds = f"{low} lower bound {ends[0]}, {high} upper bound {ends[1]}"
@@ -111,7 +115,7 @@ def _between(stage: Stage) -> str:
 
 def _measured(verdict: Verdict, stage: Stage, bound: str) -> str:
     """How much, of what, with the bound; a share below zero is nothing."""
-    amount, what = number(stage.statistic, stage.lines), stage.sentence or stage.detail or stage.name
+    amount, what = of_stage(stage)[0], stage.sentence or stage.detail or stage.name
     if float(amount) < 0 and verdict.claim.measures.startswith("of "):
         amount, bound = "nothing", f"{verdict.claim.columns[-1]} {amount}, {bound}"
     return f"{amount} {verdict.claim.measures} {what} ({bound})"
@@ -120,6 +124,16 @@ def _measured(verdict: Verdict, stage: Stage, bound: str) -> str:
 def _row(stage: Stage) -> tuple[str, ...]:
     shown = stage.outcome if stage.judged else "(shown only)"
     return stage.name, stage.detail, *of_stage(stage), shown
+
+
+def _is_exact(stage: Stage) -> bool:
+    """Whether nothing is inferred from a sample: a calculation that is right, or wrong by more than rounding."""
+    return stage.alpha_fail == stage.alpha_pass == 0
+
+
+def _exact_bound(stage: Stage) -> str:
+    value, sign, name = (stage.lower, ">", "at least ") if stage.outcome == "fail" else (stage.upper, "<", "")
+    return f"{'' if stage.lower == stage.upper else name}{value:.2g} {sign} {stage.threshold:.2g}"
 
 
 def _labelled(label: str, text: str) -> str:

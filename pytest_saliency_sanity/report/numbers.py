@@ -20,7 +20,9 @@ def of_verdict(verdict: Verdict) -> tuple[str, str]:
 
 
 def of_stage(stage: Stage) -> tuple[str, str]:
-    """Its statistic and its interval."""
+    """Its statistic and its interval; of a calculation without a sample to two significant digits."""
+    if stage.alpha_fail == stage.alpha_pass == 0:
+        return f"{stage.statistic:.2g}", f"{stage.lower:.2g} … {stage.upper:.2g}"
     lines = stage.lines if stage.judged else ()
     return number(stage.statistic, lines), interval(stage.interval, lines)
 

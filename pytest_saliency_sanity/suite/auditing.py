@@ -18,7 +18,8 @@ from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.report import matrix, numbers
 from pytest_saliency_sanity.suite import evaluation
-from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_checks, chosen_explainers
+from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_explainers
+from pytest_saliency_sanity.suite.claims import Axioms, all_of, asked_of
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
 
@@ -138,6 +139,7 @@ def audit(
     checks: str | Iterable[str] = ALL,
     *,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    axioms: Axioms | None = None,
     seed: int | None = None,
     profile: str | None = None,
     max_seconds: float | None = None,
@@ -151,8 +153,10 @@ def audit(
     Args:
         explainers: names to explainers: anything that the checks take, or a text such as "captum:Saliency".
         case: the model and the data; what it does not have is not asked for.
-        checks: "all", every check that has an assertion, or names of checks.
+        checks: "all", every check that has an assertion, or names of checks. "all" asks for an axiom only where it is
+            claimed.
         options: for checks their keyword options, such as {"consistency": {"min_agreement": 0.8}}.
+        axioms: as in `parametrize_with_sanity_checks`.
         seed, profile, max_seconds: as of every check; the budget is that of one check.
         progress: whether a progress bar is shown.
 
@@ -160,14 +164,14 @@ def audit(
         TypeError, ValueError: for bad arguments, in one sentence.
     """
     named = chosen_explainers(explainers)
-    asked = chosen_checks(checks)
-    given = checked_options(options, asked)
+    asked = asked_of(named, checks, axioms)
+    given = checked_options(options, all_of(asked))
     if not isinstance(case, Case):
         raise TypeError(f"case must be a Case(model=…, inputs=…), not {shown(case)}")
-    for check in asked:
+    for check in all_of(asked):
         evaluation.why_not(check, case)
     of_run = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
-    pairs = [(name, check) for name in named for check in asked]
+    pairs = [(name, check) for name in named for check in asked[name]]
     with (
         _with_cache(of_run),
         tqdm(pairs, disable=not progress or of_run.progress is None, leave=False) as shown_pairs,

@@ -54,10 +54,12 @@ def chosen_checks(checks: Any = ALL) -> tuple[Check, ...]:
     return tuple(known[name] for name in names)
 
 
-def checked_reasons(
-    expected: Any, explainers: Iterable[str], checks: Iterable[Check]
-) -> dict[str, dict[str, str]]:
+def checked_reasons(expected: Any, asked: Mapping[str, Iterable[Check]]) -> dict[str, dict[str, str]]:
     """The expected failures: for each explainer the checks that it fails, with the reason.
+
+    Args:
+        expected: what was given.
+        asked: the checks of each explainer.
 
     Raises:
         TypeError, ValueError: for an explainer or a check that is not among those that are checked, with the choices.
@@ -69,10 +71,10 @@ def checked_reasons(
             "expected_failed_checks must map an explainer's name to its failing checks with their reasons, such as "
             f'{{"gbp": {{"model_sensitivity": "edge-like by construction"}}}}, not {shown(expected)}'
         )
-    own, names = list(explainers), [check.name for check in checks]
     for explainer, reasons in expected.items():
-        if explainer not in own:
-            raise ValueError(f"expected_failed_checks: {unknown('explainer', explainer, own)}")
+        if explainer not in asked:
+            raise ValueError(f"expected_failed_checks: {unknown('explainer', explainer, list(asked))}")
+        names = [check.name for check in asked[explainer]]
         for name, reason in reasons.items():
             if name not in names:
                 raise ValueError(f"expected_failed_checks[{explainer!r}]: {unknown('check', name, names)}")

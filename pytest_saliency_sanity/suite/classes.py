@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.suite.choices import ALL, Reasons, unknown
+from pytest_saliency_sanity.suite.claims import Axioms
 from pytest_saliency_sanity.suite.parametrization import SanityCheck, parametrize_with_sanity_checks
 
-_SETTABLE = ("explainers", "checks", "expected_failed_checks", "options")
+_SETTABLE = ("explainers", "checks", "expected_failed_checks", "options", "axioms")
 
 
 class SaliencySanitySuite:
@@ -20,12 +21,14 @@ class SaliencySanitySuite:
         checks: "all", or names of checks.
         expected_failed_checks: for explainers the checks that they are known to fail, with the reason.
         options: for checks their keyword options.
+        axioms: for explainers the axioms that they claim.
     """
 
     explainers: ClassVar[Mapping[str, Any]]
     checks: ClassVar[str | Iterable[str]] = ALL
     expected_failed_checks: ClassVar[Reasons | None] = None
     options: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
+    axioms: ClassVar[Axioms | None] = None
 
     def __init_subclass__(cls, **given: Any) -> None:
         """Make the tests of a subclass.
@@ -49,6 +52,7 @@ class SaliencySanitySuite:
             cls.checks,
             expected_failed_checks=cls.expected_failed_checks,
             options=cls.options,
+            axioms=cls.axioms,
         )
         test_explainer.__qualname__ = f"{cls.__qualname__}.test_explainer"
         test_explainer.__module__ = cls.__module__

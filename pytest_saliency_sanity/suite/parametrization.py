@@ -17,9 +17,9 @@ from pytest_saliency_sanity.suite.choices import (
     Reasons,
     checked_options,
     checked_reasons,
-    chosen_checks,
     chosen_explainers,
 )
+from pytest_saliency_sanity.suite.claims import Axioms, all_of, asked_of
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
 
 ARGUMENTS = ("explainer", "sanity_check")
@@ -77,6 +77,7 @@ def parametrize_with_sanity_checks(
     *,
     expected_failed_checks: Reasons | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    axioms: Axioms | None = None,
 ) -> Callable[[Any], Any]:
     """Decorator of a test `(explainer, sanity_check, saliency_case)`: one test for each explainer and each check.
 
@@ -86,18 +87,21 @@ def parametrize_with_sanity_checks(
 
     Args:
         explainers: names to explainers: anything that the checks take, or a text such as "captum:Saliency".
-        checks: "all", every check that has an assertion, or names of checks.
+        checks: "all", every check that has an assertion, or names of checks. "all" asks for an axiom only where it is
+            claimed.
         expected_failed_checks: for explainers the checks that they are known to fail, with the reason. Each is a
             strict expected failure of SanityCheckFailed: an error, an inconclusive verdict and a pass fail the test.
         options: for checks their keyword options, such as {"consistency": {"min_agreement": 0.8}}.
+        axioms: for explainers the axioms that they claim, such as {"ig": {"completeness"}}; of those that are not
+            there, what is known of the method holds.
 
     Raises:
-        TypeError, ValueError: for an unknown explainer or check, with the choices.
+        TypeError, ValueError: for an unknown explainer, check or axiom, with the choices.
     """
     named = chosen_explainers(explainers)
-    asked = chosen_checks(checks)
-    reasons = checked_reasons(expected_failed_checks, named, asked)
-    given = checked_options(options, asked)
+    asked = asked_of(named, checks, axioms)
+    reasons = checked_reasons(expected_failed_checks, asked)
+    given = checked_options(options, all_of(asked))
     parameters = [
         pytest.param(
             explainer,
@@ -106,7 +110,7 @@ def parametrize_with_sanity_checks(
             marks=marks_of(check, reasons.get(name, {}).get(check.name)),
         )
         for name, explainer in named.items()
-        for check in asked
+        for check in asked[name]
     ]
     return pytest.mark.parametrize(ARGUMENTS, parameters)
 

@@ -369,6 +369,11 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "data_sensitivity": ("models", "twins", "max_epochs", "cache", "key", "train", "threshold", "similarities"),
     "consistency": ("min_agreement", "metrics"),
     "insertion_deletion": ("min_insertion", "max_deletion", "steps", "infill", "absolute", "metrics"),
+    "completeness": ("baseline", "tolerance", "quadrature_tolerance"),
+    "linear_oracle": ("expects", "baseline", "tolerance"),
+    "ignored_input": ("tolerance",),
+    "implementation_invariance": ("rewritten", "tolerance"),
+    "input_shift": ("shift", "tolerance"),
     "localization": ("regions", "box_format", "min_iou", "box", "absolute"),
     "occlusion_sensitivity": ("share", "fraction", "infill", "classes", "absolute"),
     "distancing": (

@@ -28,6 +28,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "data": (images(8), LABELS),
     },
     "data_sensitivity": {},
+    "completeness": {}, "linear_oracle": {}, "ignored_input": {}, "implementation_invariance": {}, "input_shift": {},
 }  # fmt: skip
 CHECKS = tuple(ARGUMENTS)
 TABLE = [(argument, name, make) for argument, table in kinds().items() for name, make in table.items()]

@@ -124,6 +124,11 @@ CHECKS: dict[str, Callable[..., Verdict]] = {
     "data_sensitivity": data_sensitivity,
     "consistency": on_images(package.check_consistency),
     "parity": making_references(on_images(package.check_parity, reference="never.safetensors")),
+    "completeness": on_images(package.check_completeness),
+    "linear_oracle": on_images(package.check_linear_oracle),
+    "ignored_input": on_images(package.check_ignored_input),
+    "implementation_invariance": on_images(package.check_implementation_invariance),
+    "input_shift": on_images(package.check_input_shift),
     "occlusion_sensitivity": on_images(package.check_occlusion_sensitivity),
     "insertion_deletion": on_images(package.check_insertion_deletion),
     "localization": on_images(package.check_localization, regions=torch.tensor([[2, 2, 7, 7]] * 8)),
@@ -133,6 +138,7 @@ CHECKS: dict[str, Callable[..., Verdict]] = {
 IMPOSSIBLE = {
     "distancing": ("int8", "gradient", "integrated_gradients"),
     "model_sensitivity": ("int8",),
+    "completeness": ("int8",),
     "insertion_deletion": ("int8",),
     "occlusion_sensitivity": ("int8",),
 }

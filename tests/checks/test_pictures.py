@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import pytest_saliency_sanity as sanity
 from pytest_saliency_sanity import (
     Case,
     TrueAndPermuted,
@@ -66,6 +67,17 @@ ASKED: dict[str, tuple[Check, tuple[str, ...]]] = {
         (*MAPS, "true labels, 2", "permuted labels, 1", "permuted labels, 2"),
     ),
     "consistency": (partial(check_consistency, noise, cnn(), images()), (*MAPS, "run 1", "run 2")),
+    "completeness": (partial(sanity.check_completeness, gradient, cnn(), images()), MAPS),
+    "linear_oracle": (partial(sanity.check_linear_oracle, gradient, cnn(), images()), MAPS),
+    "ignored_input": (
+        partial(sanity.check_ignored_input, gradient, cnn(), images()),
+        (*MAPS, "a quarter ignored"),
+    ),
+    "implementation_invariance": (
+        partial(sanity.check_implementation_invariance, gradient, cnn(), images()),
+        (*MAPS, "written anew"),
+    ),
+    "input_shift": (partial(sanity.check_input_shift, gradient, cnn(), images()), (*MAPS, "shifted")),
     "contract": (partial(check_contract, gradient, cnn(), images()), MAPS),
     "insertion_deletion": (
         partial(check_insertion_deletion, gradient, cnn(), images(), steps=4),

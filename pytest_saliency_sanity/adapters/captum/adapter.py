@@ -16,6 +16,7 @@ from pytest_saliency_sanity.adapters.captum import calls, layers_and_neurons
 from pytest_saliency_sanity.adapters.captum.calls import Method
 from pytest_saliency_sanity.adapters.models import returning_logits
 from pytest_saliency_sanity.adapters.options import divided
+from pytest_saliency_sanity.adapters.quadrature import quadrature
 from pytest_saliency_sanity.text import shown
 
 PLACES = ("captum.attr",)
@@ -48,7 +49,8 @@ def from_class(kind: type, options: Mapping[str, Any]) -> Adapted:
     def explain(model: nn.Module, inputs: Any, targets: Any) -> Any:
         return calls.explained(method, model, returning_logits(model, inputs), inputs, targets)
 
-    return Adapted(explain, _name(kind, options), factory=_factory(kind, method.kind))
+    steps = quadrature(kind.attribute, options, lambda more: from_class(kind, {**options, **more}))  # type: ignore[attr-defined]
+    return Adapted(explain, _name(kind, options), factory=_factory(kind, method.kind), quadrature=steps)
 
 
 def from_object(owner: Any, options: Mapping[str, Any], explainer: Any) -> Adapted:
@@ -74,7 +76,12 @@ def from_object(owner: Any, options: Mapping[str, Any], explainer: Any) -> Adapt
         return calls.explained_in_place(method, owner, inner, model, inputs, targets)
 
     holds = layers_and_neurons.held(inner, name)
-    return Adapted(explain, name, bound=True, holds=holds, factory=_factory(type(owner), type(inner)))
+    steps = quadrature(
+        type(owner).attribute, options, lambda more: from_object(owner, {**options, **more}, explainer)
+    )
+    return Adapted(
+        explain, name, bound=True, holds=holds, factory=_factory(type(owner), type(inner)), quadrature=steps
+    )
 
 
 def _method(kind: type, options: Mapping[str, Any]) -> Method:
