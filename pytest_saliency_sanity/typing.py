@@ -41,7 +41,7 @@ class AssertComplete(Protocol):
         baseline: Any = ...,
         tolerance: float = ...,
         finer: Callable[..., Any] | None = ...,
-        quadrature_tolerance: float = ...,
+        quadrature_tolerance: float | None = ...,
         **conditions: Unpack[OfRuns],
     ) -> Verdict: ...
 

@@ -33,7 +33,7 @@ CLAIM = Claim(
     code="incomplete",
     passed="complete",
 )
-QUADRATURE = 0.05
+QUADRATURE = 0.05  # what the steps may cost before a note tells of it
 _SAFE = 2.0  # a ReLU network has kinks, so the error of a rule falls unevenly; measured: up to 1.6 times the estimate
 _SCALED = 0.1  # deviation that is left when the sums are multiplied by one number: that number is the mistake
 
@@ -70,7 +70,7 @@ class Sums:
 def check_completeness(
     explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None,
     *, baseline: Any = None, tolerance: float = TOLERANCE, finer: Callable[..., Any] | None = None,
-    quadrature_tolerance: float = QUADRATURE, **conditions: Unpack[OfRuns],
+    quadrature_tolerance: float | None = None, **conditions: Unpack[OfRuns],
 ) -> Verdict:  # fmt: skip
     """Whether the values of each map sum to the score of the image less that of the baseline.
 
@@ -78,7 +78,8 @@ def check_completeness(
     along a path does so in steps. What that costs is measured apart: the map is made a second time with eight times as
     many steps (at least 128), where the explainer is known to take `steps` or `n_steps`, or with `finer`. The sum of
     the finer map is held against `tolerance`, and fails only by more than its own steps may still cost; the distance
-    between the two sums is held against `quadrature_tolerance`. At most 8 images are used, and the worst counts.
+    between the two sums is shown, and held against `quadrature_tolerance` where that is given. At most 8 images are
+    used, and the worst counts.
 
     Args:
         explainer: callable (model, inputs, targets) -> map of shape (N, C, *S), (N, 1, *S) or (N, *S).
@@ -88,7 +89,8 @@ def check_completeness(
         baseline: the explainer's: None for zero, a number, a tensor that broadcasts to one image, or a tuple of these.
         tolerance: the relative deviation that is allowed, from 0 to 1.
         finer: the same explainer with at least twice as many steps; None means that it is made, if it can be.
-        quadrature_tolerance: the relative deviation that the steps may cost, from 0 to 1.
+        quadrature_tolerance: the relative deviation that the steps may cost, from 0 to 1; None means that it is shown
+            and decides nothing, since a coarse quadrature is no fault of the method.
         **conditions: see `OfRuns`.
 
     Returns:
@@ -99,7 +101,8 @@ def check_completeness(
 
     Source: Sundararajan, Taly and Yan, Axiomatic Attribution for Deep Networks, ICML 2017, section 3, proposition 1.
     """
-    check_demands(tolerance=tolerance, quadrature_tolerance=quadrature_tolerance)
+    steps = {} if quadrature_tolerance is None else {"quadrature_tolerance": quadrature_tolerance}
+    check_demands(tolerance=tolerance, **steps)
     began = time.monotonic()
     better = _finer(explainer, finer)
     audited = subject(explainer, model, inputs, targets, limit=FIRST, **conditions)
@@ -116,7 +119,7 @@ def check_completeness(
         maps = again(kept.by(better.explainer, kept.name), meter, first)
         fine = Sums(_sums(maps), wanted)
         stages = _with_steps(coarse, fine, better, tolerance, quadrature_tolerance)
-        return Measured(stages, hint=_hint(fine, stages))
+        return Measured(stages, hint=_hint(fine, stages), notes=_notes(stages[1]))
 
     return verdict_by(
         "completeness", CLAIM, audited, began, measure,
@@ -148,7 +151,7 @@ def _sum_stage(sums: Sums, tolerance: float, detail: str, error: np.ndarray | No
 
 
 def _with_steps(
-    coarse: Sums, fine: Sums, better: Finer, tolerance: float, quadrature_tolerance: float
+    coarse: Sums, fine: Sums, better: Finer, tolerance: float, quadrature_tolerance: float | None
 ) -> tuple[Stage, ...]:
     """A rule of first order, with r times the steps, is still wrong by 1/(r - 1) of what that has changed.
 
@@ -160,7 +163,8 @@ def _with_steps(
         _sum_stage(fine, tolerance, better.detail, still),
         largest(
             "quadrature", better.detail, "what the steps cost, the largest change of a map's sum",
-            change, quadrature_tolerance,
+            change, QUADRATURE if quadrature_tolerance is None else quadrature_tolerance,
+            judged=quadrature_tolerance is not None,
         ),
     )  # fmt: skip
 
@@ -173,10 +177,19 @@ def _no_difference(images: int) -> tuple[Finding, ...]:
 def _hint(sums: Sums, stages: tuple[Stage, ...]) -> str:
     if stages[0].outcome == "fail":
         return _mistake(sums)
-    if stages[-1].outcome == "fail":
+    if stages[-1].judged and stages[-1].outcome == "fail":
         right = "with more steps the sums are right: " if stages[0].outcome == "pass" else ""
         return f"{right}raise the number of steps"
     return ""
+
+
+def _notes(steps: Stage) -> tuple[str, ...]:
+    if steps.judged or steps.outcome == "pass":
+        return ()
+    return (
+        f"the steps cost up to {steps.statistic:.2g} of a map's sum: raise their number for maps that sum to what they "
+        f"should; with quadrature_tolerance= this decides",
+    )
 
 
 def _mistake(sums: Sums) -> str:
