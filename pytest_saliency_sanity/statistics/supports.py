@@ -88,9 +88,19 @@ def _centered(values: Tensor, union: Tensor) -> Tensor:
 
 def left_over(values: Tensor, given: Tensor, union: Tensor) -> Tensor:
     """What a linear regression on `given` (n, q, P), over the union, leaves of centered `values` (n, P)."""
-    known = torch.stack([_centered(part, union) for part in given.unbind(1)], 1).double()
+    wide = (
+        torch.float32 if values.device.type == "mps" else torch.float64
+    )  # Apple's GPUs have no double precision
+    known = torch.stack([_centered(part, union) for part in given.unbind(1)], 1).to(wide)
     known = known / known.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    inverse: Tensor = torch.linalg.pinv(known @ known.mT, rtol=1e-9, hermitian=True)
-    slopes = inverse @ (known @ values.double()[..., None])
+    slopes = _inverse(known @ known.mT) @ (known @ values.to(wide)[..., None])
     left: Tensor = values - (slopes * known).sum(1)
     return left.to(values.dtype)
+
+
+def _inverse(products: Tensor) -> Tensor:
+    """The pseudoinverse of (n, q, q): what is held constant may say the same twice."""
+    if products.dtype == torch.float32:
+        return torch.linalg.pinv(products.cpu().double(), rtol=1e-5, hermitian=True).to(products)
+    inverse: Tensor = torch.linalg.pinv(products, rtol=1e-9, hermitian=True)
+    return inverse
