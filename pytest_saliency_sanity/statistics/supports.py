@@ -100,7 +100,7 @@ def left_over(values: Tensor, given: Tensor, union: Tensor) -> Tensor:
 
 def _inverse(products: Tensor) -> Tensor:
     """The pseudoinverse of (n, q, q): what is held constant may say the same twice."""
-    if products.dtype == torch.float32:
-        return torch.linalg.pinv(products.cpu().double(), rtol=1e-5, hermitian=True).to(products)
-    inverse: Tensor = torch.linalg.pinv(products, rtol=1e-9, hermitian=True)
-    return inverse
+    single = products.dtype == torch.float32
+    exact = products.cpu().double() if single else products
+    inverse: Tensor = torch.linalg.pinv(exact, rtol=1e-5 if single else 1e-9, hermitian=True)
+    return inverse.to(products)
