@@ -110,14 +110,17 @@ def rates(trials: Sequence[Trial], honest: Sequence[str], faulty: Sequence[str])
     of_honest = [t for t in tried if t.explainer in honest]
     of_faulty = [t for t in tried if t.explainer in faulty]
     open_ = _having(of_honest, "inconclusive")
-    lines = [
-        _count("honest explainers that fail", _having(of_honest, "fail", "error"), of_honest, bound=True),
-        _count("faulty explainers that pass", _having(of_faulty, "pass"), of_faulty, bound=True),
-        _count("faulty explainers that are inconclusive", _having(of_faulty, "inconclusive"), of_faulty),
-        _count("honest explainers that are inconclusive", open_, of_honest).splitlines()[0],
+    counts = [
+        ("honest explainers that fail", _having(of_honest, "fail", "error"), of_honest),
+        ("honest explainers that are inconclusive", open_, of_honest),
+        ("faulty explainers that pass", _having(of_faulty, "pass"), of_faulty),
+        ("faulty explainers that are inconclusive", _having(of_faulty, "inconclusive"), of_faulty),
     ]
+    lines = [_count(what, found, of, bound=True).splitlines()[0] for what, found, of in counts if of]
     by_place = Counter((t.explainer, t.network) for t in open_)
-    return "\n".join([*lines, *(f"    {name} on {network}: {n}" for (name, network), n in by_place.items())])
+    return "\n".join(
+        [*lines, *(f"    open: {name} on {network}, {n}" for (name, network), n in by_place.items())]
+    )
 
 
 def _having(trials: Sequence[Trial], *outcomes: str) -> list[Trial]:
