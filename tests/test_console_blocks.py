@@ -52,6 +52,8 @@ SHORT = (  # what `extended` runs of the others
     "tests.calibration.model_sensitivity --networks mlp --seeds 0 --explainers gradient sobel --jobs 1",
     "tests.calibration.target_sensitivity --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.data_sensitivity --networks mlp --seeds 0 --explainers gradient sobel --jobs 1",
+    "tests.calibration.one_sided --networks mlp --seeds 0 --explainers vargrad --jobs 1",
+    "tests.calibration.one_sided_faults --networks mlp --seeds 0 --explainers sobel --jobs 1",
     "tests.calibration.planted_images --networks plain --seeds 20 --explainers sobel --jobs 1",
     "tests.calibration.suspicions --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.contrast --samples 500",

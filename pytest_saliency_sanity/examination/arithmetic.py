@@ -27,6 +27,8 @@ _MOST = 0.3  # relative distance that is never explained by rounding
 TOO_FAR = 0.1  # where rounding moves a typical map by more, nothing can be told
 _TWICE = 2.0  # a map of which a part moves as a whole may lie so many times as far as such maps were seen to
 _RUNS = 2
+_SHARE = 8  # of so many images one may move in part, by up to `_PART`, though it did not in these few runs
+_PART = 0.2
 _TF32 = (
     2.0**-11
 )  # unit roundoff of cuDNN's convolutions of single precision, where they are allowed to be faster
@@ -39,8 +41,8 @@ class Rounding:
     Attributes:
         typical: the relative distance by which the map of a typical image (the median) moves.
         allowed: the relative distance up to which a map is the same.
-        switched: how many images' maps moved further in one run, since numbers that were equal no longer are.
-        furthest: the largest distance of these.
+        switched: how many images' maps may lie further apart, since a part of them moves as a whole.
+        furthest: by how much these may.
     """
 
     typical: float
@@ -51,7 +53,7 @@ class Rounding:
     def unexplained(self, apart: np.ndarray) -> float:
         """Of relative distances (n,) the largest, less those of maps of which a part moved as a whole."""
         ordered = np.sort(apart)[::-1]
-        excused = (ordered > self.allowed) & (ordered <= _TWICE * self.furthest)
+        excused = (ordered > self.allowed) & (ordered <= self.furthest)
         excused[self.switched :] = False
         return float(ordered[~np.logical_and.accumulate(excused)].max(initial=0.0))
 
@@ -81,7 +83,8 @@ def rounding_of(kept: Subject, explained: Callable[[Subject], Maps], maps: Maps,
     typical = float(np.median(moved, axis=1).max())
     allowed = min(max(_TIMES * typical, _LEAST * size), _MOST)
     further = moved > allowed
-    return Rounding(typical, allowed, int(further.sum(1).max()), float(moved[further].max(initial=0.0)))
+    switched = max(int(further.sum(1).max()), moved.shape[1] // _SHARE)
+    return Rounding(typical, allowed, switched, max(_TWICE * float(moved[further].max(initial=0.0)), _PART))
 
 
 @loan

@@ -91,8 +91,8 @@ def _notes(known: Rounding, apart: np.ndarray) -> tuple[str, ...]:
     if not known.switched or not beyond:
         return ()
     return (
-        f"of {beyond} images a part of the map lies elsewhere, as it does for {known.switched} when only last places "
-        f"change: there numbers are equal, and rounding decides",
+        f"of {beyond} images a part of the map lies elsewhere (by up to {float(apart.max()):.2g}); up to "
+        f"{known.switched} are excused, since where numbers are equal rounding decides which of them counts",
     )
 
 

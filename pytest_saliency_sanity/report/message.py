@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_saliency_sanity.report import metrics
 from pytest_saliency_sanity.report.numbers import line, number, of_stage
-from pytest_saliency_sanity.report.words import levels
+from pytest_saliency_sanity.report.words import interval_heading
 from pytest_saliency_sanity.text import encodable
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def table(verdict: Verdict) -> str:
     """The stages as aligned columns; "" when nothing was measured."""
     if not verdict.stages:
         return ""
-    head = (*verdict.claim.columns, f"interval ({levels(verdict.stages)})", "verdict")
+    head = (*verdict.claim.columns, interval_heading(verdict.stages), "verdict")
     rows = [head, *(_row(stage) for stage in verdict.stages)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     padded = (map(str.ljust, row, widths) for row in rows)

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from pytest_saliency_sanity.report import metrics, numbers, strip
-from pytest_saliency_sanity.report.words import SYMBOLS, levels
+from pytest_saliency_sanity.report.words import SYMBOLS, interval_heading
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Stage, Verdict
@@ -35,7 +35,7 @@ def table(verdict: Verdict) -> str:
     """The stages; "" where nothing was measured."""
     if not verdict.stages:
         return ""
-    headings = (*verdict.claim.columns, f"interval ({levels(verdict.stages)})", "verdict")
+    headings = (*verdict.claim.columns, interval_heading(verdict.stages), "verdict")
     head = "".join(f"<th scope='col'>{escape(heading)}</th>" for heading in headings)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(map(_row, verdict.stages))}</tbody></table>"
 

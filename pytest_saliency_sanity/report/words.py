@@ -48,7 +48,16 @@ def label(name: str, count: int) -> str:
     return "error" if name == "error" and count == 1 else LABELS[name]
 
 
+def interval_heading(stages: Iterable[Stage]) -> str:
+    """The heading of intervals, with the levels of their bounds, lower … upper, where there are any."""
+    shown = levels(stages)
+    return f"interval ({shown})" if shown else "interval"
+
+
 def levels(stages: Iterable[Stage]) -> str:
-    """The levels of their bounds, lower … upper; several stages and looks are corrected for."""
-    found = {_HIGH if stage.more_is_better else _LOW for stage in stages}
+    """The levels of their bounds, lower … upper; several stages and looks are corrected for; "" for exact numbers."""
+    inferred = [stage for stage in stages if not stage.alpha_fail == stage.alpha_pass == 0]
+    found = {_HIGH if stage.more_is_better else _LOW for stage in inferred}
+    if not found:
+        return ""
     return found.pop() if len(found) == 1 else "95 or 99 %"

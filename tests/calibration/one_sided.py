@@ -6,6 +6,9 @@ documentation are those of `--group evaluation`, other kinds of networks.
 
 from __future__ import annotations
 
+from tests.calibration.trials import trained
+
+SETTING = trained
 HONEST = (
     "gradcam", "grad-cam:GradCAM", "grad-cam:HiResCAM", "grad-cam:GradCAMPlusPlus", "grad-cam:XGradCAM",
     "torchcam:LayerCAM", "grad-cam:ScoreCAM", "grad-cam:AblationCAM", "torchcam:SmoothGradCAMpp",

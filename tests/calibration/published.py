@@ -136,9 +136,7 @@ def _one_sided(name: str, wanted: Sequence[str], seeds: Sequence[int], sampled: 
 
     checks = {"model_sensitivity": (check_model_sensitivity, wanted)}
     blocks = {"outcomes": outcomes, "errors": counted}
-    return Table(
-        name, checks, tuple(EVALUATION), seeds, model_sensitivity.CALIBRATION.setting, sampled, blocks
-    )
+    return Table(name, checks, tuple(EVALUATION), seeds, one_sided.SETTING, sampled, blocks)
 
 
 def _text(shown: str) -> str:

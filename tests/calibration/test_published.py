@@ -165,7 +165,7 @@ def test_a_sample_that_comes_out_the_same_stamps_the_table(computed: dict[Cell, 
     assert (stamped.fingerprint, stamped.confirmed) == (table.fingerprint(), sampled)
     assert records.load(table.name) == stamped
     shown = pages.blocks(confirmation.PAGE.read_text(encoding="utf-8"))[f"{table.name}.code"]
-    assert f"computed {len(sampled)} of the {len(computed)} trials of this table again" in shown
+    assert f"computed {len(sampled)} of the {len(computed)} trials of this table" in shown
     assert confirmation.confirm(table, places=5).confirmed > sampled  # of the same code: they add up
 
 
@@ -203,7 +203,7 @@ def test_the_page_says_how_much_the_present_code_computed() -> None:
     record = made({CELL: trial("pass"), OTHER: trial("fail")})
     assert provenance(record) == "The present code computed all 2 trials of this table."
     part = replace(record, confirmed=frozenset([CELL]))
-    assert provenance(part).startswith("The present code computed 1 of the 2 trials of this table again")
+    assert provenance(part).startswith("The present code computed 1 of the 2 trials of this table.")
 
 
 def made(trials: Mapping[Cell, Trial]) -> Record:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pytest_saliency_sanity.report import colors, comparison, metrics, numbers, reasons, table
 from pytest_saliency_sanity.report.page import albums, evidence, facts, figures
 from pytest_saliency_sanity.report.page.palette import TONES
-from pytest_saliency_sanity.report.words import BOUNDS, ORDER, SYMBOLS, label, levels
+from pytest_saliency_sanity.report.words import BOUNDS, ORDER, SYMBOLS, interval_heading, label
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.report.comparison import Change
@@ -91,9 +91,9 @@ class Shown:
         return figures.of(self.verdict, self.anchor)
 
     @property
-    def levels(self) -> str:
-        """The levels of the stages' intervals."""
-        return levels(self.verdict.stages)
+    def interval_heading(self) -> str:
+        """The heading of the stages' intervals."""
+        return interval_heading(self.verdict.stages)
 
     @property
     def rows(self) -> list[tuple[Stage, tuple[str, ...]]]:
