@@ -18,7 +18,11 @@ from tests.perturbations.state import state_of
 
 IMAGES = torch.rand(3, 3, 48, 48, generator=torch.Generator().manual_seed(0))
 TARGETS = torch.tensor([0, 1, 3])
-EARLY = (nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU())
+
+
+def early():
+    """Drawn where the network is, from its stream: at the import weights would differ from run to run."""
+    return nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1), nn.ReLU()
 
 
 def conv(*channels: int, side: int = 1) -> nn.Conv2d:
@@ -78,15 +82,15 @@ NETWORKS = {
     "lraspp": (lambda: torchvisions(segmentation.lraspp_mobilenet_v3_large), "backbone.16"),
     "u-net": (UNet, "up"),
     "scores of several depths": (Scores, "features.3"),
-    "a stack": (lambda: nn.Sequential(*EARLY, conv(8, 5)), "3"),
-    "a smaller map": (lambda: nn.Sequential(*EARLY, nn.MaxPool2d(2), conv(8, 5)), "4"),
-    "an activation behind the head": (lambda: nn.Sequential(*EARLY, conv(8, 5), nn.Sigmoid()), "3"),
+    "a stack": (lambda: nn.Sequential(*early(), conv(8, 5)), "3"),
+    "a smaller map": (lambda: nn.Sequential(*early(), nn.MaxPool2d(2), conv(8, 5)), "4"),
+    "an activation behind the head": (lambda: nn.Sequential(*early(), conv(8, 5), nn.Sigmoid()), "3"),
     "upsampled": (
-        lambda: nn.Sequential(*EARLY, nn.MaxPool2d(2), conv(8, 5), nn.Upsample(scale_factor=2)),
+        lambda: nn.Sequential(*early(), nn.MaxPool2d(2), conv(8, 5), nn.Upsample(scale_factor=2)),
         "4",
     ),
     "a head of two layers": (
-        lambda: nn.Sequential(*EARLY, nn.Sequential(conv(8, 6), nn.ReLU(), conv(6, 5))),
+        lambda: nn.Sequential(*early(), nn.Sequential(conv(8, 6), nn.ReLU(), conv(6, 5))),
         "3",
     ),
     "as many features as classes": (
@@ -173,7 +177,7 @@ class Both(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.features, self.head = nn.Sequential(*EARLY), nn.Linear(8, 5)
+        self.features, self.head = nn.Sequential(*early()), nn.Linear(8, 5)
 
     def forward(self, x):
         features = self.features(x)
@@ -184,7 +188,7 @@ CLASSIFIERS = {
     "resnet": (lambda: resnet18(num_classes=5), "layer4", None),
     "squeezenet, which ends in class maps": (lambda: squeezenet1_1(num_classes=5), "classifier.2", None),
     "class maps that are pooled": (
-        lambda: nn.Sequential(*EARLY, conv(8, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        lambda: nn.Sequential(*early(), conv(8, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
         "4",
         None,
     ),
@@ -197,7 +201,7 @@ CLASSIFIERS = {
     ),
     "features are returned, too": (Both, "features", lambda model, inputs: model(inputs)[0]),
     "a layer in front that keeps the image": (
-        lambda: nn.Sequential(nn.Sequential(nn.Identity()), *EARLY, nn.Flatten(), nn.Linear(18432, 5)),
+        lambda: nn.Sequential(nn.Sequential(nn.Identity()), *early(), nn.Flatten(), nn.Linear(18432, 5)),
         "4",
         None,
     ),
