@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -183,24 +182,22 @@ def test_memory_that_is_taken_in_truth_is_told(pytester: pytest.Pytester) -> Non
     assert re.match(r"saliency sanity: large takes 1\.\d GiB of memory for 8 images at once, as each", line)
 
 
-@linux
 def test_what_stays_after_each_map_adds_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[np.ndarray] = []
+    """What the process holds is made up, since other tests' garbage comes and goes here; `extended` has a real one."""
+    kept: list[int] = []
+    monkeypatch.setattr(forecast, "held_of", lambda device: 100 * MIB + sum(kept))
 
     def leaking(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        if (
-            len(kept) < 12
-        ):  # as long as it is watched; a piece of over 32 MiB never comes from memory that was freed
-            kept.append(np.ones(5 * MIB * len(inputs), dtype=np.uint8))
+        kept.append(2 * MIB * len(inputs))
         return gradient(model, inputs, targets)
 
     (sentence,) = told(monkeypatch, leaking, Machine(left=64 * MIB), check_model_sensitivity)
     pattern = (
-        r"each map of large leaves [45]\.\d MiB of memory taken; \d+ maps leave about \d+ MiB, and 64 MiB are "
+        r"each map of large leaves 2(\.0)? MiB of memory taken; \d+ maps leave about \d+ MiB, and 64 MiB are "
         r"left\. Cheaper: return maps\.detach\(\), and keep no graph, no activation and no hook's output from one call "
         r"to the next"
     )
-    assert re.fullmatch(pattern, sentence)
+    assert re.fullmatch(pattern, sentence), sentence
 
 
 @pytest.mark.parametrize("check", [check_contract, check_model_sensitivity, check_consistency])
