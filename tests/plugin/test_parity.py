@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch  # noqa: F401  # before any inner run, which forgets what it is the first to import: it cannot be loaded twice
 
 TESTS = """
     from pathlib import Path
