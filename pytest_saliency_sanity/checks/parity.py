@@ -88,8 +88,9 @@ def check_parity(
         **conditions: see `OfRuns`.
 
     Returns:
-        The verdict, with one stage. For another explainer its statistic is the largest relative distance. Without a
-        file it is a fail; with other weights, images, targets or another seed
+        The verdict, with one stage. For another explainer its statistic is the largest relative distance; of up to
+        one image in eight a part of the map may lie further away, by up to 0.2, since where numbers are equal rounding
+        decides which of them counts. Without a file it is a fail; with other weights, images, targets or another seed
         than the reference's it is inconclusive, since maps may differ then.
 
     Raises:

@@ -29,9 +29,7 @@ _TWICE = 2.0  # a map of which a part moves as a whole may lie so many times as 
 _RUNS = 2
 _SHARE = 8  # of so many images one may move in part, by up to `_PART`, though it did not in these few runs
 _PART = 0.2
-_TF32 = (
-    2.0**-11
-)  # unit roundoff of cuDNN's convolutions of single precision, where they are allowed to be faster
+_TF32 = 2.0**-11  # unit roundoff of cuDNN's convolutions of single precision, where TF32 is allowed
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ def parting(mine: Tensor, theirs: Tensor, images: Tensor | None, allowed: float)
         images: (n, C, *S), channels first, of the same size; None where the maps have another.
         allowed: the relative distance that is no parting.
     """
-    mine, theirs = mine.double().cpu(), theirs.double().cpu()
+    mine, theirs = mine.cpu().double(), theirs.cpu().double()  # not every device has double precision
     found = [(_apart(mine, made), words) for words, made in _changed(theirs, images, mine)]
     best = min(apart for apart, _ in found)
     if best <= min(max(_ENOUGH, allowed), _MUCH * _apart(mine, theirs)):
@@ -37,7 +37,7 @@ def _changed(theirs: Tensor, images: Tensor | None, mine: Tensor) -> Iterator[tu
         for step in (1, -1):
             yield f"of the image {'before' if step == 1 else 'after'} it in the batch", theirs.roll(step, 0)
     if images is not None and images.ndim == theirs.ndim + 1:
-        yield "times the input", theirs * images.double().cpu().sum(1)
+        yield "times the input", theirs * images.cpu().double().sum(1)
     if theirs.ndim > 2 and theirs.shape[-1] == theirs.shape[-2]:
         yield "transposed", theirs.mT
     yield from _shifted(theirs)
