@@ -9,6 +9,7 @@ which half is edges, or that of guided backpropagation, has ranks like those of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -25,7 +26,7 @@ from pytest_saliency_sanity.verdict import Finding, Stage
 
 # Retained by value (Pearson), all held constant: honest maps keep up to .38, maps of which half is edges .42 to .66.
 LOUD = 0.45
-HELD = "held_constant"  # in the evidence of a stage: whether something was held constant
+HELD = "held_constant"  # in the evidence of a stage: what was held constant, in words; "" for nothing
 CONTROL = "control_retained"  # what the control retains there without its signs
 Reduced = Callable[[Sample], Sample]
 
@@ -65,7 +66,7 @@ def line(signed: float, fail_above: float, kept: float) -> float:
         fail_above: what a map of one sign fails above.
         kept: the retained fraction of the control without its signs.
     """
-    kept = min(max(kept, 0.0), 1.0) if kept == kept else 0.0
+    kept = 0.0 if math.isnan(kept) else min(max(kept, 0.0), 1.0)
     return min(signed + (1 - signed) * kept, max(signed, (signed + fail_above) / 2))
 
 
@@ -86,8 +87,8 @@ def _lowest(
         for kind in (RANK, GIVEN)
     }
     kind = min(found, key=lambda one: found[one].upper)
-    held = kind == GIVEN
-    sentence = f"{stage.sentence} (given the input's size and the features)" if held else stage.sentence
+    held = _words(begun) if kind == GIVEN else ""
+    sentence = f"{stage.sentence} (given {held})" if held else stage.sentence
     evidence = {
         **stage.evidence,
         **found[kind].evidence,
@@ -96,6 +97,12 @@ def _lowest(
         "retained_as_it_is": stage.statistic,
     }
     return replace(found[kind], sentence=sentence, evidence=evidence)
+
+
+def _words(begun: Survey) -> str:
+    """What is held constant: a network without a spatial map has no features."""
+    features = all(one.features for one in begun.originals[0].held)
+    return "the input's size and the features" if features else "the input's size"
 
 
 def excused(

@@ -89,9 +89,8 @@ def _line_notes(stages: tuple[Stage, ...]) -> tuple[str, ...]:
     lines = ", ".join(
         f"{stage.pass_below:.2f} at {stage.name!r} ({stage.evidence[CONTROL]:.2f} kept)" for stage in measured
     )
-    held = " or with the input's size and the last feature map held constant," * any(
-        stage.evidence[HELD] for stage in measured
-    )
+    named = next((stage.evidence[HELD] for stage in measured if stage.evidence[HELD]), "")
+    held = f" or with {named} held constant," if named else ""
     return (
         f"they pass, as they are{',' * bool(held)}{held} below a line that is measured, from what the control keeps "
         f"without its signs: {lines}",

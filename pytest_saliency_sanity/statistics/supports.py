@@ -8,6 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+_MOST = 4096  # pixels that `few` leaves
 _NOTHING = 1e-6  # of a map's squared length: no more is left of a map that follows what is held constant
 
 
@@ -35,18 +36,15 @@ class Supported:
         )
 
 
-MOST = 4096
-
-
 def few(maps: Tensor) -> Tensor:
     """(n, P) at most 4,096 pixels of maps (n, *S), the same ones of all maps of a size: for what is costly."""
     flat = maps.flatten(1)
-    return flat if flat.shape[1] <= MOST else flat[:, _places(flat.shape[1]).to(flat.device)]
+    return flat if flat.shape[1] <= _MOST else flat[:, _places(flat.shape[1]).to(flat.device)]
 
 
 @cache
 def _places(pixels: int) -> Tensor:
-    return torch.randperm(pixels, generator=torch.Generator().manual_seed(0))[:MOST].sort().values
+    return torch.randperm(pixels, generator=torch.Generator().manual_seed(0))[:_MOST].sort().values
 
 
 def over_union(left: Supported, right: Supported) -> Tensor:
@@ -88,9 +86,8 @@ def _centered(values: Tensor, union: Tensor) -> Tensor:
 
 def left_over(values: Tensor, given: Tensor, union: Tensor) -> Tensor:
     """What a linear regression on `given` (n, q, P), over the union, leaves of centered `values` (n, P)."""
-    wide = (
-        torch.float32 if values.device.type == "mps" else torch.float64
-    )  # Apple's GPUs have no double precision
+    # Apple's GPUs have no double precision.
+    wide = torch.float32 if values.device.type == "mps" else torch.float64
     known = torch.stack([_centered(part, union) for part in given.unbind(1)], 1).to(wide)
     known = known / known.norm(dim=2, keepdim=True).clamp_min(1e-12)
     slopes = _inverse(known @ known.mT) @ (known @ values.to(wide)[..., None])

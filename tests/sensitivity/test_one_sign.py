@@ -99,11 +99,17 @@ def test_nearly_the_features_alone_is_inconclusive() -> None:
 def test_a_pass_says_what_was_held_constant_and_where_the_line_was() -> None:
     verdict = checked("absolute input_x_gradient", "lenet")
     stage = verdict.judged[0]
-    assert (verdict.outcome, stage.evidence["held_constant"]) == ("pass", True)
+    assert (verdict.outcome, stage.evidence["held_constant"]) == ("pass", "the input's size and the features")
     assert stage.sentence.endswith("(given the input's size and the features)")
     assert stage.evidence["retained_as_it_is"] > 0.5 > stage.statistic
     assert stage.pass_below == pytest.approx(line(0.3, 0.8, stage.evidence["control_retained"]))
     assert any("held constant" in note for note in verdict.notes)
+
+
+def test_a_network_without_a_spatial_map_has_no_features_to_speak_of() -> None:
+    verdict = checked("absolute input_x_gradient", "mlp")
+    assert verdict.judged[0].sentence.endswith("(given the input's size)")
+    assert "feature" not in verdict.render()
 
 
 def test_an_honest_map_of_one_sign_passes_for_other_targets() -> None:
