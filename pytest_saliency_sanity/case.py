@@ -24,6 +24,7 @@ class Case:
         make_model: builds an untrained model.
         regions: what the explanation should point at: boxes or boolean masks.
         channel_axis: where the channels of the inputs are; None means 1.
+        embed: for models of token ids, the name of the layer whose output is explained.
         reference: where maps of the last release are kept, a file or a folder.
     """
 
@@ -37,4 +38,5 @@ class Case:
     make_model: Callable[[], Any] | None = field(default_factory=_absent)
     regions: Any = field(default_factory=_absent)
     channel_axis: int | None = field(default_factory=_absent)
+    embed: str | None = field(default_factory=_absent)
     reference: Any = field(default_factory=_absent)

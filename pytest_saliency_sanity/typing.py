@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pytest_saliency_sanity.audited.conditions import (
         Conditions,
+        OfAxioms,
         OfContract,
         OfImages,
         OfNetworks,
@@ -42,7 +43,7 @@ class AssertComplete(Protocol):
         tolerance: float = ...,
         finer: Callable[..., Any] | None = ...,
         quadrature_tolerance: float | None = ...,
-        **conditions: Unpack[OfRuns],
+        **conditions: Unpack[OfAxioms],
     ) -> Verdict: ...
 
 
@@ -110,7 +111,7 @@ class AssertIgnoredInput(Protocol):
         targets: Any = None,
         *,
         tolerance: float = ...,
-        **conditions: Unpack[OfRuns],
+        **conditions: Unpack[OfAxioms],
     ) -> Verdict: ...
 
 
@@ -126,7 +127,7 @@ class AssertImplementationInvariant(Protocol):
         *,
         rewritten: nn.Module | None = ...,
         tolerance: float = ...,
-        **conditions: Unpack[OfRuns],
+        **conditions: Unpack[OfAxioms],
     ) -> Verdict: ...
 
 
@@ -142,7 +143,7 @@ class AssertInputShiftInvariant(Protocol):
         *,
         shift: Any = ...,
         tolerance: float = ...,
-        **conditions: Unpack[OfRuns],
+        **conditions: Unpack[OfAxioms],
     ) -> Verdict: ...
 
 
@@ -179,7 +180,7 @@ class AssertLinearOracle(Protocol):
         expects: str | None = ...,
         baseline: Any = ...,
         tolerance: float = ...,
-        **conditions: Unpack[OfRuns],
+        **conditions: Unpack[OfAxioms],
     ) -> Verdict: ...
 
 

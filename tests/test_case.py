@@ -9,7 +9,7 @@ import pytest
 from pytest_saliency_sanity import Case
 
 NAMES = [
-    "model", "inputs", "targets", "labels", "train_set", "make_model", "regions", "channel_axis", "reference",
+    "model", "inputs", "targets", "labels", "train_set", "make_model", "regions", "channel_axis", "embed", "reference",
 ]  # fmt: skip
 
 

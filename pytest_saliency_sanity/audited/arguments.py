@@ -51,6 +51,48 @@ def read_images(
     return packed, parts, ()
 
 
+def read_tokens(
+    inputs: Any, embed: Any, channel_axis: Any
+) -> tuple[bool, tuple[Tensor, ...], tuple[str, ...]]:
+    """As `read_images`, for token ids (N, L), alone or with what belongs to them, such as a mask (N, L).
+
+    Raises:
+        TypeError, ValueError: in one sentence, which shows what was given.
+    """
+    if inputs is None:
+        raise ValueError(
+            f"embed={shown(embed)} needs inputs=: token ids (N, L), or a tuple such as (ids, mask)"
+        )
+    if channel_axis not in (None, -1):
+        raise ValueError(
+            f"channel_axis={shown(channel_axis)} does not go with embed=: the embeddings are (N, L, D), their channels "
+            f"on the last axis"
+        )
+    packed = isinstance(inputs, (tuple, list)) and all(
+        isinstance(part, (Tensor, np.ndarray)) for part in inputs
+    )
+    parts = tuple(
+        as_tensor(part, "inputs must be token ids (N, L), or a tuple of tensors")
+        for part in (inputs if packed else [inputs])
+    )
+    _check_tokens(parts)
+    return packed, parts, ()
+
+
+def _check_tokens(parts: tuple[Tensor, ...]) -> None:
+    if not parts:
+        raise ValueError("inputs is an empty tuple; pass token ids (N, L), or a tuple such as (ids, mask)")
+    shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+    if any(part.ndim < 1 for part in parts) or len({len(part) for part in parts}) > 1:
+        raise ValueError(
+            f"the inputs have the shapes {shapes}; each must hold the same number of texts, (N, L)"
+        )
+    if len(parts[0]) < 2:
+        raise ValueError(
+            f"inputs hold {len(parts[0])} texts, shape {shapes}; at least 2 are needed, 16 are better"
+        )
+
+
 def _floating(part: Any, model: nn.Module) -> Tensor:
     _check_unmasked(part, "inputs")
     if isinstance(part, np.ndarray) and part.dtype.kind not in "fiub":
@@ -114,10 +156,10 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
 
 
 def like_model(part: Tensor, model: nn.Module) -> Tensor:
-    """Images on the model's device, in its dtype."""
+    """Images on the model's device, in its dtype; token ids keep theirs."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
-            return part.to(tensor.device, tensor.dtype)
+            return part.to(tensor.device, tensor.dtype if part.is_floating_point() else part.dtype)
     return part
 
 

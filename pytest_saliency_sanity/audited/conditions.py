@@ -52,11 +52,21 @@ class OfChannels(TypedDict, total=False):
     channel_axis: int | None
 
 
-class OfContract(OfAnyCheck, OfStandIns, OfChannels, total=False):
+class OfTokens(TypedDict, total=False):
+    """The option of a check that explains token ids."""
+
+    embed: str | None
+
+
+class OfContract(OfAnyCheck, OfStandIns, OfChannels, OfTokens, total=False):
     """The options of `check_contract`."""
 
 
-class OfRuns(WithBudget, OfStandIns, OfChannels, total=False):
+class OfAxioms(WithBudget, OfStandIns, OfChannels, total=False):
+    """The options of the checks of axioms."""
+
+
+class OfRuns(OfAxioms, OfTokens, total=False):
     """The options of `check_consistency`."""
 
 
@@ -64,11 +74,11 @@ class OfImages(WithLabels, OfStandIns, total=False):
     """The options of the checks that hide pixels of images."""
 
 
-class OfNetworks(WithLabels, OfChannels, total=False):
+class OfNetworks(WithLabels, OfChannels, OfTokens, total=False):
     """The options of `check_data_sensitivity`."""
 
 
-class Conditions(WithLabels, OfStandIns, OfChannels, total=False):
+class Conditions(WithLabels, OfStandIns, OfChannels, OfTokens, total=False):
     """All of them: the options of `check_model_sensitivity` and `check_target_sensitivity`."""
 
 
@@ -83,6 +93,8 @@ WORDS = {
     "max_seconds": "time budget; when it is used up, the verdict is inconclusive. None means the profile's.",
     "forward": "forward(model, inputs) -> logits, for models that return something else.",
     "input_shape": "(C, H, W) of the stand-in photographs.",
+    "embed": "the layer whose output (N, L, D) is explained, by its name in `model.named_modules()`, for token "
+    "ids; `inputs` are the ids (N, L), or a tuple such as (ids, mask), and maps are (N, L) or (N, L, D).",
     "channel_axis": "the axis of the channels in `inputs` and maps, as in scikit-image: 1 (the same as None), or -1 "
     "for embeddings (N, L, D) and images (N, H, W, C). A map (N, L) for inputs (N, L, D) already implies -1.",
     "pictures": "whether the verdict keeps thumbnails of the maps (`verdict.pictures`), which a notebook shows; None "

@@ -67,6 +67,8 @@ def _nearly_equal(part: Tensor) -> Tensor:
     What is compared with the channel's scale is the root mean square of their difference. The scale is the deviation
     over all images and places, so that a feature of a table counts, however large another one is.
     """
+    if not part.is_floating_point():  # token ids are names, not numbers
+        return (part.flatten(1)[:, None] == part.flatten(1)[None]).all(2).cpu()
     loudness = torch.stack([channel.square().mean() for channel in _channels(part)]).mean().sqrt()
     near = torch.ones(len(part), len(part), dtype=torch.bool)
     for channel in _channels(part):

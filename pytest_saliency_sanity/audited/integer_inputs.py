@@ -18,14 +18,11 @@ def advice(inputs: Tensor, model: nn.Module) -> str:
     ids = inputs.dtype not in (torch.bool, torch.uint8)
     name = _embedding(unwrapped(model))
     if ids and name is not None and inputs.ndim <= 3:
-        return (
-            f"token ids have no derivative, so explain their embeddings: inputs={name}(ids), of shape (N, L, D), with "
-            f"{_continued(model)}, and channel_axis=-1"
-        )
+        return f"token ids have no derivative, so say which layer's output is to be explained: embed={name!r}"
     if ids and inputs.ndim <= 2:
         return (
-            "for a table of numbers pass inputs.float(); token ids have no derivative, so pass their embeddings "
-            "(N, L, D), with forward=, a function forward(model, embeddings) -> logits, and channel_axis=-1"
+            "for a table of numbers pass inputs.float(); token ids have no derivative, so say which layer's output is "
+            "to be explained: embed='the name of the layer'"
         )
     return "for images of 0 to 255 pass inputs.float() / 255" if _are_bytes(inputs) else "pass inputs.float()"
 
@@ -37,11 +34,10 @@ def _are_bytes(inputs: Tensor) -> bool:
 
 
 def _embedding(model: nn.Module) -> str | None:
-    """How the embedding of tokens is written, or None where there is none."""
-    if isinstance(_of_tokens(model), nn.Embedding):
-        return "model.get_input_embeddings()"
-    names = [name for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
-    return f"model.{names[0]}" if names and names[0] else None
+    """The name of the layer that embeds tokens, or None where there is none."""
+    own = _of_tokens(model)
+    named = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Embedding)]
+    return next((name for name, module in named if name and own in (None, module)), None)
 
 
 def _of_tokens(model: nn.Module) -> object:
@@ -53,9 +49,3 @@ def _of_tokens(model: nn.Module) -> object:
         if is_interruption(error):
             raise
         return None
-
-
-def _continued(model: nn.Module) -> str:
-    if isinstance(_of_tokens(unwrapped(model)), nn.Embedding):
-        return "forward=lambda model, embeddings: model(inputs_embeds=embeddings)"
-    return "forward=, a function forward(model, embeddings) -> logits that continues from the embeddings"

@@ -84,5 +84,6 @@ def _apart(before: Tensor, after: Tensor, every: Tensor) -> float:
 
 def _rounding(images: Tensor) -> float:
     """What the arithmetic of another batch size explains: .001 in single precision, .01 on a GPU (TF32)."""
-    line = float(min(3 * torch.finfo(images.dtype).eps ** 0.5, 0.3))
+    dtype = images.dtype if images.is_floating_point() else torch.get_default_dtype()
+    line = float(min(3 * torch.finfo(dtype).eps ** 0.5, 0.3))
     return line if images.device.type == "cpu" else max(line, _ON_A_GPU)

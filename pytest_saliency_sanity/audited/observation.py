@@ -103,7 +103,7 @@ def _noting(observe: Callable[[Observer], None]) -> None:
 
 
 def _add_inputs(album: Album, subject: Subject, index: Tensor) -> None:
-    for number, part in enumerate(subject.inputs):
+    for number, part in enumerate(subject.explained):
         few = channels_first(part[index[:IMAGES].to(part.device)], subject.channel_axis)
         for image, values in zip(_users(subject, index), few, strict=False):
             album.add_input(image, number, _numbers(values))

@@ -20,9 +20,11 @@ from pytest_saliency_sanity.audited.arguments import (
     like_model,
     read_images,
     read_rows,
+    read_tokens,
 )
 from pytest_saliency_sanity.audited.different_images import Chosen, chosen
 from pytest_saliency_sanity.audited.labels import read_labels
+from pytest_saliency_sanity.embedding import embeddings
 from pytest_saliency_sanity.layout import check_channel_axis
 from pytest_saliency_sanity.loans import entered, loan
 from pytest_saliency_sanity.outputs import Forward, read_logits, using_forward
@@ -41,7 +43,7 @@ class Subject:
         explainer: callable (model, inputs, targets) -> map.
         name: the explainer's name in messages.
         model: the user's own object.
-        inputs: one (N, C, *S) tensor for each input of the model, on its device, in its dtype.
+        inputs: one (N, C, *S) tensor for each input of the model, on its device, in its dtype; token ids with `embed`.
         packed: whether the model takes a tuple of inputs.
         targets: (N,) int64 or (N, K) weights.
         scores: (N, K) logits of the images, on the CPU.
@@ -58,6 +60,8 @@ class Subject:
         alone: whether the explainer is called with one image at a time.
         batch_effect: how far the model's own logits of an image move in another batch, see `model_batches`; 0 for most.
         channel_axis: where the channels of the inputs are; None, if it was not given, means 1.
+        embed: the layer whose output is explained in place of the inputs, or None.
+        embedded: (N, L, D) that output.
     """
 
     explainer: Callable[..., Any]
@@ -80,6 +84,8 @@ class Subject:
     alone: bool = False
     batch_effect: float = 0.0
     channel_axis: int | None = None
+    embed: str | None = None
+    embedded: Tensor | None = None
 
     @property
     def model_name(self) -> str:
@@ -101,6 +107,15 @@ class Subject:
         parts = tuple(part.index_select(0, index.to(part.device)) for part in self.inputs)
         return parts if self.packed else parts[0]
 
+    @property
+    def explained(self) -> tuple[Tensor, ...]:
+        """What the maps are of: the inputs, or the embeddings of token ids."""
+        return self.inputs if self.embedded is None else (self.embedded,)
+
+    def explained_at(self, index: Tensor) -> tuple[Tensor, ...]:
+        """The same of the images at `index`."""
+        return tuple(part.index_select(0, index.to(part.device)) for part in self.explained)
+
     def by(self, explainer: Callable[..., Any], name: str) -> Subject:
         """The same model and images, explained by another explainer."""
         return replace(self, explainer=explainer, name=name)
@@ -120,6 +135,7 @@ def subject(
     forward: Forward | None = None,
     input_shape: tuple[int, ...] | None = None,
     channel_axis: int | None = None,
+    embed: str | None = None,
     pictures: bool | None = None,
     limit: int | None = None,
 ) -> Subject:
@@ -138,7 +154,7 @@ def subject(
         settings.current(), seed=seed, profile=profile, max_seconds=max_seconds, pictures=pictures
     )
     limit = 2 * given.amounts.images if limit is None else limit
-    asked = _Asked(model, inputs, input_shape, forward, limit, given.seed, channel_axis)
+    asked = _Asked(model, inputs, input_shape, forward, limit, given.seed, channel_axis, embed)
     read = _read(asked)
     if read.builds:
         _build(asked, read)
@@ -174,7 +190,9 @@ def subject(
         different=read.used.different,
         left_out=read.used.left_out,
         batch_effect=read.batch_effect,
-        channel_axis=check_channel_axis(channel_axis, read.parts),
+        channel_axis=check_channel_axis(channel_axis, read.parts) if embed is None else -1,
+        embed=embed,
+        embedded=read.embedded,
     )
 
 
@@ -189,6 +207,7 @@ class _Asked:
     limit: int
     seed: int
     channel_axis: Any = None
+    embed: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,6 +227,7 @@ class _Read:
     scores: Tensor
     batch_effect: float
     builds: bool
+    embedded: Tensor | None = None
 
 
 def _read(asked: _Asked) -> _Read:
@@ -220,13 +240,29 @@ def _read(asked: _Asked) -> _Read:
         entered(torch.no_grad()),
         replayed(seed),
     ):
-        packed, parts, notes = read_images(model, asked.inputs, asked.input_shape, asked.channel_axis)
+        packed, parts, notes = (
+            read_images(model, asked.inputs, asked.input_shape, asked.channel_axis)
+            if asked.embed is None
+            else read_tokens(asked.inputs, asked.embed, asked.channel_axis)
+        )
         used, count = chosen(parts, asked.limit, seed), len(parts[0])
         parts = tuple(like_model(part[used.order.to(part.device)], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
         effect = model_batches.depends_by(model, parts, packed, forward, seed)
+        embedded = None if asked.embed is None else _embedded(asked, parts, packed)
         builds = snapshot is not None and restructured(snapshot)
-    return _Read(packed, parts, notes, count, used, scores, effect, builds)
+    return _Read(packed, parts, notes, count, used, scores, effect, builds, embedded)
+
+
+def _embedded(asked: _Asked, parts: tuple[Tensor, ...], packed: bool) -> Tensor:
+    """(N, L, D) what the layer makes of all inputs, in batches."""
+    batches = zip(*(part.split(model_batches.BATCH) for part in parts), strict=True)
+    return torch.cat(
+        [
+            embeddings(asked.model, batch if packed else batch[0], str(asked.embed), asked.forward)
+            for batch in batches
+        ]
+    )
 
 
 def _build(asked: _Asked, read: _Read) -> None:

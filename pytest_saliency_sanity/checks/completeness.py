@@ -13,7 +13,7 @@ from typing_extensions import Unpack
 
 from pytest_saliency_sanity.adapters import adapted
 from pytest_saliency_sanity.adapters.quadrature import FINER, FINEST, quadrature_of
-from pytest_saliency_sanity.audited.conditions import OfRuns, takes
+from pytest_saliency_sanity.audited.conditions import OfAxioms, takes
 from pytest_saliency_sanity.audited.options import check_demands
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.axioms.baselines import difference, read_baseline
@@ -66,11 +66,11 @@ class Sums:
         return np.asarray(np.abs(self.found - self.wanted) / self.scale)
 
 
-@takes(OfRuns)
+@takes(OfAxioms)
 def check_completeness(
     explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None,
     *, baseline: Any = None, tolerance: float = TOLERANCE, finer: Callable[..., Any] | None = None,
-    quadrature_tolerance: float | None = None, **conditions: Unpack[OfRuns],
+    quadrature_tolerance: float | None = None, **conditions: Unpack[OfAxioms],
 ) -> Verdict:  # fmt: skip
     """Whether the values of each map sum to the score of the image less that of the baseline.
 
@@ -91,7 +91,7 @@ def check_completeness(
         finer: the same explainer with at least twice as many steps; None means that it is made, if it can be.
         quadrature_tolerance: the relative deviation that the steps may cost, from 0 to 1; None means that it is shown
             and decides nothing, since a coarse quadrature is no fault of the method.
-        **conditions: see `OfRuns`.
+        **conditions: see `OfAxioms`.
 
     Returns:
         The verdict: a stage "sum", and "quadrature" where there are steps.

@@ -118,7 +118,9 @@ def check_data_sensitivity(
             networks = _handed_over(models)
         else:
             recipe = _recipe(make_model, train, conditions.get("forward"), given, began, max_epochs)
-            training = training_set(_present(train_set, "train_set"), key)
+            training = training_set(
+                _present(train_set, "train_set"), key, tokens=conditions.get("embed") is not None
+            )
             provenance.note(train_set=training.fingerprint())
             networks = _made(recipe, training, count, given.seed)
     except (NotTrained, store.Busy) as error:

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited import observation
-from pytest_saliency_sanity.audited.conditions import OfRuns, takes
+from pytest_saliency_sanity.audited.conditions import OfAxioms, takes
 from pytest_saliency_sanity.audited.options import check_demands
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.axioms.changed import masks, unbound, without
@@ -35,10 +35,10 @@ CLAIM = Claim(
 SHARE = 0.25  # of the places that the model does not read
 
 
-@takes(OfRuns)
+@takes(OfAxioms)
 def check_ignored_input(
     explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None,
-    *, tolerance: float = TOLERANCE, **conditions: Unpack[OfRuns],
+    *, tolerance: float = TOLERANCE, **conditions: Unpack[OfAxioms],
 ) -> Verdict:  # fmt: skip
     """Whether pixels that the model does not read get nothing.
 
@@ -54,7 +54,7 @@ def check_ignored_input(
         inputs: (N, C, *S) floating point, or a tuple of such tensors, N >= 2; None means scikit-image's photographs.
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         tolerance: the share that is allowed, from 0 to 1.
-        **conditions: see `OfRuns`.
+        **conditions: see `OfAxioms`.
 
     Returns:
         The verdict, with one stage.

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.arguments import check_model
-from pytest_saliency_sanity.audited.conditions import OfRuns, takes
+from pytest_saliency_sanity.audited.conditions import OfAxioms, takes
 from pytest_saliency_sanity.audited.options import check_demands
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.axioms.changed import OTHER, other_function, unbound
@@ -36,10 +36,10 @@ CLAIM = Claim(
 )
 
 
-@takes(OfRuns)
+@takes(OfAxioms)
 def check_implementation_invariance(
     explainer: Callable[..., Any], model: nn.Module, inputs: Any = None, targets: Any = None,
-    *, rewritten: nn.Module | None = None, tolerance: float = TOLERANCE, **conditions: Unpack[OfRuns],
+    *, rewritten: nn.Module | None = None, tolerance: float = TOLERANCE, **conditions: Unpack[OfAxioms],
 ) -> Verdict:  # fmt: skip
     """Whether two networks that compute the same function get the same map.
 
@@ -57,7 +57,7 @@ def check_implementation_invariance(
         targets: (N,) int64 or (N, K) weights; None means the model's own prediction.
         rewritten: another network of the same function; None means that one is made.
         tolerance: the distance that is allowed, from 0 to 1.
-        **conditions: see `OfRuns`.
+        **conditions: see `OfAxioms`.
 
     Returns:
         The verdict, with one stage. It is inconclusive where the networks compute different logits, and where the model

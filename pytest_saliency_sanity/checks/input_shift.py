@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited import observation
-from pytest_saliency_sanity.audited.conditions import OfRuns, takes
+from pytest_saliency_sanity.audited.conditions import OfAxioms, takes
 from pytest_saliency_sanity.audited.options import check_demands
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.axioms.baselines import read_baseline
@@ -34,10 +34,10 @@ CLAIM = Claim(
 )
 
 
-@takes(OfRuns)
+@takes(OfAxioms)
 def check_input_shift(
     explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None,
-    *, shift: Any = None, tolerance: float = TOLERANCE, **conditions: Unpack[OfRuns],
+    *, shift: Any = None, tolerance: float = TOLERANCE, **conditions: Unpack[OfAxioms],
 ) -> Verdict:  # fmt: skip
     """Whether the map stays as it is when a constant is added to the inputs and the network takes it back.
 
@@ -54,7 +54,7 @@ def check_input_shift(
         shift: m: a number, a tensor that broadcasts to one image, or a tuple of these; None means the power of two
             that is next to the range of the inputs.
         tolerance: the distance that is allowed, from 0 to 1.
-        **conditions: see `OfRuns`.
+        **conditions: see `OfAxioms`.
 
     Returns:
         The verdict, with one stage.

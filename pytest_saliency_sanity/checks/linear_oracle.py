@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from pytest_saliency_sanity.audited.conditions import OfRuns, takes
+from pytest_saliency_sanity.audited.conditions import OfAxioms, takes
 from pytest_saliency_sanity.audited.options import check_demands
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.axioms import linear
@@ -40,10 +40,10 @@ EXPECTED = {"gradient": linear.GRADIENT, "contribution": linear.CONTRIBUTION}
 Deviations = Mapping[tuple[str, str], np.ndarray]
 
 
-@takes(OfRuns)
+@takes(OfAxioms)
 def check_linear_oracle(
     explainer: Callable[..., Any], model: torch.nn.Module, inputs: Any = None, targets: Any = None,
-    *, expects: str | None = None, baseline: Any = None, tolerance: float = TOLERANCE, **conditions: Unpack[OfRuns],
+    *, expects: str | None = None, baseline: Any = None, tolerance: float = TOLERANCE, **conditions: Unpack[OfAxioms],
 ) -> Verdict:  # fmt: skip
     """Whether an explainer's maps of linear networks are the only right ones, on the user's inputs.
 
@@ -61,7 +61,7 @@ def check_linear_oracle(
         expects: "gradient" for w, "contribution" for (x - baseline) w; None means whichever is nearer.
         baseline: the explainer's: None for zero, a number, a tensor that broadcasts to one image, or a tuple of these.
         tolerance: the distance, relative to the map's length, that is allowed, from 0 to 1.
-        **conditions: see `OfRuns`.
+        **conditions: see `OfAxioms`.
 
     Returns:
         The verdict. The nearer of the known maps decides, the other one is shown.

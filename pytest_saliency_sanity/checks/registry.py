@@ -97,7 +97,7 @@ CHECKS = (
         name="model_sensitivity",
         assertion="assert_model_sensitive",
         question="does the map change when the weights are re-initialized, from the top layer down?",
-        takes=(*_LABELED, "channel_axis"),
+        takes=(*_LABELED, "channel_axis", "embed"),
         columns={
             "depth": "how far down",
             "re-initialized": "the blocks with new weights",
@@ -109,7 +109,7 @@ CHECKS = (
         name="data_sensitivity",
         assertion="assert_data_sensitive",
         question="does a network that memorized permuted labels get another map?",
-        takes=("make_model", "train_set", "inputs", "targets", "labels", "channel_axis"),
+        takes=("make_model", "train_set", "inputs", "targets", "labels", "channel_axis", "embed"),
         columns={
             "trained on": "what the compared network has learned",
             "rank correlation of two networks' maps": "on average, for each kind of pair",
@@ -123,7 +123,7 @@ CHECKS = (
         name="target_sensitivity",
         assertion="assert_target_sensitive",
         question="does another class get another map?",
-        takes=(*_LABELED, "channel_axis"),
+        takes=(*_LABELED, "channel_axis", "embed"),
         columns={
             "stage": "what was changed",
             "explained instead": "how many other classes",
@@ -136,7 +136,7 @@ CHECKS = (
         assertion="assert_consistent",
         question="do two runs with different random numbers agree (mean rank correlation above "
         "`min_agreement=0.5`)? A deterministic explainer passes with 1",
-        takes=("model", "inputs", "targets", "channel_axis"),
+        takes=("model", "inputs", "targets", "channel_axis", "embed"),
         columns={
             "agreement": "how maps are compared",
             "of": "the runs",
@@ -149,7 +149,7 @@ CHECKS = (
         assertion="assert_parity",
         question="are the maps those of the last release, which a file (`reference=`) keeps: does their mean rank "
         "correlation exceed `min_agreement=0.99`? Or those of another explainer, up to what rounding explains?",
-        takes=("model", "inputs", "targets", "channel_axis", "reference"),
+        takes=("model", "inputs", "targets", "channel_axis", "embed", "reference"),
         columns={
             "agreement": "how maps are compared",
             "with": "what they are compared with",
@@ -207,7 +207,7 @@ CHECKS = (
         assertion="assert_contract",
         question="are the maps finite, not constant and of the right shape; is the model left unchanged; does "
         "each image get a map of its own, which does not depend on the rest of the batch?",
-        takes=("model", "inputs", "targets", "channel_axis"),
+        takes=("model", "inputs", "targets", "channel_axis", "embed"),
         columns={"stage": "", "detail": "", "statistic": ""},
         source="",
     ),

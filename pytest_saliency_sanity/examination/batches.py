@@ -262,7 +262,7 @@ def agreement(left: Maps, right: Maps) -> Tensor:
 
 def rounding(audited: Subject) -> float:
     """The relative distance that the arithmetic of another batch size explains: .01 in single precision."""
-    return float(min(30 * torch.finfo(audited.inputs[0].dtype).eps ** 0.5, 0.3))
+    return float(min(30 * torch.finfo(audited.explained[0].dtype).eps ** 0.5, 0.3))
 
 
 def _relative(left: Tensor, right: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pytest_saliency_sanity.adapters import UnusableExplainer
 from pytest_saliency_sanity.audited.subject import Subject
+from pytest_saliency_sanity.embedding import using_embed
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.advice import advice_on
 from pytest_saliency_sanity.examination.forecast import note_held
@@ -70,6 +71,7 @@ def _explained_at_once(
         entered(torch.enable_grad()),
         using_forward(subject.forward),
         using_channel_axis(subject.channel_axis),
+        using_embed(subject.embed),
         keeping_process() as process,
     ):
         returned = meter.timed(lambda: _called(subject, images, given), len(index))
@@ -80,9 +82,10 @@ def _explained_at_once(
             "contract.process",
             f"it changed process-wide settings: {' and '.join(switched)}; the original state was restored",
         )
-    expected = images if subject.packed else (images,)
+    given_parts = images if subject.packed else (images,)
+    expected = subject.explained_at(index)
     if watch_inputs:
-        if _changed(subject, index, expected) and not _model_writes(subject, index):
+        if _changed(subject, index, given_parts) and not _model_writes(subject, index):
             raise Breach("contract.inputs", "it changed its inputs in place")
         if not torch.equal(given, rows):
             raise Breach("contract.inputs", "it changed its targets in place")

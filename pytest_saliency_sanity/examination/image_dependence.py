@@ -89,19 +89,22 @@ def gradients_share(audited: Subject, deadline: float, index: Tensor, stream: in
     """`shared_by_images` of the plain gradient; None where it cannot be taken.
 
     Before a LayerNorm its channels add up to nothing but rounding, which says nothing of the model; then each channel
-    is given a sign of its own before they are added.
+    is given a sign of its own before they are added. Of embeddings (N, L, D) the larger of the two counts: a token
+    that rules all maps, as the first one of BERT, may be lost in the sum over D.
     """
-    meter = Meter(deadline)
+    meter, known = Meter(deadline), []
     for control in (gradient, signed_gradient):
         plain = audited.by(control, "gradient")
         try:
             rows = plain.targets[index.to(plain.targets.device)]
             maps = explain_for(plain, meter, index, rows, stream, watch_inputs=True)
-            return shared_by_images(plain, meter, index, stream, maps)
+            known.append(shared_by_images(plain, meter, index, stream, maps))
         except Stopped as stopped:
             if stopped.finding.reason != CANCELLED:
                 return None
-    return None
+        if known and audited.channel_axis in (None, 1):
+            break
+    return max((one for one in known if one is not None), default=None)
 
 
 def signed_gradient(model: Any, inputs: Inputs, targets: Tensor) -> Inputs:

@@ -140,7 +140,7 @@ def hint_of_gate(model: nn.Module, findings: Sequence[Finding]) -> str:
 
 def _flat(subject: Subject) -> Tensor:
     """(N,) whether no channel of an image varies in space, in any input; False for tables, which have no space."""
-    flat = [_flat_part(part) for part in subject.inputs]
+    flat = [_flat_part(part) for part in subject.explained]
     return torch.stack(flat).all(0)
 
 

@@ -109,7 +109,7 @@ def _parts(kept: Subject, mine: Maps, theirs: Maps, allowed: float) -> str:
     """Of the model's input whose maps lie apart most."""
     gaps = [float(distance((b,), (a,)).max()) for a, b in zip(mine, theirs, strict=True)]
     worst = gaps.index(max(gaps))
-    images = channels_first(kept.inputs[worst], kept.channel_axis)
+    images = channels_first(kept.explained[worst], kept.channel_axis)
     fits = images.shape[2:] == mine[worst].shape[1:]
     return parting(mine[worst], theirs[worst], images if fits else None, allowed)
 

@@ -26,10 +26,12 @@ from pytest_saliency_sanity.explainers.interception import (
     inside_checkpoint,
     refuse_opaque,
 )
+from pytest_saliency_sanity.explainers.tokens import of_tokens
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Inputs, batch_size
 
 
+@of_tokens
 def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The gradient, where every ReLU passes only what is positive both forward and backward.
 
@@ -42,6 +44,7 @@ def guided_backprop(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     return _with_relu_rule("guided_backprop", _Guided, model, inputs, targets)
 
 
+@of_tokens
 def deconvnet(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The gradient, where every ReLU passes what is positive backward, whatever it passed forward.
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from pytest_saliency_sanity.explainers.gradients import gradient
 from pytest_saliency_sanity.explainers.inputs import Parts, as_given, tensors
 from pytest_saliency_sanity.explainers.spatial import spatial
+from pytest_saliency_sanity.explainers.tokens import of_tokens
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Inputs, as_targets
 from pytest_saliency_sanity.text import shown
@@ -44,6 +45,7 @@ def local_deviation(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     return _each(_local_deviation, inputs)
 
 
+@of_tokens
 def input_copy(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The input itself."""
     return _each(torch.clone, inputs)
@@ -66,11 +68,13 @@ def noisy_sobel(model: Any, inputs: Inputs, targets: Any, *, noise: float = 0.5)
     return _each(noisy, inputs)
 
 
+@of_tokens
 def noise(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """Gaussian noise from torch's global generator."""
     return _each(torch.randn_like, inputs)
 
 
+@of_tokens
 def constant(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The value 1 everywhere."""
     return _each(torch.ones_like, inputs)

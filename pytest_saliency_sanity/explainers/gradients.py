@@ -29,11 +29,13 @@ from pytest_saliency_sanity.explainers.inputs import (
     wide,
 )
 from pytest_saliency_sanity.explainers.interception import checkpointed
+from pytest_saliency_sanity.explainers.tokens import of_tokens
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import Forward, Inputs, as_targets, batch_size, class_scores
 from pytest_saliency_sanity.text import shown
 
 
+@of_tokens
 def gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """The gradient of the target's logit with respect to the input, with its sign.
 
@@ -43,12 +45,14 @@ def gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     return as_given(inputs, input_gradients(model, inputs, targets))
 
 
+@of_tokens
 def input_x_gradient(model: Any, inputs: Inputs, targets: Any) -> Inputs:
     """Input times gradient. Shrikumar et al. 2016, section 2."""
     gradients = input_gradients(model, inputs, targets)
     return as_given(inputs, [part.detach() * g for part, g in zip(tensors(inputs), gradients, strict=True)])
 
 
+@of_tokens
 def integrated_gradients(
     model: Any,
     inputs: Inputs,
@@ -82,6 +86,7 @@ def integrated_gradients(
     return as_given(inputs, maps)
 
 
+@of_tokens
 def smoothgrad(
     model: Any,
     inputs: Inputs,
@@ -107,6 +112,7 @@ def smoothgrad(
     )
 
 
+@of_tokens
 def vargrad(
     model: Any,
     inputs: Inputs,

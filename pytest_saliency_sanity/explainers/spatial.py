@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from pytest_saliency_sanity.explainers.inputs import as_given
+from pytest_saliency_sanity.explainers.tokens import of_tokens
 from pytest_saliency_sanity.layout import (
     channels_back,
     channels_first,
@@ -41,7 +42,7 @@ def spatial(explainer: Explainer) -> Explainer:
             )
         return maps
 
-    return of_any_layout  # type: ignore[return-value]  # pyright: ignore  # it takes what the explainer takes
+    return of_tokens(of_any_layout)  # type: ignore[return-value]  # pyright: ignore  # it takes what the explainer takes
 
 
 def _back(made: Any, axis: int | None) -> Any:

@@ -26,7 +26,7 @@ _ASYNC = (
     "with asyncio.run(...)), or let the test request {fixture} by name if a plugin awaits it (pytest-asyncio, anyio)"
 )
 _MANY = (list, tuple, set, frozenset)
-_OF_THE_INPUTS = ("targets", "labels", "regions", "channel_axis")
+_OF_THE_INPUTS = ("targets", "labels", "regions", "channel_axis", "embed")
 
 
 # What a project says in its conftest.py, by the fields of a case.
@@ -41,6 +41,7 @@ _FIELDS = {
     "regions": "What explanations of `saliency_inputs` should point at: boxes or boolean masks.",
     "channel_axis": "Where the channels of `saliency_inputs` are: None, the default, for (N, C, *S); -1 for embeddings "
     "(N, L, D).",
+    "embed": "For models of token ids, the name of the layer whose output is explained; None, the default, for none.",
     "reference": "Where maps of the last release are kept, for `assert_parity`: a file (.safetensors), or a folder "
     "with a file for each explainer.",
 }

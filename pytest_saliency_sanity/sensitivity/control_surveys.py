@@ -39,7 +39,7 @@ def fingerprint(subject: Subject) -> tuple[Any, ...]:
     state = (*subject.model.parameters(), *subject.model.buffers())
     weights = tuple(checksum(tensor) for tensor in state)
     images = tuple(checksum(part) for part in (*subject.inputs, subject.targets))
-    shape = (*subject.inputs[0].shape, subject.channel_axis)
+    shape = (*subject.inputs[0].shape, subject.channel_axis, subject.embed)
     return repr(subject.model), weights, images, shape, _weakly(subject.forward), subject.seed
 
 

@@ -142,9 +142,9 @@ def _copy(subject: Subject, first: Examination) -> tuple[float, str]:
 
 
 def _edges(subject: Subject, first: Examination) -> tuple[float, str]:
-    if subject.inputs[0].ndim < 3:
+    if subject.explained[0].ndim < 3:
         return 0.0, ""
-    images = subject.inputs[0][first.index.to(subject.inputs[0].device)]
+    images = subject.explained_at(first.index)[0]
     found = {
         name: abs(_similarity(first.maps[0], _map_of(filtered, subject, images)))
         for name, filtered in _EDGES.items()
@@ -221,7 +221,7 @@ def _partly() -> str:
 
 
 def _summed(subject: Subject, first: Examination) -> Tensor:
-    images = subject.inputs[0][first.index.to(subject.inputs[0].device)]
+    images = subject.explained_at(first.index)[0]
     return images.sum(axis_of(images, subject.channel_axis)) if images.ndim > 2 else images
 
 

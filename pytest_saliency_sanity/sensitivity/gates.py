@@ -68,10 +68,10 @@ def copies_findings(begun: Survey, depths: list[str]) -> tuple[Finding, ...]:
 
 def edge_findings(subject: Subject) -> tuple[Finding, ...]:
     """Sobel's maps do not use the model, so T = N = 1: they fail wherever images differ in their edges (X below 1)."""
-    if subject.inputs[0].ndim < 3:
+    if subject.explained[0].ndim < 3:
         return ()
     index = torch.arange(min(_EDGES_ON, subject.images))
-    images = subject.inputs[0][index.to(subject.inputs[0].device)]
+    images = subject.explained_at(index)[0]
     targets = subject.targets[index.to(subject.targets.device)]
     with using_channel_axis(subject.channel_axis):
         (filtered,) = tensors(controls.sobel(subject.model, images, targets))

@@ -18,7 +18,6 @@ from pytest_saliency_sanity.examination.explanation import explain, stream_of
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter, Stopped
 from pytest_saliency_sanity.explainers.cam import mean_activation
-from pytest_saliency_sanity.explainers.inputs import tensors
 from pytest_saliency_sanity.layout import channels_first
 from pytest_saliency_sanity.statistics import few, rank
 
@@ -48,7 +47,7 @@ def held_constant(
     features = _features(subject, meter, index) if len(maps) == 1 else None
     return tuple(
         _held(part, channels_first(images, subject.channel_axis), features)
-        for part, images in zip(maps, tensors(subject.chosen(index)), strict=True)
+        for part, images in zip(maps, subject.explained_at(index), strict=True)
     )
 
 

@@ -38,6 +38,10 @@ def why_not(check: Check, case: Case) -> str:
             f"{check.name} needs a model, and the case has none (in pytest: the fixture saliency_model)"
         )
     words = [_WORDS.get(field, field) for field in missing]
+    if not words and case.embed is not None and "embed" not in check.takes:
+        return (
+            f"it explains no layer's output (embed={case.embed!r}), and token ids cannot be changed a little"
+        )
     return f"the case has no {', no '.join(words)}" if words else ""
 
 
@@ -99,7 +103,7 @@ def _key(explainer: Any, case: Case) -> tuple[Any, ...]:
     )
     of_run = settings.current()
     run = of_run.seed, of_run.profile, of_run.pictures
-    return id(explainer), id(case.model), state, images, case.channel_axis, *run
+    return id(explainer), id(case.model), state, images, case.channel_axis, case.embed, *run
 
 
 def _state(model: nn.Module) -> tuple[Tensor, ...]:

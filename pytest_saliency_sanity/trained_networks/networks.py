@@ -236,4 +236,4 @@ def _logits(recipe: Recipe, data: TrainingSet, model: nn.Module, parts: tuple[Te
 
 def _like(model: nn.Module, part: Tensor) -> Tensor:
     known = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), part)
-    return part.to(known.device, known.dtype)
+    return part.to(known.device, known.dtype if part.is_floating_point() else part.dtype)

@@ -45,14 +45,10 @@ class Refusing(Reader):
 
 
 OF_IMAGES, OF_NUMBERS = "for images of 0 to 255 pass inputs.float() / 255", "pass inputs.float()"
-OF_TOKENS = (
-    "token ids have no derivative, so explain their embeddings: inputs=model.tokens(ids), of shape (N, L, D), with "
-    "forward=, a function forward(model, embeddings) -> logits that continues from the embeddings, and "
-    "channel_axis=-1"
-)
+OF_TOKENS = "token ids have no derivative, so say which layer's output is to be explained: embed='tokens'"
 OF_EITHER = (
-    "for a table of numbers pass inputs.float(); token ids have no derivative, so pass their embeddings (N, L, D), "
-    "with forward=, a function forward(model, embeddings) -> logits, and channel_axis=-1"
+    "for a table of numbers pass inputs.float(); token ids have no derivative, so say which layer's output is to be "
+    "explained: embed='the name of the layer'"
 )
 CASES: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
     "ids": (Reader, IDS, OF_TOKENS),
@@ -61,8 +57,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, str]] = {
     "ids and a mask": (Reader, (IDS, torch.ones_like(IDS)), OF_TOKENS),
     "several texts an image": (Reader, IDS.view(4, 2, 5), OF_TOKENS),
     "ids of a parallel model": (lambda: nn.DataParallel(Reader()), IDS, OF_TOKENS),
-    "ids, as transformers": (Named, IDS, "inputs=model.get_input_embeddings()(ids), of shape (N, L, D), with forward="
-                             "lambda model, embeddings: model(inputs_embeds=embeddings), and channel_axis=-1"),
+    "ids, as transformers": (Named, IDS, OF_TOKENS),
     "ids, none named": (Refusing, IDS, OF_TOKENS),
     "a table": (tabular, torch.ones(4, 24, dtype=torch.int64), OF_EITHER),
     "flags": (tabular, torch.ones(4, 24, dtype=torch.bool), OF_NUMBERS),
@@ -97,10 +92,7 @@ def test_the_way_out_works_with_transformers() -> None:
     )
     model = seeded(lambda: transformers.BertForSequenceClassification(config)).eval()
     ids = torch.randint(50, (8, 9), generator=torch.Generator().manual_seed(0))
-    with pytest.raises(TypeError, match=r"inputs=model\.get_input_embeddings\(\)\(ids\)"):
+    with pytest.raises(TypeError, match=r"embed='bert\.embeddings\.word_embeddings'"):
         check_contract(gradient, model, ids)
-    verdict = check_contract(
-        input_x_gradient, model, model.get_input_embeddings()(ids),
-        forward=lambda model, embeddings: model(inputs_embeds=embeddings), channel_axis=-1,
-    )  # fmt: skip
+    verdict = check_contract(input_x_gradient, model, ids, embed="bert.embeddings.word_embeddings")
     assert verdict.outcome == "pass"

@@ -90,3 +90,27 @@ class Wrapped(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.wrap(self.network(x))
+
+
+class Reading(nn.Module):
+    """A transformer over token ids (N, 24) below 50, of which a mask says which are there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(50, 16, padding_idx=0), nn.Embedding(24, 16)
+        layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, dropout=0.0)
+        self.encoder = nn.TransformerEncoder(layer, 3, enable_nested_tensor=False)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        embedded = self.words(ids) + self.places.weight[: ids.shape[1]]
+        states = self.encoder(embedded, src_key_padding_mask=~mask.bool()) * mask[..., None]
+        return self.head(states.sum(1) / mask.sum(1, keepdim=True))
+
+
+def texts(count: int = 32, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Token ids (N, 24), padded with 0, and their mask."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(8, 25, (count, 1), generator=generator)
+    mask = (torch.arange(24)[None] < lengths).long()
+    return torch.randint(1, 50, (count, 24), generator=generator) * mask, mask

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pytest_saliency_sanity import Verdict, check_model_sensitivity
 from pytest_saliency_sanity.explainers import gradient, input_copy, sobel
-from tests.checks.models import images, seeded, signal_cnn, tabular, two_branches
+from tests.checks.models import Reading, images, seeded, signal_cnn, tabular, texts, two_branches
 from tests.digits import Digits, held_out_digits, train_digits
 from tests.networks import accuracy, fit
 
@@ -195,6 +195,7 @@ SMALL: Mapping[str, Audited] = {
     "one output": Audited(small_cnn(3, 1), photographs((24, 24))),
     "table": Audited(lambda: tabular(24), of_shape(24), blind=input_copy),
     "embeddings": Audited(Sentences, of_shape(12, 16), {"channel_axis": -1}, input_copy),
+    "token ids with a mask": Audited(Reading, lambda seed: texts(seed=seed), {"embed": "words"}, input_copy),
 }
 
 

@@ -240,7 +240,7 @@ def test_they_say_what_they_are(bare: pytest.Pytester) -> None:
 def test_they_are_listed(pytester: pytest.Pytester) -> None:
     lines = pytester.runpytest("--fixtures").stdout.str()
     for text in (
-        "assert_contract(explainer, model=None, inputs=None, targets=None, channel_axis=None, ...):",
+        "assert_contract(explainer, model=None, inputs=None, targets=None, channel_axis=None, embed=None, ...):",
         "does the map change when the weights are re-initialized, from the top layer down?",
         "The model whose explanations are audited; None until a conftest.py overrides it.",
     ):
