@@ -41,6 +41,7 @@ from pytest_saliency_sanity.perturbations import Snapshot, changes, evaluating, 
 from pytest_saliency_sanity.verdict import Finding, Verdict
 
 FIRST = 8  # images of the first batch
+_REPLAYED = 2  # images by which a control shows that it can be replayed
 _FORBIDDEN = ("weights", "buffers", "modes", "hooks", "modules", "requires_grad")
 
 
@@ -104,6 +105,30 @@ def examine(audited: Subject, meter: Meter) -> Examination:
         found = _examined(batch, index, deterministic, free)
         _check_unchanged(snapshot, audited, lambda: _examined(batch, index, deterministic, free))
     return found
+
+
+def glance(audited: Subject, meter: Meter) -> Examination:
+    """The first maps of an explainer of this package, of which only one thing is not known: what a replay gives.
+
+    Raises:
+        Breach, Refusal: as `examine`.
+    """
+    index, stream = torch.arange(min(FIRST, audited.images)), stream_of(audited.seed, "images", 0)
+    with preserved(audited.model, audited.snapshot):
+        maps = explain(audited, meter, index, stream, watch_inputs=True)
+        few = explain(audited, meter, index[:_REPLAYED], stream)
+        same = bool((distance(tuple(part[:_REPLAYED] for part in maps), few) <= rounding(audited)).all())
+        repeated = torch.ones(len(index)) if same else agreement(maps, explain(audited, meter, index, stream))
+    return Examination(
+        index,
+        maps,
+        same,
+        repeated,
+        repeated,
+        constant_images(maps),
+        alone=audited.alone,
+        channel_axis=audited.channel_axis,
+    )
 
 
 def _examined(batch: Batch, index: Tensor, deterministic: bool, free: Tensor) -> Examination:

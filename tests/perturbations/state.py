@@ -37,7 +37,7 @@ def _tensor(tensor: Tensor) -> tuple[Any, ...]:
 
 
 def _bits(tensor: Tensor) -> bytes:
-    return tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 def _module(module: nn.Module) -> dict[str, Any]:
