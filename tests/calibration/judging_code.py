@@ -28,6 +28,7 @@ SHOW = (  # these decide nothing: they run, show and store what was decided
     "tests.calibration.published",
     "tests.calibration.records",
     "tests.calibration.tables",
+    "tests.calibration.whole_tables",
 )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import machine
-from tests.calibration import confirmation, pages, planted_images, records
+from tests.calibration import confirmation, pages, planted_images, records, whole
 from tests.calibration.published import PAGE, TABLES, Table, provenance
 from tests.calibration.records import Cell, Record
 from tests.calibration.trials import Trial
@@ -45,6 +45,8 @@ def test_the_code_that_judges_is_the_one_that_confirmed_it(table: Table) -> None
 def test_every_block_of_the_manual_that_a_command_writes_is_one_of_theirs() -> None:
     named = {name: command for text in PAGES.values() for name, command in pages.commands(text).items()}
     assert named.pop("libraries") == "python -m tests.calibration.libraries --write"  # see test_libraries.py
+    own = {name for name in named if name.startswith("whole.")}
+    assert {named.pop(name) for name in own} == {whole.COMMAND}  # see test_whole.py
     assert named == {
         name: table.command for table in TABLES.values() for name in table.rendered(records.load(table.name))
     }

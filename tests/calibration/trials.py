@@ -118,7 +118,7 @@ def trials_of(
     """All explainers on one network of one seed."""
     torch.set_num_threads(1)
     model, images, labels = setting(*place)
-    trials = [_trial(check, name, model, images, labels, place) for name in names]
+    trials = [trial_of(check, name, model, images, labels, place) for name in names]
     print(f"{place[0]}, seed {place[1]}: {sum(t.seconds for t in trials):.0f} s", file=sys.stderr, flush=True)
     return trials
 
@@ -137,7 +137,7 @@ def held_out(seed: int) -> tuple[Tensor, Tensor]:
     return digits.images[chosen], digits.labels[chosen]
 
 
-def _trial(
+def trial_of(
     check: Callable, name: str, model: nn.Module, images: Tensor, labels: Tensor, place: tuple[str, int]
 ) -> Trial:
     start = time.perf_counter()
