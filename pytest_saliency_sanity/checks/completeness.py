@@ -34,7 +34,9 @@ CLAIM = Claim(
     passed="complete",
 )
 QUADRATURE = 0.05  # what the steps may cost before a note tells of it
-_SAFE = 2.0  # a ReLU network has kinks, so the error of a rule falls unevenly; measured: up to 1.6 times the estimate
+# A ReLU network has kinks, so the error of a rule falls unevenly: `python -m tests.calibration.quadrature` prints by
+# how much it exceeds what this allows.
+_SAFE = 2.0
 _SCALED = 0.1  # deviation that is left when the sums are multiplied by one number: that number is the mistake
 
 

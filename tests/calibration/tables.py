@@ -59,7 +59,9 @@ def _first_judged(trial: Trial) -> list[str]:
 
 def spread(trials: Sequence[Trial], names: Sequence[str]) -> str:
     """A row an explainer: outcomes, and the ranges of what is retained by rank, by value and by size."""
-    rows = [("explainer", "outcomes", "by rank", "by value", "by absolute value")]
+    rows = [
+        ("explainer", "outcomes", "by rank", "by value", "by absolute value", "by value, all held constant")
+    ]
     for name in names:
         own = [trial for trial in trials if trial.explainer == name]
         outcomes = ", ".join(
@@ -67,7 +69,8 @@ def spread(trials: Sequence[Trial], names: Sequence[str]) -> str:
         )
         by_rank = [t.statistics[stage] for t in own for stage in _first_judged(t)]
         by_value = [
-            [t.by_value[kind] for t in own if t.by_value.get(kind) is not None] for kind in ("linear", "size")
+            [t.by_value[kind] for t in own if t.by_value.get(kind) is not None]
+            for kind in ("linear", "size", "held")
         ]
         rows.append((name, outcomes, *(_range(values) for values in (by_rank, *by_value))))
     return _aligned(rows)

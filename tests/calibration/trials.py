@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pytest_saliency_sanity import adapters, explainers
 from pytest_saliency_sanity.explainers import CONTROLS
 from pytest_saliency_sanity.explainers.controls import gradient_sobel_mixture
+from pytest_saliency_sanity.sensitivity.measured_lines import BY_VALUE
 from pytest_saliency_sanity.sensitivity.suspicions import COMPARED
 from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
 from tests.calibration import photographs
@@ -152,10 +153,17 @@ def trial_of(
         "refused" if refused else verdict.outcome,
         verdict.reason,
         {stage.name: stage.statistic for stage in verdict.stages if COMPARED not in stage.evidence},
-        verdict.judged[0].evidence.get("retained_by_value", {}) if verdict.judged else {},
+        _by_value(verdict),
         max((stage.images for stage in verdict.stages), default=0),
         time.perf_counter() - start,
     )
+
+
+def _by_value(verdict: Verdict) -> dict[str, float]:
+    """At the first judged stage."""
+    evidence = verdict.judged[0].evidence if verdict.judged else {}
+    held = {"held": evidence[BY_VALUE]} if BY_VALUE in evidence else {}
+    return {**evidence.get("retained_by_value", {}), **held}
 
 
 def run(
