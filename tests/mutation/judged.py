@@ -19,6 +19,7 @@ CHECKS = {  # in each place the checks that are asked of every explainer
     "planted": ("contract", "occlusion_sensitivity", "localization"),
 }  # fmt: skip
 PARITY = "parity"
+FAILED = ("fail", "error")
 
 
 class Found(NamedTuple):
@@ -50,6 +51,15 @@ def judged(
             ):
                 found[f"{place} {one.check}"] = short(one)
     return found
+
+
+def convicting(found: Mapping[str, Found], right: Mapping[str, Found]) -> list[str]:
+    """The cells that fail where the right explainer does not. Parity does not count."""
+    return [
+        cell
+        for cell, one in found.items()
+        if one.outcome in FAILED and not cell.endswith(PARITY) and right[cell].outcome not in FAILED
+    ]
 
 
 def short(one: Result) -> Found:

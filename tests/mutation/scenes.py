@@ -1,6 +1,6 @@
 """What an explainer is tried on: three kinds of networks, each trained on digits and on planted images, in color.
 
-Pictures of one channel are tinted, each with a color of its own, and a first layer makes them gray again. Without colors
+Pictures of one channel are tinted, each with a color of its own, and a first layer makes them gray. Without colors
 no explainer could mix channels up.
 """
 
