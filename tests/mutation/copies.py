@@ -1,4 +1,4 @@
-"""A copy of a library in a temporary folder, one file of it changed at a time; each change is met by a process of its own.
+"""A copy of a library in a temporary folder, of which one file is changed at a time, and processes that import it.
 
 The process is forked from one that has imported torch and not the library, so that it starts at once.
 """
@@ -58,7 +58,11 @@ def in_process(work: Callable[[], Any], copy: Path) -> Any:
     if copy.name in sys.modules:
         raise RuntimeError(f"{copy.name} has been imported, and a fork would not import the copy")
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns where other threads run: the fork uses none
+        child = os.fork()
     if not child:
         os.close(reader)
         _work(work, copy, writer)

@@ -82,10 +82,14 @@ def main(arguments: list[str] | None = None) -> None:
         known[place] = cells
         if given.write:
             stored.save(NAME, known)
-    for block, shown in rendered(known).items():
-        print(f"{block}\n\n{shown}\n")
-    if given.write:
+    print(tables.outcomes(known, dict.fromkeys(given.names or (*RIGHT, *FAULTS))))
+    if given.write and not missing(known):
         pages.write(PAGE, rendered(known))
+
+
+def missing(trials: Trials) -> list[Place]:
+    """The trials of the tables that are not there yet."""
+    return [place for place in places() if place not in trials]
 
 
 def rendered(trials: Trials) -> dict[str, str]:

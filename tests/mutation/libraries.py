@@ -1,8 +1,9 @@
-"""`python -m tests.mutation.libraries`: one node of captum's or zennit's code is changed at a time; what does the kit say?
+"""`python -m tests.mutation.libraries`: one node of captum's or zennit's code is changed at a time.
 
-Mutants are drawn among those on lines that run when a method makes its maps. One whose maps stay the same is equivalent;
-one that raises is broken; the others are asked of the kit, through its adapters, until two networks convict them. Outcomes are
-printed, and stored with `--write`, which also writes the manual's tables; `--resume` leaves out what is stored.
+What does the kit say? Mutants are drawn among those on lines that run when a method makes its maps. One whose maps
+stay the same is equivalent; one that raises is broken; the others are put to the kit, through its adapters, until two
+networks convict them. Outcomes are printed, and stored with `--write`, which also writes the manual's tables; `--resume` leaves
+out what is stored.
 """
 
 from __future__ import annotations
@@ -113,6 +114,18 @@ def run(
             yield one.name, found
 
 
+def again(names: Sequence[str]) -> list[str]:
+    """The mutants whose outcome is another one than is stored."""
+    record, cases = load(), all_cases()
+    changed_: list[str] = []
+    for library in dict.fromkeys(name.partition("/")[0] for name in names):
+        for name, found in run(library, cases, record, only=names):
+            stored = record["mutants"][name]["outcome"]
+            if found["outcome"] != stored:
+                changed_.append(f"{name}: was {stored}, is {found['outcome']}")
+    return changed_
+
+
 def _right(name: str, cases: Cases) -> dict[str, Any]:
     return {network: everything(METHODS[name], of_network) for network, of_network in cases.items()}
 
@@ -148,8 +161,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="how many mutants of each, at most")
     parser.add_argument("--write", action="store_true", help="store outcomes, and write the manual's tables")
     parser.add_argument("--resume", action="store_true", help="leave out what is stored; with --write")
+    parser.add_argument(
+        "--again", nargs="+", metavar="NAME", help="try stored mutants again, and exit 1 if one differs"
+    )
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
+    if given.again:
+        raise SystemExit("\n".join(again(given.again)) or 0)
     record = load() if given.write and given.resume else {"versions": {}, "right": {}, "mutants": {}}
     cases = all_cases()
     for library in given.libraries:

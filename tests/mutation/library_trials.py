@@ -74,7 +74,7 @@ def covered(method: Method, cases: Cases, copy_: Path) -> dict[str, list[int]]:
 
 
 def distances(method: Method, cases: Cases, right: Mapping[str, Tensor | None]) -> dict[str, float | str]:
-    """By network how far the maps are from the unchanged method's, relative to their largest value; or what is raised."""
+    """By network the largest distance from the unchanged method's maps, or what is raised."""
     found: dict[str, float | str] = {}
     for network, of_network in cases.items():
         try:

@@ -1,4 +1,4 @@
-"""Other libraries' explainers whose code is changed: how each is called through the kit's adapters, and what it claims."""
+"""Other libraries' explainers whose code is changed: how each is called, and what it claims."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ METHODS: Mapping[str, Method] = {
     "Epsilon": Method(
         "zennit", _epsilon, ("core.py", "rules.py", "composites.py"), {"ignored_input": {}}
     ),
-    "EpsilonPlus": Method("zennit", _zennit("EpsilonPlus"), ("core.py", "rules.py", "composites.py"), {"ignored_input": {}}),
+    "EpsilonPlus": Method(
+        "zennit", _zennit("EpsilonPlus"), ("core.py", "rules.py", "composites.py"), {"ignored_input": {}}
+    ),
     "EpsilonGammaBox": Method(
         "zennit", _zennit("EpsilonGammaBox", low=0.0, high=2.5), ("core.py", "rules.py", "composites.py")
     ),

@@ -91,6 +91,15 @@ def head_weights_x_edges(model: nn.Module, inputs: Tensor, targets: Tensor) -> T
     return sobel(model, inputs, targets) * weights.view(-1, 1, 1, 1)
 
 
+def head_weights_x_edge_filters(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    """As many fixed edge filters as the head has inputs: a map that knows image, class and head, and no other layer."""
+    head = [module for module in model.modules() if isinstance(module, nn.Linear)][-1]
+    filters = torch.randn(head.in_features, inputs.shape[1], 5, 5, generator=torch.Generator().manual_seed(0))
+    edges = F.conv2d(inputs, filters - filters.mean((2, 3), keepdim=True), padding=2).abs()
+    weights = head.weight.detach()[targets % len(head.weight)]
+    return (weights[:, :, None, None] * edges).sum(1, keepdim=True)
+
+
 def strongest_signed_edges_over_gradient(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     maps = gradient(model, inputs, targets).sum(1, keepdim=True)
     edges = sobel(model, inputs, targets).sum(1, keepdim=True)
@@ -126,6 +135,8 @@ FAULTS = (
     stateless("negative values wrap around in 8 bits", "gradient", wrapped_bytes),
     stateless("the map is averaged over cells of 4 × 4 pixels", "gradient", coarse_grid),
     stateless("edges, scaled by the sum of the head's weights for the class", "gradient", head_weights_x_edges),
+    stateless("fixed edge filters, each weighted by one of the head's weights for the class", "gradient",
+              head_weights_x_edge_filters),
     stateless("the top 5 % of the edges, with the gradient's signs, over the gradient", "gradient",
               strongest_signed_edges_over_gradient),
     stateless("as much edge detector as gradient", "gradient", half_edges),
