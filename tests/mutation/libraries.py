@@ -2,8 +2,8 @@
 
 What does the kit say? Mutants are drawn among those on lines that run when a method makes its maps. One whose maps
 stay the same is equivalent; one that raises is broken; the others are put to the kit, through its adapters, until two
-networks convict them. Outcomes are printed, and stored with `--write`, which also writes the manual's tables; `--resume` leaves
-out what is stored.
+networks convict them. Outcomes are printed, and stored with `--write`, which also writes the manual's tables;
+`--resume` leaves out what is stored.
 """
 
 from __future__ import annotations

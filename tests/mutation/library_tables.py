@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from tests.mutation.reasons import REASONS
+
 OUTCOMES = ("equivalent", "broken", "caught", "open", "escaped")
 
 
@@ -16,18 +18,26 @@ def blocks(record: Mapping[str, Any]) -> dict[str, str]:
 
 def counts(record: Mapping[str, Any]) -> str:
     """A row a library."""
-    lines = [f"| library | mutants | {' | '.join(OUTCOMES)} | noticed of those that change a map or raise |"]
-    lines.append(f"|{' --- |' * (len(OUTCOMES) + 3)}")
+    lines = [
+        f"| library | mutants | {' | '.join(OUTCOMES)} | caught of other maps | noticed of all but equivalent |"
+    ]
+    lines.append(f"|{' --- |' * (len(OUTCOMES) + 4)}")
     for library, release in record["versions"].items():
         found = Counter(
             one["outcome"] for name, one in record["mutants"].items() if name.startswith(f"{library}/")
         )
-        changing = found.total() - found["equivalent"]
-        noticed = found["broken"] + found["caught"]
+        others = found["caught"] + found["open"] + found["escaped"]
         cells = " | ".join(str(found[outcome]) for outcome in OUTCOMES)
-        share = f"{noticed} of {changing} ({noticed / max(changing, 1):.0%})"
-        lines.append(f"| {library} {release} | {found.total()} | {cells} | {share} |")
+        shares = (
+            _share(found["caught"], others),
+            _share(found["caught"] + found["broken"], others + found["broken"]),
+        )
+        lines.append(f"| {library} {release} | {found.total()} | {cells} | {' | '.join(shares)} |")
     return "\n".join(lines)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({part / max(whole, 1):.0%})"
 
 
 def kinds(record: Mapping[str, Any]) -> str:
@@ -42,16 +52,20 @@ def kinds(record: Mapping[str, Any]) -> str:
 
 def escapes(record: Mapping[str, Any]) -> str:
     """A row a mutant that is open or escapes."""
-    lines = ["| where | change | through | largest distance | |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| where | change | through | largest distance | | why |", f"|{' --- |' * 6}"]
     for name, one in sorted(record["mutants"].items()):
         if one["outcome"] in ("open", "escaped"):
             place, _, change = name.partition(f" {kind_of(name)}: ")
             was, _, becomes = change.partition(" → ")
             far = max((d for d in one["distances"].values() if isinstance(d, float)), default=0.0)
-            lines.append(
-                f"| `{place}` | {_code(was)} → {_code(becomes)} | {one['method']} | {far:.2g} | {one['outcome']} |"
-            )
+            cells = f"{_code(was)} → {_code(becomes)} | {one['method']} | {far:.2g} | {one['outcome']}"
+            lines.append(f"| `{place}` | {cells} | {REASONS.get(place_of(name), '')} |")
     return "\n".join(lines)
+
+
+def place_of(name: str) -> str:
+    """Where, and the kind of change, of a mutant's name."""
+    return name.partition(": ")[0]
 
 
 def kind_of(name: str) -> str:

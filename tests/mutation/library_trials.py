@@ -19,6 +19,7 @@ from tests.mutation.methods import METHODS, Method
 
 NEEDED = 2  # networks on which it has to fail
 COMPARED = 6  # images whose maps are compared
+APART = 1e6  # where one has no map, or another shape, or no numbers
 ROUNDING = 1e-5  # relative to the map's largest value
 Cases = Mapping[str, Mapping[str, Case]]  # by network and place
 STAGES: Sequence[Mapping[str, Sequence[str]]] = (  # the cheap ones first; what is caught is not asked further
@@ -120,7 +121,7 @@ def _judged(
             doubtful = [
                 c
                 for c, one in cells.items()
-                if one.outcome == "inconclusive" and right[network][c].outcome == "pass"
+                if one.outcome in ("inconclusive", "refused") and right[network][c].outcome == "pass"
             ]
             unsure[network] = unsure.get(network, []) + doubtful
         if len(by) >= NEEDED:
@@ -148,9 +149,9 @@ def _with(case: Case, model: Any) -> Case:
 
 def _distance(found: Tensor | None, right: Tensor | None) -> float:
     if found is None or right is None:
-        return 0.0 if found is right else float("inf")
+        return 0.0 if found is right else APART
     if found.shape != right.shape:
-        return float("inf")
+        return APART
     largest = right.abs().max().item()
     distance = (found - right).abs().max().item() / largest
-    return distance if distance == distance else float("inf")
+    return min(distance, APART) if distance == distance else APART
