@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SECONDS = 300  # after which a process is ended
+SECONDS = 300  # after which a process is ended, if nothing else is said
 
 
 def home(library: str) -> Path:
@@ -49,8 +49,8 @@ def changed(copy: Path, file: str, source: str) -> Iterator[None]:
         path.write_text(original, encoding="utf-8")
 
 
-def in_process(work: Callable[[], Any], copy: Path) -> Any:
-    """What `work` returns, as JSON carries it, in a fork that imports the copy; None if it dies or takes too long.
+def in_process(work: Callable[[], Any], copy: Path, seconds: int | None = None) -> Any:
+    """What `work` returns, as JSON carries it, in a fork that imports the copy; None if it dies or takes longer.
 
     Raises:
         RuntimeError: where the library has been imported already: a fork would have it from there.
@@ -65,7 +65,7 @@ def in_process(work: Callable[[], Any], copy: Path) -> Any:
         child = os.fork()
     if not child:
         os.close(reader)
-        _work(work, copy, writer)
+        _work(work, copy, writer, seconds or SECONDS)
     os.close(writer)
     with os.fdopen(reader, encoding="utf-8") as answers:
         answer = answers.read()
@@ -73,11 +73,11 @@ def in_process(work: Callable[[], Any], copy: Path) -> Any:
     return json.loads(answer) if answer else None
 
 
-def _work(work: Callable[[], Any], copy: Path, writer: int) -> None:
+def _work(work: Callable[[], Any], copy: Path, writer: int, seconds: int) -> None:
     """In the fork: never returns."""
     try:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(SECONDS)
+        signal.alarm(seconds)
         sys.dont_write_bytecode = True
         sys.path.insert(0, str(copy.parent))
         importlib.invalidate_caches()

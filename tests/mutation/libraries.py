@@ -86,7 +86,7 @@ def run(
         right = dict(known.get("right", {}))
         for name in own:
             if name not in right:
-                right[name] = in_process(lambda n=name: _right(n, cases), copy)
+                right[name] = in_process(lambda n=name: _right(n, cases), copy, seconds=3600)
                 yield f"right {name}", right[name]
         kept = copy.parent / "maps.pt"
         in_process(lambda: torch.save({n: _maps(n, cases) for n in own}, kept), copy)
