@@ -37,6 +37,9 @@ BY_CI = (  # parts of lines that install or start this very suite
 )
 RUN_BESIDE = {  # commands of this repository that other extended tests run, with the test
     "tests.calibration.libraries": "tests/calibration/test_libraries.py",
+    "tests.mutation": "tests/mutation/test_faults.py",
+    "tests.mutation.faults": "tests/mutation/test_faults.py",
+    "tests.mutation.libraries": "tests/mutation/test_libraries.py",
     "tests.figures.distancing": "tests/figures/test_distancing.py",
     "tests.figures.variations": "tests/figures/test_variations.py",
     "tests.figures.front_page": "tests/figures/test_pictures.py",
