@@ -133,8 +133,9 @@ def _scenes(random: np.random.Generator, behavior: Behavior, count: int) -> list
 
 
 def _network(behavior: Behavior, form: str) -> nn.Sequential:
-    hidden, head = _linear(behavior.hidden), _linear(behavior.head)
-    return nn.Sequential(*detector(form, len(FEATURES)), hidden, nn.ReLU(), head).eval()
+    with torch.random.fork_rng(devices=[]):  # new layers draw weights
+        hidden, head = _linear(behavior.hidden), _linear(behavior.head)
+        return nn.Sequential(*detector(form, len(FEATURES)), hidden, nn.ReLU(), head).eval()
 
 
 def _linear(rows: Sequence[Sequence[float]]) -> nn.Linear:
