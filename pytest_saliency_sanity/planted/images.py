@@ -77,7 +77,7 @@ def planted_images(
     _check(count, size, shapes, position, contrast)
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(shapes))
-    scenes = [_scene(random, shapes[label], size, position, contrast) for label in labels]
+    scenes = [_scene(random, shapes[label], size, position, contrast) for label in map(int, labels)]
     images, masks = (torch.from_numpy(np.stack(parts)) for parts in zip(*scenes, strict=True))
     return PlantedImages(images[:, None], torch.from_numpy(labels), masks, boxes(masks))
 

@@ -38,14 +38,9 @@ class PlantedSignals:
 
 
 def planted_signals(
-    count: int,
-    seed: int = 0,
-    *,
-    length: int = 96,
-    channels: int = 1,
-    waves: Sequence[str] | None = None,
+    count: int, seed: int = 0, *, length: int = 96, channels: int = 1, waves: Sequence[str] | None = None,
     contrast: float = 0.8,
-) -> PlantedSignals:
+) -> PlantedSignals:  # fmt: skip
     """`count` signals with a short wave among plateaus. The same arguments always give the same signals.
 
     The wave is in the first channel, at a random place; plateaus are in all. Their steps are higher than the wave, so
@@ -72,7 +67,7 @@ def planted_signals(
     check_share("contrast", contrast, 0, 2)
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(waves))
-    drawn = [_drawn(random, waves[label], length, channels, contrast) for label in labels]
+    drawn = [_drawn(random, waves[label], length, channels, contrast) for label in map(int, labels)]
     signals = torch.from_numpy(np.stack([signal for signal, _ in drawn]))
     spans = torch.tensor([span for _, span in drawn])
     at = torch.arange(length)

@@ -129,7 +129,7 @@ def known_truth(behavior: str, form: str = "images", count: int = 32, seed: int 
 def _scenes(random: np.random.Generator, behavior: Behavior, count: int) -> list[str]:
     """Which features each input shows: the scenes are as frequent as one another."""
     order = random.permutation(np.arange(count) % len(behavior.scenes))
-    return [behavior.scenes[index] for index in order]
+    return [behavior.scenes[index] for index in map(int, order)]
 
 
 def _network(behavior: Behavior, form: str) -> nn.Sequential:
