@@ -65,7 +65,7 @@ def setting(network: str, seed: int) -> tuple[nn.Module, Tensor, Tensor]:
 def check_attribution(
     explainer: Any, model: nn.Module, inputs: Tensor, *, labels: Tensor, name: str, seed: int, **_: Any
 ) -> Verdict:
-    """Whether the explainer has the right answer: a pass if all signs are right and nearly all of the map is in place."""
+    """Whether the explainer has the right answer: a pass if all signs are right and the map is in place."""
     known: KnownTruth = model.known  # type: ignore[assignment]
     said = partial(Verdict, "attribution", name, "known", CLAIM, seed=seed)
     try:
