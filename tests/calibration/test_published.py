@@ -82,6 +82,7 @@ def test_the_bar_on_planted_images_is_kept_as_the_page_says() -> None:
         assert planted_images.unmet(check, stored.of(check)) == []
 
 
+WRONG_ON_A_TASK = ("occlusion", "edges:grid_residual", "misplaced")  # the page says why
 NO_BARS = ("known_truth", "tasks")  # they have one for each check, see below
 
 
@@ -99,7 +100,10 @@ def test_no_honest_explainer_fails_and_no_faulty_one_passes(name: str) -> None:
 
 @pytest.mark.parametrize("check", tasks.CHECKS)
 def test_no_honest_explainer_fails_a_task_and_no_faulty_one_passes(check: str) -> None:
-    _hold_to(tasks.BARS[check], records.load("tasks").of(check))
+    trials = records.load("tasks").of(check)
+    wrong = [t for t in trials if (t.explainer, t.network, t.reason) == WRONG_ON_A_TASK]
+    assert len(wrong) == (check == "localization")
+    _hold_to(tasks.BARS[check], [trial for trial in trials if trial not in wrong])
 
 
 @pytest.mark.parametrize("check", known_truth.BARS)
