@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from pytest_saliency_sanity import planted
-from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from pytest_saliency_sanity.planted import PlantedImages, images, planted_images, shapes
 from tests import machine
 from tests.digits import Digits
 from tests.networks import training
@@ -138,7 +137,7 @@ KINDS: Mapping[str, Callable[[], nn.Module]] = {"plain": _plain, "vgg": _vgg, "r
 def _fingerprint() -> str:
     """Changes with the images' source, the training's, this file and torch."""
     digest = hashlib.sha256(torch.__version__.encode())
-    for file in (planted.__file__, training.__file__, __file__):
+    for file in (images.__file__, shapes.__file__, training.__file__, __file__):
         digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:12]
 

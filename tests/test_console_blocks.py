@@ -58,6 +58,8 @@ SHORT = (  # what `extended` runs of the others
     "tests.calibration.one_sided --networks mlp --seeds 0 --explainers vargrad --jobs 1",
     "tests.calibration.one_sided_faults --networks mlp --seeds 0 --explainers sobel --jobs 1",
     "tests.calibration.planted_images --networks plain --seeds 20 --explainers sobel --jobs 1",
+    "tests.calibration.tasks --networks edges:grid_cnn --seeds 0 --explainers sobel --jobs 1",
+    "tests.calibration.known_truth --networks images:and --explainers gradient sobel --jobs 1",
     "tests.calibration.suspicions --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.contrast --samples 500",
     "tests.benchmarks.audit --images 8 --explainers sobel gradient --checks target_sensitivity",

@@ -134,7 +134,9 @@ def _correlations(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     within = torch.ones_like(a.ranks, dtype=torch.bool)
     if a.floor is not None and b.floor is not None:
         within = ~(a.floor & b.floor)
-    alike = torch.maximum(matched_similarity(a, b).abs(), _by_values(a.linear, b.linear, within).abs())
+    found = matched_similarity(a, b), _by_values(a.linear, b.linear, within)
+    # Two marks at different places are opposites over their union; a map of one sign has no opposite.
+    alike = torch.maximum(*(one.clamp_min(0) if one_sided else one.abs() for one in found))
     return (a.constant | b.constant).cpu(), alike.double().cpu()
 
 

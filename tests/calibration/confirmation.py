@@ -11,7 +11,7 @@ from itertools import groupby
 
 from tests import machine
 from tests.calibration import pages, records
-from tests.calibration.published import PAGE, TABLES, Table
+from tests.calibration.published import TABLES, Table
 from tests.calibration.records import Cell, Record, rounded
 from tests.calibration.trials import Trial, trials_of
 
@@ -97,7 +97,7 @@ def compute(table: Table, cells: Sequence[Cell], jobs: int) -> dict[Cell, Trial]
 def publish(table: Table, record: Record) -> None:
     """Store it, and write it into the page."""
     records.save(table.name, record)
-    pages.write(PAGE, table.rendered(record))
+    pages.write(table.page, table.rendered(record))
 
 
 def _place(cell: Cell) -> Place:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pytest_saliency_sanity import Verdict, check_model_sensitivity
+from pytest_saliency_sanity.checks.registry import CHECKS
+from pytest_saliency_sanity.planted import FORMS
 from tests.calibration import (
     data_sensitivity,
+    known_truth,
     model_sensitivity,
     one_sided,
     one_sided_faults,
     planted_images,
     target_sensitivity,
+    tasks,
 )
 from tests.calibration.judging_code import PACKAGE, fingerprint
 from tests.calibration.records import Cell, Record
@@ -23,6 +28,7 @@ from tests.networks import EVALUATION
 from tests.planted import KINDS
 
 PAGE = ROOT / "docs" / "explanation" / "error_rates.md"
+KNOWN = PAGE.with_name("known_truth.md")
 LIMIT = "detection limit: Sobel mixed into the gradient, each scaled to unit standard deviation"
 Render = Callable[[Record], str]
 
@@ -37,6 +43,7 @@ class Table:
         networks, seeds, setting: what they are tried on.
         sampled: how many places, and how many explainers at each, are computed again to confirm it.
         blocks: by name what is shown.
+        page: where it is shown.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Table:
     setting: Setting
     sampled: tuple[int, int]
     blocks: Mapping[str, Render]
+    page: Path = PAGE
 
     @property
     def command(self) -> str:
@@ -64,7 +72,8 @@ class Table:
 
     def fingerprint(self) -> str:
         """Of the code that decides what is in it."""
-        judges = [f"{PACKAGE}.checks.{check}" for check in self.checks]
+        known = {check.name for check in CHECKS}
+        judges = [f"{PACKAGE}.checks.{check}" for check in self.checks if check in known]
         return fingerprint([*judges, f"tests.calibration.{self.name}"])
 
     def rendered(self, record: Record) -> dict[str, str]:
@@ -139,6 +148,54 @@ def _one_sided(name: str, wanted: Sequence[str], seeds: Sequence[int], sampled: 
     return Table(name, checks, tuple(EVALUATION), seeds, one_sided.SETTING, sampled, blocks)
 
 
+def _tasks() -> Table:
+    """How explainers fare where the edges are the answer, and on other such tasks: by check."""
+
+    def outcomes(check: str) -> Render:
+        return lambda record: tasks.by_task(record.of(check))
+
+    def errors(record: Record) -> str:
+        return _text("\n".join(tasks.counted(check, record.of(check)) for check in tasks.CHECKS))
+
+    checks = {name: (check, tasks.EXPLAINERS) for name, check in tasks.CHECKS.items()}
+    blocks = {**{name: outcomes(name) for name in tasks.CHECKS}, "errors": errors}
+    return Table("tasks", checks, tasks.NETWORKS, tasks.SEEDS, tasks.setting, (4, 3), blocks, KNOWN)
+
+
+def _known_truth() -> Table:
+    """Every check and explainer on networks with hand-made weights: by form of the inputs."""
+
+    def outcomes(form: str) -> Render:
+        def render(record: Record) -> str:
+            found = {
+                name: [trial for trial in record.of(name) if trial.network.startswith(form)]
+                for name in known_truth.CHECKS
+            }
+            return known_truth.shown(found)
+
+        return render
+
+    def answers(record: Record) -> str:
+        return known_truth.answers(record.of("attribution"))
+
+    def errors(record: Record) -> str:
+        lines = [known_truth.counted(check, record.of(check)) for check in known_truth.BARS]
+        return _text("\n".join(lines))
+
+    checks = {name: (check, known_truth.EXPLAINERS) for name, check in known_truth.CHECKS.items()}
+    blocks = {"answers": answers, **{form: outcomes(form) for form in FORMS}, "errors": errors}
+    return Table(
+        "known_truth",
+        checks,
+        known_truth.NETWORKS,
+        known_truth.SEEDS,
+        known_truth.setting,
+        (6, 5),
+        blocks,
+        KNOWN,
+    )
+
+
 def _text(shown: str) -> str:
     return f"```text\n{shown}\n```"
 
@@ -155,5 +212,7 @@ TABLES: Mapping[str, Table] = {
         _one_sided("one_sided", one_sided.names(), one_sided.SEEDS, (4, 3)),
         _one_sided("one_sided_faults", one_sided.FAULTY, one_sided_faults.SEEDS, (6, 2)),
         _planted(),
+        _tasks(),
+        _known_truth(),
     )
 }

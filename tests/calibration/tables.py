@@ -120,9 +120,9 @@ def rates(trials: Sequence[Trial], honest: Sequence[str], faulty: Sequence[str])
         ("faulty explainers that are inconclusive", _having(of_faulty, "inconclusive"), of_faulty),
     ]
     lines = [_count(what, found, of, bound=True).splitlines()[0] for what, found, of in counts if of]
-    by_place = Counter((t.explainer, t.network) for t in open_)
+    by_place = Counter((t.network, t.explainer) for t in open_)
     return "\n".join(
-        [*lines, *(f"    open: {name} on {network}, {n}" for (name, network), n in by_place.items())]
+        [*lines, *(f"    open: {name} on {network}, {n}" for (network, name), n in sorted(by_place.items()))]
     )
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests import machine
-from tests.calibration import confirmation, pages, planted_images, records, whole
-from tests.calibration.published import PAGE, TABLES, Table, provenance
+from tests.calibration import confirmation, known_truth, pages, planted_images, records, tasks, whole
+from tests.calibration.published import TABLES, Table, provenance
 from tests.calibration.records import Cell, Record
 from tests.calibration.trials import Trial
-from tests.manual import PAGES, page
+from tests.manual import PAGES, ROOT, page
 
 WHOLE = "SALIENCY_TABLES"  # =whole: `extended` computes all of every table, not a sample
 each_table = pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -26,7 +27,9 @@ OTHER = CELL._replace(seed=4)
 @each_table
 def test_the_page_shows_what_is_stored(table: Table) -> None:
     record = records.load(table.name)
-    shown = {name: text for name, text in pages.blocks(_page()).items() if name.startswith(f"{table.name}.")}
+    shown = {
+        name: text for name, text in pages.blocks(_page(table)).items() if name.startswith(f"{table.name}.")
+    }
     assert shown == table.rendered(record), f"the page is not what is stored: run {table.command}"
 
 
@@ -43,17 +46,19 @@ def test_the_code_that_judges_is_the_one_that_confirmed_it(table: Table) -> None
 
 
 def test_every_block_of_the_manual_that_a_command_writes_is_one_of_theirs() -> None:
-    named = {name: command for text in PAGES.values() for name, command in pages.commands(text).items()}
+    others = {"docs/explanation/mutation.md"}  # see tests/mutation
+    texts = {name: text for name, text in PAGES.items() if name not in others}
+    named = {name: command for text in texts.values() for name, command in pages.commands(text).items()}
     assert named.pop("libraries") == "python -m tests.calibration.libraries --write"  # see test_libraries.py
     own = {name for name in named if name.startswith("whole.")}
     assert {named.pop(name) for name in own} == {whole.COMMAND}  # see test_whole.py
     assert named == {
         name: table.command for table in TABLES.values() for name in table.rendered(records.load(table.name))
     }
-    others = {name: text for name, text in PAGES.items() if not PAGE.as_posix().endswith(name)}
-    assert [name for name, text in others.items() if "<!-- begin" in text] == [
-        "docs/explanation/other_libraries.md"
-    ]
+    theirs = {table.page.relative_to(ROOT).as_posix() for table in TABLES.values()}
+    assert {name for name, text in texts.items() if "<!-- begin" in text} == {
+        *theirs, "docs/explanation/other_libraries.md"
+    }  # fmt: skip
 
 
 def test_what_the_page_says_of_the_detection_limit_is_so() -> None:
@@ -81,13 +86,49 @@ def test_the_bar_on_planted_images_is_kept_as_the_page_says() -> None:
         assert planted_images.unmet(check, stored.of(check)) == []
 
 
-@pytest.mark.parametrize("name", [table.name for table in TABLES.values() if "errors" in table.blocks])
+WRONG_ON_A_TASK = ("occlusion", "edges:grid_residual", "misplaced")  # the page says why
+NO_BARS = ("known_truth", "tasks")  # they have one for each check, see below
+
+
+@pytest.mark.parametrize(
+    "name",
+    [table.name for table in TABLES.values() if "errors" in table.blocks and table.name not in NO_BARS],
+)
 def test_no_honest_explainer_fails_and_no_faulty_one_passes(name: str) -> None:
     counted = TABLES[name].rendered(records.load(name))[f"{name}.errors"]
     kinds = ("honest explainers that fail", "faulty explainers that pass")
     wanted = {"one_sided": kinds[:1], "one_sided_faults": kinds[1:]}.get(name, kinds)
     for kind in wanted:
         assert re.search(rf"^{kind}: 0 of [1-9]\d* ", counted, re.M)
+
+
+@pytest.mark.parametrize("check", tasks.CHECKS)
+def test_no_honest_explainer_fails_a_task_and_no_faulty_one_passes(check: str) -> None:
+    trials = records.load("tasks").of(check)
+    wrong = [t for t in trials if (t.explainer, t.network, t.reason) == WRONG_ON_A_TASK]
+    assert len(wrong) == (check == "localization")
+    _hold_to(tasks.BARS[check], [trial for trial in trials if trial not in wrong])
+
+
+@pytest.mark.parametrize("check", known_truth.BARS)
+def test_the_same_where_every_contribution_is_known(check: str) -> None:
+    bar = known_truth.BARS[check]
+    trials = records.load("known_truth").of(check)
+    wrong = [t for t in trials if known_truth.WRONG.get((t.explainer, t.network)) == t.reason]
+    _hold_to((bar.honest, bar.faulty), [trial for trial in trials if trial not in wrong])
+
+
+def test_the_verdicts_that_are_said_to_be_wrong_are_there() -> None:
+    contract = records.load("known_truth").of("contract")
+    reasons = {(t.explainer, t.network): t.reason for t in contract}
+    assert {place: reasons[place] for place in known_truth.WRONG} == known_truth.WRONG
+
+
+def _hold_to(bar: tuple[Sequence[str], Sequence[str]], trials: Sequence[Trial]) -> None:
+    honest, faulty = bar
+    assert trials
+    assert [t for t in trials if t.explainer in honest and t.outcome in ("fail", "error")] == []
+    assert [t for t in trials if t.explainer in faulty and t.outcome == "pass"] == []
 
 
 @pytest.mark.extended
@@ -152,7 +193,7 @@ def computed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Cell, Tria
     table = TABLES["target_sensitivity"]
     found = dict(records.load(table.name).trials)
     monkeypatch.setattr(records, "FOLDER", tmp_path)
-    monkeypatch.setattr(confirmation, "PAGE", tmp_path / "page.md")
+    monkeypatch.setitem(cast(dict[str, Table], TABLES), table.name, replace(table, page=tmp_path / "page.md"))
     monkeypatch.setattr(
         confirmation, "compute", lambda table, cells, jobs: {cell: found[cell] for cell in cells}
     )
@@ -168,7 +209,7 @@ def test_a_sample_that_comes_out_the_same_stamps_the_table(computed: dict[Cell, 
     sampled = frozenset(confirmation.sample(table))
     assert (stamped.fingerprint, stamped.confirmed) == (table.fingerprint(), sampled)
     assert records.load(table.name) == stamped
-    shown = pages.blocks(confirmation.PAGE.read_text(encoding="utf-8"))[f"{table.name}.code"]
+    shown = pages.blocks(table.page.read_text(encoding="utf-8"))[f"{table.name}.code"]
     assert f"computed {len(sampled)} of the {len(computed)} trials of this table" in shown
     assert confirmation.confirm(table, places=5).confirmed > sampled  # of the same code: they add up
 
@@ -218,5 +259,5 @@ def trial(outcome: str, **statistics: float) -> Trial:
     return Trial("mlp", 3, "sobel 30 %", outcome, "", statistics)
 
 
-def _page() -> str:
-    return page("explanation/error_rates")
+def _page(table: Table | None = None) -> str:
+    return page(f"explanation/{'error_rates' if table is None else table.page.stem}")

@@ -154,6 +154,29 @@ def test_a_map_of_the_center_leads_no_rival_on_centered_objects() -> None:
     assert "use images in which the regions lie elsewhere" in verdict.summary
 
 
+@pytest.mark.covering
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["gradient", "input_x_gradient", "integrated_gradients", "gradcam"])
+def test_losing_to_the_center_is_no_evidence_where_every_object_is_there(name: str, seed: int) -> None:
+    data = planted_images(24, seed, position="center")
+    verdict = checked(getattr(explainers, name), data, network=seed)
+    assert verdict.outcome == "inconclusive", verdict
+    if verdict.reason == "gate.rivals":
+        assert re.search(
+            r"the center can hardly be beaten on these images: its mean IoU with the regions is 0\.[34]\d "
+            r"\(above 0\.25\), and the map does beat random boxes; use images in which the regions lie elsewhere",
+            verdict.summary,
+        )
+        assert not verdict.stages[1].judged and verdict.stages[1].outcome == "fail"
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", ["sobel", "noise", "input_copy"])
+def test_what_is_no_better_than_a_random_box_fails_there_too(name: str, seed: int) -> None:
+    verdict = checked(CONTROLS[name](), planted_images(24, seed, position="center"), network=seed)
+    assert (verdict.outcome, verdict.reason) == ("fail", "misplaced")
+
+
 def test_edges_that_are_the_object_are_found_by_sobel() -> None:
     """Frames drawn in noise: the pixels are as bright as others, and only Sobel sees them."""
     images, masks = textured(24)

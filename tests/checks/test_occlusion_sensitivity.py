@@ -21,7 +21,7 @@ from pytest_saliency_sanity import (
 from pytest_saliency_sanity.audited.subject import subject
 from pytest_saliency_sanity.checks import occlusion_sensitivity
 from pytest_saliency_sanity.explainers import CONTROLS, center_prior, input_x_gradient, occlusion
-from pytest_saliency_sanity.planted import PlantedImages, planted_images
+from pytest_saliency_sanity.planted import PlantedImages, known_truth, planted_images
 from pytest_saliency_sanity.relevance.hidden_regions import Hidden, Sample
 from tests.examination.explaining import centered
 from tests.planted import planted_cnn
@@ -140,6 +140,34 @@ def test_where_the_center_cannot_be_beaten() -> None:
         verdict.summary,
     )
     assert checked(occlusion, planted_images(32, 3, position="center")).outcome != "fail"
+
+
+@pytest.mark.parametrize("explainer", [explainers.gradient, explainers.integrated_gradients])
+def test_being_no_better_than_sobel_is_no_evidence_where_edges_are_the_answer(explainer: Any) -> None:
+    """Hiding either feature takes the whole score away, and Sobel points at them as well: the lead is 0."""
+    verdict = of_known_truth(explainer)
+    assert (verdict.outcome, verdict.reason) == ("inconclusive", "gate.rivals"), verdict
+    assert re.search(
+        r"Sobel can hardly be beaten on these images: hiding its region of the same area has a percentile of "
+        r"0\.9\d+ \(above 0\.85\); use images in which things other than what matters have edges",
+        verdict.summary,
+    )
+    assert "note: being no better than Sobel is no evidence against the explainer where Sobel reaches" in str(
+        verdict
+    )
+
+
+def test_a_map_that_is_worse_than_sobel_fails_there() -> None:
+    def shifted(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+        return explainers.gradient(model, images, targets).roll((6, 6), (2, 3))
+
+    verdict = of_known_truth(shifted)
+    assert (verdict.outcome, verdict.deciding.name) == ("fail", "lead over Sobel"), verdict
+
+
+def of_known_truth(explainer: Any) -> Verdict:
+    known = known_truth("and")
+    return check_occlusion_sensitivity(explainer, known.model, known.inputs, labels=known.labels)
 
 
 def test_the_lead_is_compared_with_a_share_of_what_the_rival_leaves() -> None:

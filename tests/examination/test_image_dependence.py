@@ -43,6 +43,7 @@ from pytest_saliency_sanity.explainers import (
     occlusion,
     smoothgrad,
 )
+from pytest_saliency_sanity.planted import known_truth
 from tests.checks.models import cnn, images, norm_cnn, seeded, tabular
 from tests.digits import held_out_digits
 from tests.examination.explaining import Explainer, kept
@@ -336,3 +337,20 @@ def test_gradients_that_add_up_to_rounding_say_nothing_of_the_model(bent: bool) 
     with held(audited) as kept_one:
         shared = gradients_share(kept_one, float("inf"), torch.arange(8), 0)
     assert (shared > 0.999) != bent and (shared < 0.7) == bent
+
+
+def test_marks_at_different_places_are_not_the_same_map() -> None:
+    """Over their union two such marks are opposites, which a map of one sign does not have."""
+    known = known_truth("and", count=16)
+    for explainer in (partial(integrated_gradients, steps=8), input_x_gradient):
+        verdict = check_contract(explainer, known.model, known.inputs)
+        assert kept(verdict) and verdict.evidence["shared_by_images"] < 0.1
+
+
+def test_a_sign_that_is_drawn_by_the_place_in_the_batch_is_the_same_map() -> None:
+    def turned(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        signs = inputs.flatten(1).sum(1).mul(1000).long().remainder(2).mul(2).sub(1)
+        return signs.view(-1, 1, 1, 1) * torch.linspace(-1, 2, 144).view(1, *SHAPE).expand_as(inputs)
+
+    verdict = check_contract(turned, cnn(), images(16))
+    assert (verdict.outcome, verdict.reason) == ("fail", "input_independent")

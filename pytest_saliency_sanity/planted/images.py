@@ -9,22 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.planted.checked import (
+    check_choice,
+    check_count,
+    check_several,
+    check_share,
+    check_size,
+)
+from pytest_saliency_sanity.planted.shapes import SHAPES, Mask, boxes, drawn, placed
 
-Offsets: TypeAlias = npt.NDArray[np.int64]
-Mask: TypeAlias = npt.NDArray[np.bool_]
-# (rows, columns, radius, stroke) → bool: rows and columns count from the middle, radius is the largest of them
-Shape: TypeAlias = Callable[[Offsets, Offsets, int, float], Mask]
-
-SHAPES = ("cross", "ring", "frame", "saltire")
-SMALLEST_SIZE = 16  # below, a ring is a square
 _BACKGROUND = 0.1
 _OBJECT = (0.35, 0.45)  # brightness above the background: ink must not tell the shapes apart
 _NOISE = 0.03
@@ -78,59 +77,30 @@ def planted_images(
     _check(count, size, shapes, position, contrast)
     random = np.random.default_rng(seed)
     labels = random.permutation(np.arange(count) % len(shapes))
-    drawings = [_DRAWINGS[shape] for shape in shapes]
-    scenes = [_scene(random, drawings[label], size, position, contrast) for label in labels]
+    scenes = [_scene(random, shapes[label], size, position, contrast) for label in map(int, labels)]
     images, masks = (torch.from_numpy(np.stack(parts)) for parts in zip(*scenes, strict=True))
-    return PlantedImages(images[:, None], torch.from_numpy(labels), masks, _boxes(masks))
+    return PlantedImages(images[:, None], torch.from_numpy(labels), masks, boxes(masks))
 
 
 def _check(count: int, size: int, shapes: Sequence[str], position: str, contrast: float) -> None:
-    if count < 1:
-        raise ValueError(f"count must be 1 or more, got {shown(count)}")
-    if size < SMALLEST_SIZE:
-        raise ValueError(f"size must be {SMALLEST_SIZE} pixels or more, got {shown(size)}")
-    if (
-        isinstance(shapes, str)
-        or len(shapes) < 2
-        or len(set(shapes)) < len(shapes)
-        or set(shapes) - set(SHAPES)
-    ):
-        raise ValueError(
-            f"shapes must be two or more different ones of {', '.join(SHAPES)}, got {shown(shapes)}"
-        )
-    if position not in _POSITIONS:
-        raise ValueError(f"unknown position {position!r}; choose from {', '.join(_POSITIONS)}")
-    if not 0 <= contrast <= 1 - _BACKGROUND:
-        raise ValueError(f"contrast must be between 0 and {1 - _BACKGROUND:g}, got {shown(contrast)}")
+    check_count(count)
+    check_size(size)
+    check_several("shapes", shapes, SHAPES)
+    check_choice("position", position, tuple(_POSITIONS))
+    check_share("contrast", contrast, 0, 1 - _BACKGROUND)
 
 
 def _scene(
-    random: np.random.Generator, shape: Shape, size: int, position: str, contrast: float
+    random: np.random.Generator, shape: str, size: int, position: str, contrast: float
 ) -> tuple[npt.NDArray[np.float32], Mask]:
     """An image (S, S) float32 and the mask (S, S) of its object."""
-    mask = _placed(random, _drawn(random, shape, size), size, position)
+    pixels = drawn(random, shape, size)
+    mask = placed(pixels, size, *_POSITIONS[position](random, size - len(pixels)))
     image = np.full((size, size), _BACKGROUND) + random.uniform(*_OBJECT) * mask
     for _ in range(random.integers(*_BARS, endpoint=True)):
         _add_bar(random, image, mask, _BACKGROUND + contrast)
     image += random.normal(0, _NOISE, image.shape)
     return image.clip(0, 1).astype(np.float32), mask
-
-
-def _drawn(random: np.random.Generator, shape: Shape, size: int) -> Mask:
-    """The shape's pixels, in a square of an odd number of pixels, about a third of the image's side."""
-    radius = int(random.integers(round(size / 8), round(size / 6), endpoint=True))
-    stroke = max(1.0, size / 24)
-    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    return shape(y, x, radius, stroke)
-
-
-def _placed(random: np.random.Generator, drawn: Mask, size: int, position: str) -> Mask:
-    """The mask (S, S) of a shape at that position."""
-    room = size - len(drawn)
-    top, left = _POSITIONS[position](random, room)
-    mask = np.zeros((size, size), dtype=bool)
-    mask[top : top + len(drawn), left : left + len(drawn)] = drawn
-    return mask
 
 
 def _add_bar(
@@ -156,43 +126,6 @@ def _free_places(mask: Mask, height: int, width: int) -> npt.NDArray[np.int64]:
     clear_rows = (rows + height + _MARGIN <= top) | (rows > bottom + _MARGIN)
     clear_columns = (columns + width + _MARGIN <= left) | (columns > right + _MARGIN)
     return np.argwhere(clear_rows[:, None] | clear_columns)
-
-
-def _boxes(masks: Tensor) -> Tensor:
-    """(N, 4) left, top, right, bottom of masks (N, S, S), the last two exclusive."""
-    edges = []
-    for lines in (masks.any(1), masks.any(2)):  # the columns, then the rows that an object touches
-        first = lines.int().argmax(1)
-        edges.append((first, first + _extent(lines)))
-    (left, right), (top, bottom) = edges
-    return torch.stack([left, top, right, bottom], dim=1)
-
-
-def _extent(lines: Tensor) -> Tensor:
-    """How many lines lie from the first True to the last, for each row of (N, S)."""
-    return lines.shape[1] - lines.flip(1).int().argmax(1) - lines.int().argmax(1)
-
-
-def _cross(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
-    return np.minimum(abs(y), abs(x)) <= stroke
-
-
-def _ring(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
-    return abs(np.hypot(y, x) - (radius - stroke / 2)) <= stroke / 2 + 0.5
-
-
-def _frame(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
-    return np.maximum(abs(y), abs(x)) > radius - stroke - 0.5
-
-
-def _saltire(y: Offsets, x: Offsets, radius: int, stroke: float) -> Mask:
-    inside: Mask = np.minimum(abs(y - x), abs(y + x)) <= stroke
-    return inside
-
-
-_DRAWINGS: Mapping[str, Shape] = MappingProxyType(
-    {"cross": _cross, "ring": _ring, "frame": _frame, "saltire": _saltire}
-)
 
 
 def _anywhere(random: np.random.Generator, room: int) -> tuple[int, int]:
