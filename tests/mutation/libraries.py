@@ -77,9 +77,12 @@ def planned(library: str, copy: Path, lines: Mapping[str, Mapping[str, Sequence[
 
 
 def run(
-    library: str, cases: Cases, known: Mapping[str, Any], limit: int | None = None
+    library: str, cases: Cases, known: Mapping[str, Any], limit: int | None = None, only: Sequence[str] = ()
 ) -> Iterator[tuple[str, Any]]:
-    """What is stored, item by item: the unchanged methods' verdicts first, then each mutant that is not known."""
+    """What is stored, item by item: the unchanged methods' verdicts first, then each mutant that is not known.
+
+    With `only`, those mutants, whether they are known or not.
+    """
     own = [name for name, method in METHODS.items() if method.library == library]
     with copied(library) as copy:
         lines = in_process(lambda: {name: covered(METHODS[name], cases, copy) for name in own}, copy)
@@ -95,9 +98,9 @@ def run(
             n: {net: {c: Found(*v) for c, v in cells.items()} for net, cells in of.items()}
             for n, of in right.items()
         }
-        for one in [p for p in planned(library, copy, lines) if p.name not in known.get("mutants", {})][
-            :limit
-        ]:
+        drawn = planned(library, copy, lines)
+        asked = [one for one in drawn if (one.name in only if only else one.name not in known["mutants"])]
+        for one in asked[:limit]:
             began = time.perf_counter()
             with changed(copy, one.file, one.mutant.source):
                 found = in_process(lambda o=one: trial(o.methods, cases, right_maps, told), copy)

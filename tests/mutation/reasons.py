@@ -14,6 +14,9 @@ OTHER_METHOD = "what is left is another honest method, here the gradient or inpu
 REFUSED = (
     "captum raises what the adapter takes for a method that does not exist for the network: refused, no pass"
 )
+RULE = "another rule of LRP: the checks hold it to what it depends on, and no axiom that it claims knows the rule"
+SMALL = "the map changes by less than a fiftieth of its largest value, which ranks do not show"
+FEW = "it changes the maps of one network, and little"
 ONE_NETWORK = "the method exists for two of the networks, and it is convicted on one of them"
 
 REASONS: Mapping[str, str] = {  # by the place and the kind of change
@@ -26,5 +29,15 @@ REASONS: Mapping[str, str] = {  # by the place and the kind of change
     "captum/attr/_core/layer/grad_cam.py:237 dropped call": UNCLAIMED,
     "captum/attr/_core/noise_tunnel.py:353 swapped arguments": ANOTHER_IMAGE,
     "captum/attr/_core/noise_tunnel.py:354 operator": SAME_LAW,
+    "zennit/attribution.py:366 operator": SAME_LAW,
+    "zennit/core.py:118 dropped call": SMALL,
+    "zennit/core.py:229 comparison": FEW,
+    "zennit/core.py:323 comparison": RULE,
     "zennit/core.py:398 removed statement": OTHER_METHOD,
+    "zennit/core.py:229 operator": FEW,
+    "zennit/rules.py:151 constant": RULE,
+    "zennit/rules.py:165 operator": RULE,
+    "zennit/rules.py:201 constant": RULE,
+    "zennit/rules.py:312 constant": RULE,
+    "zennit/rules.py:60 dropped call": RULE,
 }

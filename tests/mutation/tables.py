@@ -53,7 +53,8 @@ def without_axioms() -> list[str]:
 
 def escaped(trials: Trials) -> list[str]:
     """The others."""
-    return [name for name in FAULTS if name not in caught(trials)]
+    found = caught(trials)
+    return [name for name in FAULTS if name not in found]
 
 
 def blocks(trials: Trials) -> dict[str, str]:
@@ -101,11 +102,12 @@ def outcomes(trials: Trials, names: Mapping[str, object]) -> str:
     """A row an explainer, a column a check, in each cell the outcomes by network."""
     heads = [*COLUMNS, "parity"]
     lines = [f"| explainer | {' | '.join(heads)} |", f"|{' --- |' * (len(heads) + 1)}"]
+    open_ = escaped(trials)
     for name in names:
         cells = [
             _cell([trials.get((name, network), {}) for network in NETWORKS], own) for own in COLUMNS.values()
         ]
-        mark = "" if name in RIGHT else "**" * (name in escaped(trials))
+        mark = "" if name in RIGHT else "**" * (name in open_)
         alike = _cell([trials.get((name, network), {}) for network in NETWORKS], (PARITY,))
         lines.append(f"| {mark}`{name}`{mark} | {' | '.join(cells)} | {alike} |")
     return "\n".join(lines)

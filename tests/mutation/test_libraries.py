@@ -13,6 +13,7 @@ from tests.calibration import pages
 from tests.manual import ROOT
 from tests.mutation import libraries, library_tables
 from tests.mutation.methods import METHODS
+from tests.mutation.reasons import REASONS
 
 STORED = libraries.load()
 ENOUGH = {"captum": 100, "zennit": 30}
@@ -41,6 +42,15 @@ def test_the_page_shows_what_is_stored() -> None:
     assert {
         name: text for name, text in shown.items() if name.startswith("libraries.")
     } == libraries.rendered(STORED)
+
+
+def test_each_that_is_not_caught_has_its_reason() -> None:
+    uncaught = {
+        library_tables.place_of(name)
+        for name, one in STORED["mutants"].items()
+        if one["outcome"] in ("open", "escaped")
+    }
+    assert uncaught == REASONS.keys()
 
 
 @pytest.mark.extended
