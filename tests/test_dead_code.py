@@ -31,10 +31,10 @@ CALLED_BY_OTHERS = {
 }
 
 
-def unused(folder: Path) -> set[str]:
-    """The names in a folder that nothing uses, hooks of pytest aside."""
+def unused(folder: Path, *users: Path) -> set[str]:
+    """The names in a folder that neither it nor the users use, hooks of pytest aside."""
     found = vulture.Vulture(ignore_names=["pytest_*"])
-    found.scavenge([str(folder), str(ROOT / "tests"), str(ROOT / "example_project")])
+    found.scavenge([str(folder), *map(str, users)])
     names = {str(item.name) for item in found.get_unused_code() if folder in Path(item.filename).parents}
     return names - in_templates(folder)
 
@@ -47,13 +47,19 @@ def in_templates(folder: Path) -> set[str]:
 
 
 def test_nothing_is_unused_but_what_others_call() -> None:
-    assert sorted(unused(PACKAGE)) == sorted(CALLED_BY_OTHERS)
+    assert sorted(unused(PACKAGE, ROOT / "tests", ROOT / "example_project")) == sorted(CALLED_BY_OTHERS)
 
 
 def test_an_unused_function_is_found(tmp_path: Path) -> None:
-    (tmp_path / "planted.py").write_text("def planted_and_forgotten():\n    return 3\n")
-    assert unused(tmp_path) == {"planted_and_forgotten"}
-    (tmp_path / "planted.html").write_text("planted_and_forgotten")
-    assert unused(tmp_path) == {"planted_and_forgotten"}
-    (tmp_path / "planted.html").write_text("{{ page.planted_and_forgotten }}")
-    assert unused(tmp_path) == set()
+    package, user = tmp_path / "package", tmp_path / "test_it.py"
+    package.mkdir()
+    (package / "planted.py").write_text("def planted_and_forgotten():\n    return 3\n")
+    user.write_text("something_else()\n")
+    assert unused(package, user) == {"planted_and_forgotten"}
+    (package / "planted.html").write_text("planted_and_forgotten")
+    assert unused(package, user) == {"planted_and_forgotten"}
+    (package / "planted.html").write_text("{{ page.planted_and_forgotten }}")
+    assert unused(package, user) == set()
+    (package / "planted.html").unlink()
+    user.write_text("planted_and_forgotten()\n")
+    assert unused(package, user) == set()

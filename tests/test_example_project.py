@@ -43,6 +43,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
     return output
 
 
+TRAINS = "outline_shows"  # four networks, for a minute
+
+
+@pytest.mark.first  # it takes long
+def test_known_failures_print_what_is_shown(run: Callable[..., str]) -> None:
+    """But for the one that trains; that one and all honest explainers are in the extended test below."""
+    shown = {selected: text for selected, text in SHOWN if selected != TRAINS}
+    chosen = " or ".join(f"({selected})" for selected in (*shown, "gradcam and looks_at_the_model"))
+    output = run("--xfail-tb", "-k", chosen)
+    assert re.search(rf"=+ 1 passed, \d+ deselected, {len(shown)} xfailed in .*=+", output), output
+    assert "REGRESSION" not in output and "NOT COMPARABLE" not in output, output
+    for text in shown.values():
+        assert_printed(text, output)
+
+
+@pytest.mark.extended
 @pytest.mark.first  # it takes the longest
 def test_it_prints_what_is_shown(run: Callable[..., str]) -> None:
     """Honest explainers pass, and the known failures, which are expected, are those that README and manual show."""

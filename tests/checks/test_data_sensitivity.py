@@ -326,8 +326,9 @@ def test_a_loss_that_is_not_finite(fresh: None) -> None:
     assert "because its loss was not finite at any of four learning rates" in verdict.summary
 
 
-def test_the_default_training_memorizes(fresh: None) -> None:
-    verdict = by_default()
+@pytest.mark.parametrize("network", [make_small, pytest.param(make_model, marks=pytest.mark.extended)])
+def test_the_default_training_memorizes(fresh: None, network: Any) -> None:
+    verdict = by_default(make_model=network)
     assert verdict.outcome == "pass"
     assert [network["ended"] for network in verdict.evidence["networks"]] == ["accuracy"] * 4
 

@@ -73,7 +73,16 @@ def _quiet() -> Iterator[None]:
 # What is judged.
 
 
-@pytest.mark.parametrize("name, seed", [("gradient", 0), ("guided_backprop", 1), ("input_x_gradient", 2)])
+@pytest.mark.parametrize(
+    "name, seed",
+    [
+        ("gradient", 0),
+        *(
+            pytest.param(*one, marks=pytest.mark.extended)
+            for one in (("guided_backprop", 1), ("input_x_gradient", 2))
+        ),
+    ],
+)
 def test_what_narrows_down_to_the_object_passes(name: str, seed: int) -> None:
     verdict = (
         of_input_x_gradient(seed) if name == "input_x_gradient" else checked(getattr(explainers, name), seed)
@@ -388,7 +397,10 @@ def test_without_data_the_inputs_and_their_labels_are_used() -> None:
     assert checked(data=None, alphas=(2,), labels=None).stages == unlabeled.stages
 
 
-@pytest.mark.parametrize("targets, kind", [(None, Tensor.clone), ("labels", Tensor.numpy)])
+@pytest.mark.parametrize(
+    "targets, kind",
+    [pytest.param(None, Tensor.clone, marks=pytest.mark.extended), ("labels", Tensor.numpy)],
+)
 def test_images_of_other_classes_are_left_out(targets: str | None, kind: Any) -> None:
     """The planted images are of four classes: those of the first two are looked at, however many others there are."""
     data, (images, labels) = planted_images(32, 3), samples()
@@ -441,7 +453,7 @@ def test_the_model_is_restored_afterwards(error: type[Exception] | None) -> None
 
 def test_the_same_seed_gives_the_same_verdict() -> None:
     support.forget()
-    assert checked(seed=2).stages == of_input_x_gradient(2).stages
+    assert checked().stages == of_input_x_gradient().stages
 
 
 @pytest.mark.parametrize(

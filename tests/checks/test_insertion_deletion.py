@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,22 @@ from tests.perturbations.state import state_of
 from tests.planted import planted_cnn, stored_network
 
 
+@cache
+def of_occlusion(images: int) -> Verdict:
+    """Without labels; nothing else is asked."""
+    return check_insertion_deletion(occlusion, planted_cnn(), planted_images(images, 3).images)
+
+
 def checked(explainer: Any, seed: int = 3, network: int = 0, **options: Any) -> Verdict:
     data = planted_images(16, seed)
     given = {"labels": data.labels, **options}
     return check_insertion_deletion(explainer, planted_cnn(network), data.images, data.labels, **given)
 
 
-@pytest.mark.parametrize("seed", range(3))
+FIRST = [0, *(pytest.param(seed, marks=pytest.mark.extended) for seed in (1, 2))]
+
+
+@pytest.mark.parametrize("seed", FIRST)
 def test_what_finds_the_object_passes(seed: int) -> None:
     verdict = checked(occlusion, seed, network=seed)
     assert (verdict.outcome, verdict.reason) == ("pass", "relevant"), verdict
@@ -74,7 +83,7 @@ def test_no_verdict_invites_to_try_options_until_one_passes() -> None:
 
 def test_an_open_question_is_put_to_all_images() -> None:
     data = planted_images(32, 3)
-    clear = check_insertion_deletion(occlusion, planted_cnn(), data.images)
+    clear = of_occlusion(32)
     open_ = check_insertion_deletion(CONTROLS["noise"](), planted_cnn(), data.images, name="noise")
     assert [verdict.stages[0].images for verdict in (clear, open_)] == [16, 32]
     assert len(open_.evidence["areas"]["a random map"]) == 32
@@ -96,8 +105,7 @@ def test_the_random_maps_of_the_second_look_are_drawn_anew() -> None:
 
 def test_the_looks_share_the_error_rates() -> None:
     for images, looks in ((16, 1), (32, 2)):
-        verdict = check_insertion_deletion(occlusion, planted_cnn(), planted_images(images, 3).images)
-        levels = {(stage.alpha_fail, stage.alpha_pass) for stage in verdict.stages}
+        levels = {(stage.alpha_fail, stage.alpha_pass) for stage in of_occlusion(images).stages}
         assert levels == {(0.01 / looks, 0.05 / looks)}
 
 
@@ -126,12 +134,12 @@ def test_an_infill_of_every_image_follows_those_that_are_chosen() -> None:
 @pytest.mark.parametrize(
     "infill, options",
     [
-        (0.1, {}),
+        pytest.param(0.1, {}, marks=pytest.mark.extended),
         (np.float32(0.1), {}),
         (np.full((40, 1, 32, 32), 0.1), {}),
         ("mean", {}),
         (np.full((40, 1, 32, 32), 0.1), {"max_deletion": 0.5}),
-        ("mean", {"max_deletion": 0.5}),
+        pytest.param("mean", {"max_deletion": 0.5}, marks=pytest.mark.extended),
     ],
     ids=lambda one: type(one).__name__ if not isinstance(one, dict) else "absolute" if one else "relative",
 )
@@ -183,7 +191,13 @@ def test_an_infill_is_finite(infill: Any) -> None:
         checked(never, infill=infill)
 
 
-@pytest.mark.parametrize("options", [{}, {"min_insertion": 0.5, "steps": 4}], ids=["relative", "absolute"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({}, id="relative", marks=pytest.mark.extended),
+        pytest.param({"min_insertion": 0.5, "steps": 4}, id="absolute"),
+    ],
+)
 def test_scores_that_are_not_finite_show_nothing(options: dict[str, Any]) -> None:
     """A model that breaks where all is hidden."""
 
@@ -199,7 +213,7 @@ def test_scores_that_are_not_finite_show_nothing(options: dict[str, Any]) -> Non
     )
 
 
-@pytest.mark.parametrize("side", [1.0, -1.0])
+@pytest.mark.parametrize("side", [pytest.param(1.0, marks=pytest.mark.extended), -1.0])
 def test_the_score_of_a_single_logit_is_its_sigmoid(side: float) -> None:
     data = planted_images(16, 3)
     model = Wrapped(lambda scores: 0.3 * (scores[:, :1] - scores[:, 1:2]), planted_cnn()).eval()
@@ -236,7 +250,7 @@ def test_maps_on_another_device_are_ranked_beside_the_references() -> None:
     np.testing.assert_array_equal(found["areas", "explainer"], expected["areas", "explainer"])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", FIRST)
 def test_noise_and_what_is_against_the_class_do_not(seed: int) -> None:
     def against(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return -occlusion(model, inputs, targets)
@@ -281,11 +295,16 @@ def test_thresholds_are_held_against_rises_curves() -> None:
     [
         ({"min_insertion": 0.99, "steps": 16}, "fail", ["insertion AUC"]),
         ({"max_deletion": 0.01, "steps": 16}, "fail", ["deletion AUC"]),
-        ({"min_insertion": 0.05, "steps": 16}, "pass", ["insertion AUC"]),
-        ({"max_deletion": 0.99, "steps": 16}, "pass", ["deletion AUC"]),
         ({"min_insertion": 0, "max_deletion": 1, "steps": 4}, "pass", ["insertion AUC", "deletion AUC"]),
-        ({"min_insertion": 1, "steps": 4}, "fail", ["insertion AUC"]),
-        ({"max_deletion": 0, "steps": 4}, "fail", ["deletion AUC"]),
+        *(
+            pytest.param(*case, marks=pytest.mark.extended)
+            for case in (
+                ({"min_insertion": 0.05, "steps": 16}, "pass", ["insertion AUC"]),
+                ({"max_deletion": 0.99, "steps": 16}, "pass", ["deletion AUC"]),
+                ({"min_insertion": 1, "steps": 4}, "fail", ["insertion AUC"]),
+                ({"max_deletion": 0, "steps": 4}, "fail", ["deletion AUC"]),
+            )
+        ),
     ],
 )
 def test_each_threshold_alone(options: dict[str, Any], outcome: str, judged: list[str]) -> None:
@@ -407,7 +426,13 @@ class Slow(nn.Module):
         return self.network(inputs)
 
 
-@pytest.mark.parametrize("thresholds", [{}, {"max_deletion": 0.5}], ids=["relative", "absolute"])
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        pytest.param({}, id="relative"),
+        pytest.param({"max_deletion": 0.5}, id="absolute", marks=pytest.mark.extended),
+    ],
+)
 def test_the_budget_ends_midway_through_the_curves(
     monkeypatch: pytest.MonkeyPatch, thresholds: dict[str, float]
 ) -> None:

@@ -44,6 +44,7 @@ def test_rise_passes() -> None:
     assert checked(partial(explainers.rise, samples=300), name="rise").outcome == "pass"
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["sobel", "noise", "center_prior", "input_copy", "constant"])
 def test_what_does_not_point_at_it_does_not_pass(name: str, seed: int) -> None:
@@ -170,6 +171,7 @@ def test_losing_to_the_center_is_no_evidence_where_every_object_is_there(name: s
         assert not verdict.stages[1].judged and verdict.stages[1].outcome == "fail"
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", ["sobel", "noise", "input_copy"])
 def test_what_is_no_better_than_a_random_box_fails_there_too(name: str, seed: int) -> None:
@@ -260,7 +262,7 @@ def test_the_box_of_the_highest_pixels_without_isolated_ones() -> None:
     assert pointing(maps, mask, box=True).iou[0] == pytest.approx(8 / 16)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.extended) for seed in (1, 2))])
 def test_boxes_are_held_against_boxes(seed: int) -> None:
     data = planted_images(24, seed)
     given = {"regions": data.boxes, "box": True}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,12 @@ def checked(explainer: Any, data: PlantedImages | None = None, network: int = 0,
     return check_occlusion_sensitivity(explainer, planted_cnn(network), data.images, **given)
 
 
+@cache
+def of_occlusion() -> Verdict:
+    """On the images of `checked`; nothing else is asked."""
+    return checked(occlusion)
+
+
 def distance_from_mean(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
     return (images - images.mean((2, 3), keepdim=True)).abs()
 
@@ -45,6 +51,7 @@ def test_what_points_at_the_object_passes(name: str, seed: int) -> None:
     assert (verdict.outcome, verdict.reason) == ("pass", "to_the_point"), verdict
 
 
+@pytest.mark.extended  # by default in test_insertion_deletion.py
 def test_rise_passes() -> None:
     assert checked(partial(explainers.rise, samples=300)).outcome == "pass"
 
@@ -142,7 +149,10 @@ def test_where_the_center_cannot_be_beaten() -> None:
     assert checked(occlusion, planted_images(32, 3, position="center")).outcome != "fail"
 
 
-@pytest.mark.parametrize("explainer", [explainers.gradient, explainers.integrated_gradients])
+@pytest.mark.parametrize(
+    "explainer",
+    [explainers.gradient, pytest.param(explainers.integrated_gradients, marks=pytest.mark.extended)],
+)
 def test_being_no_better_than_sobel_is_no_evidence_where_edges_are_the_answer(explainer: Any) -> None:
     """Hiding either feature takes the whole score away, and Sobel points at them as well: the lead is 0."""
     verdict = of_known_truth(explainer)
@@ -171,7 +181,7 @@ def of_known_truth(explainer: Any) -> Verdict:
 
 
 def test_the_lead_is_compared_with_a_share_of_what_the_rival_leaves() -> None:
-    verdict = checked(occlusion)
+    verdict = of_occlusion()
     rows = verdict.evidence["regions"]["hidden"]
     own, theirs = (sum(values) / len(rows) for values in (
         [row["percentile"] for row in rows], [row["rivals"]["the center"] for row in rows]
@@ -234,7 +244,7 @@ def test_classes_that_are_asked_for_have_their_rs() -> None:
     assert verdict.stages[3].statistic == pytest.approx(1000 * sum(own) / len(own))
 
 
-@pytest.mark.parametrize("classes", [3, torch.tensor([3])])
+@pytest.mark.parametrize("classes", [pytest.param(3, marks=pytest.mark.extended), torch.tensor([3])])
 def test_one_class_is_asked_for_by_its_number(classes: Any) -> None:
     assert checked(occlusion, classes=classes).stages[3].name == "RS of class 3"
 
@@ -252,7 +262,7 @@ def test_all_images_are_used_where_only_the_center_speaks_against_the_map() -> N
 
 def test_the_error_rates_are_shared_over_looks_and_stages() -> None:
     """Two looks, and three stages, each of which can fail the explainer."""
-    verdict = checked(occlusion)
+    verdict = of_occlusion()
     assert {(stage.alpha_fail, stage.alpha_pass) for stage in verdict.judged} == {(0.01 / 6, 0.05 / 2)}
     assert checked(occlusion, planted_images(16, 3)).judged[0].alpha_pass == 0.05
 
@@ -292,7 +302,9 @@ def one_hidden(image: int, own: float, sobel: float, center: float) -> Hidden:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("infill", ["blur", "mean", 0.1])
+@pytest.mark.parametrize(
+    "infill", ["blur", *(pytest.param(one, marks=pytest.mark.extended) for one in ("mean", 0.1))]
+)
 def test_other_infills_tell_the_same(infill: Any) -> None:
     assert checked(occlusion, infill=infill).outcome == "pass"
     assert checked(CONTROLS["sobel"](), infill=infill).outcome == "fail"
@@ -323,7 +335,7 @@ def test_a_map_against_the_class_points_by_its_size() -> None:
 
 
 def test_a_clear_case_takes_the_profiles_images_and_an_open_one_all() -> None:
-    assert checked(occlusion).stages[0].images == 16
+    assert of_occlusion().stages[0].images == 16
     assert checked(CONTROLS["laplacian"]()).stages[0].images > 16
 
 
@@ -331,7 +343,7 @@ def test_the_model_is_restored_afterwards() -> None:
     model, data = planted_cnn().train(), planted_images(16, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    check_occlusion_sensitivity(occlusion, model, data.images)
+    check_occlusion_sensitivity(input_x_gradient, model, data.images)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert torch.equal(state, torch.get_rng_state())

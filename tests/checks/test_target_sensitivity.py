@@ -50,6 +50,7 @@ def class_blind(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
 # Honest and faulty explainers.
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("name", ["gradient", "input_x_gradient", "smoothgrad"])
 def test_the_gradient_family_passes(name: str, network: str) -> None:
@@ -73,6 +74,7 @@ def test_guided_backpropagation_fails(network: str) -> None:
     )
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("explainer", [ignores_targets, class_blind])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_explainers_that_ignore_the_target_fail(explainer: Callable[..., Tensor], network: str) -> None:

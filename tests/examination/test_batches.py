@@ -194,6 +194,7 @@ def test_the_plain_gradient_is_explained_in_batches() -> None:
 # What is right stays right.
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("explainer", [gradient, integrated_gradients, occlusion, smoothgrad])
 @pytest.mark.parametrize("classes", [1, 4, 40])
 def test_right_ones_keep_their_contract(explainer: Explainer, classes: int) -> None:
@@ -201,6 +202,7 @@ def test_right_ones_keep_their_contract(explainer: Explainer, classes: int) -> N
         assert kept(check_contract(explainer, cnn(classes, seed=seed), images(16, seed=seed), seed=seed))
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("count", [2, 3, 5, 7])
 @pytest.mark.parametrize("explainer", [gradient, smoothgrad, with_a_generator])
 def test_of_few_images_too(explainer: Explainer, count: int) -> None:

@@ -14,6 +14,7 @@ import pytest
 import pytest_saliency_sanity.report.page
 import pytest_saliency_sanity.report.page.figures
 import pytest_saliency_sanity.verdict  # noqa: F401
+from tests.plugin.quick import WITHOUT_THEM
 
 MIXED = """
     import pytest
@@ -40,9 +41,8 @@ MIXED = """
 
 @pytest.fixture(autouse=True)
 def _quiet_inner_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Hypothesis' plugin imports all of hypothesis at the end of a run: a second for each of ours. And the outer
-    # run has imported our modules before the inner one could rewrite them, which has nothing to rewrite anyway.
-    quiet = "-p no:hypothesispytest -W ignore::pytest.PytestAssertRewriteWarning"
+    # The outer run has imported our modules before the inner one could rewrite them, which has nothing to rewrite.
+    quiet = f"{WITHOUT_THEM} -W ignore::pytest.PytestAssertRewriteWarning"
     monkeypatch.setenv("PYTEST_ADDOPTS", quiet)
 
 

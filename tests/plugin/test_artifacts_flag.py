@@ -72,7 +72,7 @@ def written(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
 
 
-@pytest.mark.parametrize("workers", [[], ["-n2"]])
+@pytest.mark.parametrize("workers", [[], EXTENDED])
 def test_a_file_for_each_verdict_that_is_not_a_pass(pictured: pytest.Pytester, workers: list[str]) -> None:
     result = pictured.runpytest("--saliency-artifacts=maps", *workers)
     result.assert_outcomes(passed=2, failed=4, xfailed=1)
@@ -271,7 +271,7 @@ def test_without_a_report_they_stay(pictured: pytest.Pytester) -> None:
 @pytest.mark.parametrize("workers", [[], EXTENDED])
 def test_pytest_html_shows_them(pictured: pytest.Pytester, workers: list[str]) -> None:
     pytest.importorskip("pytest_html", minversion="4")
-    arguments = ("--html=report.html", "--self-contained-html", *workers)
+    arguments = ("-p", "metadata", "-p", "html", "--html=report.html", "--self-contained-html", *workers)
     pictured.runpytest_subprocess(*arguments).assert_outcomes(passed=2, failed=4, xfailed=1)
     page = (pictured.path / "report.html").read_text()
     assert page.count("data:image/png;base64,iVBOR") == len(WITH)

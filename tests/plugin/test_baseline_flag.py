@@ -91,7 +91,7 @@ def test_made_once_and_kept(gate: Gate) -> None:
     assert gate.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n2",), marks=pytest.mark.extended)])
 def test_a_pass_that_became_worse_fails(gate: Gate, workers: tuple[str, ...]) -> None:
     gate.run(UPDATE + "create", a=0.1, b=0.1, known=0.8)
     result = gate.run("--saliency-inconclusive=skip", *workers, a=0.1, b=0.5, known=0.8)
@@ -147,7 +147,7 @@ def test_each_way_changes_only_its_part(gate: Gate) -> None:
 
 def test_a_part_of_the_tests_trims_nothing_else(gate: Gate) -> None:
     gate.run(UPDATE + "create", a=0.1, b=0.1, c=0.1)
-    for selection in (["-k", "a"], ["-k", "a", "-n2"], ["test_it.py::test_it[a]"]):
+    for selection in (["-k", "a"], ["-k", "a", "-n1"], ["test_it.py::test_it[a]"]):
         gate.run(UPDATE + "trim", *selection, a=0.1, b=0.1)
         kept = [name for name, _ in gate.stored()]
         assert {"a", "b"} <= set(kept)

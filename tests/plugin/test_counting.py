@@ -284,7 +284,14 @@ def test_what_counts(project: pytest.Pytester, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["in pytest.raises", "raised from", "a teardown", "equal verdicts, one caught"]
+    "name",
+    [
+        "equal verdicts, one caught",
+        *(
+            pytest.param(one, marks=pytest.mark.extended)
+            for one in ("in pytest.raises", "raised from", "a teardown")
+        ),
+    ],
 )
 def test_the_same_under_xdist(project: pytest.Pytester, name: str) -> None:
     body, expected, _ = ONES[name]
@@ -415,7 +422,7 @@ def test_the_last_attempt_counts(project: pytest.Pytester, name: str, workers: s
     assert len(properties(project)) == sum(expected.values())
 
 
-@pytest.mark.parametrize("workers", ["-n0", "-n1"])
+@pytest.mark.parametrize("workers", ["-n0", pytest.param("-n1", marks=pytest.mark.extended)])
 def test_subtests_that_are_run_again(project: pytest.Pytester, workers: str) -> None:
     # Their reports come before those of their test's setup: the plugin reports an attempt when it is over.
     pytest.importorskip("pytest_rerunfailures")

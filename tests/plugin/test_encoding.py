@@ -6,6 +6,7 @@ import collections
 import enum
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -221,11 +222,11 @@ def written(body: str) -> str:
 
 
 def lost(project: pytest.Pytester, *kinds: str) -> list[str]:
-    """The tests, of a file for each kind, that a run with two workers does not name among those that failed."""
+    """The tests, of a file for each kind, that a run with a worker does not name among those that failed."""
     files = {kind: f"test_{number}.py" for number, kind in enumerate(kinds)}
     for kind, file in files.items():
         (project.path / file).write_text(written(KINDS[kind]) + OTHERS, encoding="ascii")
-    result = project.runpytest("-n2", "-rfE", "--showlocals")
+    result = project.runpytest("-n1", "-rfE", "--showlocals")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     shown = result.stdout.str()
     assert "INTERNALERROR" not in shown and "LOST" not in shown
@@ -251,7 +252,7 @@ def test_nor_is_one_alone(project: pytest.Pytester, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "style", ["short", "native", *(pytest.param(one, marks=pytest.mark.extended) for one in ("line", "no"))]
+    "style", ["native", *(pytest.param(one, marks=pytest.mark.extended) for one in ("short", "line", "no"))]
 )
 def test_in_every_style_of_traceback(project: pytest.Pytester, style: str) -> None:
     (project.path / "test_it.py").write_text(written(KINDS["chain of three"]), encoding="ascii")
@@ -260,29 +261,32 @@ def test_in_every_style_of_traceback(project: pytest.Pytester, style: str) -> No
     result.assert_outcomes(failed=1)
 
 
-@pytest.mark.parametrize(
-    "body, outcomes",
-    [
-        ("def test_it(): judge('inconclusive', explainer='\\udcff')", {"skipped": 1}),
-        pytest.param(
-            "def test_it(): check('pass'); pytest.skip('\\udcff')", {"skipped": 1}, marks=pytest.mark.extended
-        ),
-        ("def test_it(): check('pass'); pytest.xfail('\\udcff')", {"xfailed": 1}),
-        pytest.param(
-            "@pytest.mark.xfail(reason='\\udcff')\ndef test_it(): judge('fail')",
-            {"xfailed": 1},
-            marks=pytest.mark.extended,
-        ),
-        ("@pytest.mark.skip(reason='\\udcff')\ndef test_it(assert_contract): pass", {"skipped": 1}),
-        ("def test_it(): print('\\udcff'); judge('pass')", {"passed": 1}),
-        ("@pytest.mark.xfail(reason='\\udcff', strict=True)\ndef test_it(): judge('pass')", {"failed": 1}),
-    ],
-)
-def test_skip_reasons_and_what_passes(project: pytest.Pytester, body: str, outcomes: dict[str, int]) -> None:
+# How a test ends, and what is counted of it.
+ENDS = [
+    ("def test_it(): judge('inconclusive', explainer='\\udcff')", "skipped"),
+    ("def test_it(): check('pass'); pytest.skip('\\udcff')", "skipped"),
+    ("def test_it(): check('pass'); pytest.xfail('\\udcff')", "xfailed"),
+    ("@pytest.mark.xfail(reason='\\udcff')\ndef test_it(): judge('fail')", "xfailed"),
+    ("@pytest.mark.skip(reason='\\udcff')\ndef test_it(assert_contract): pass", "skipped"),
+    ("def test_it(): print('\\udcff'); judge('pass')", "passed"),
+    ("@pytest.mark.xfail(reason='\\udcff', strict=True)\ndef test_it(): judge('pass')", "failed"),
+]
+
+
+def test_no_end_of_a_test_is_lost(project: pytest.Pytester) -> None:
+    for number, (body, _) in enumerate(ENDS):
+        (project.path / f"test_{number}.py").write_text(HEADER + body, encoding="ascii")
+    result = project.runpytest("-n1", "--saliency-inconclusive=skip")
+    result.assert_outcomes(**Counter(end for _, end in ENDS))
+
+
+@pytest.mark.extended
+@pytest.mark.parametrize("body, end", ENDS)
+def test_skip_reasons_and_what_passes(project: pytest.Pytester, body: str, end: str) -> None:
     (project.path / "test_it.py").write_text(HEADER + body, encoding="ascii")
     result = project.runpytest("-n1", "--saliency-inconclusive=skip")
-    result.assert_outcomes(**outcomes)
-    assert result.ret == (1 if "failed" in outcomes else 0)
+    result.assert_outcomes(**{end: 1})
+    assert result.ret == (1 if end == "failed" else 0)
 
 
 def test_without_xdist_junit_is_written_too(project: pytest.Pytester) -> None:

@@ -34,7 +34,7 @@ TESTS = """
 """
 
 
-@pytest.mark.parametrize("workers", [(), ("-n2",)])
+@pytest.mark.parametrize("workers", [(), pytest.param(("-n2",), marks=pytest.mark.extended)])
 def test_made_once_then_held(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
@@ -53,3 +53,12 @@ def test_made_once_then_held(
     result = pytester.runpytest("--saliency-baseline-update=create", *workers)
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(["*gradient gives other maps than the reference: *"])
+
+
+def test_a_worker_makes_what_this_process_holds(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    pytester.makepyfile(TESTS)
+    pytester.runpytest("--saliency-baseline-update=create", "-n1").assert_outcomes(passed=2)
+    pytester.runpytest().assert_outcomes(passed=2)

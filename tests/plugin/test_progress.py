@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from tests.plugin.quick import WITHOUT_THEM
+
 WRITES = """
     from pytest_saliency_sanity import settings
 
@@ -25,11 +27,11 @@ SILENT = """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no pty")
-@pytest.mark.parametrize("capture", ["fd", "sys", "no"])
+@pytest.mark.parametrize("capture", ["fd", pytest.param("sys", marks=pytest.mark.extended), "no"])
 def test_on_a_terminal(pytester: pytest.Pytester, capture: str) -> None:
     path = pytester.makepyfile(WRITES)
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "pytest", f"--capture={capture}", "-p", "no:hypothesispytest", str(path)]
+    command = [sys.executable, "-m", "pytest", f"--capture={capture}", *WITHOUT_THEM.split(), str(path)]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, cwd=pytester.path)
     os.close(theirs)
     shown = os.read(ours, 10_000).decode()
@@ -81,7 +83,7 @@ def test_nothing_is_said_of_what_is_quick(pytester: pytest.Pytester) -> None:
 def test_a_bar_on_a_terminal(pytester: pytest.Pytester) -> None:
     path = pytester.makepyfile(LONG.replace("0.05", "0.4"))
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "pytest", "-p", "no:hypothesispytest", str(path)]
+    command = [sys.executable, "-m", "pytest", *WITHOUT_THEM.split(), str(path)]
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, cwd=pytester.path)
     os.close(theirs)
     shown = os.read(ours, 10_000).decode()

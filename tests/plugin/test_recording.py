@@ -86,7 +86,9 @@ def test_the_report_has_the_verdict_s_json(project: pytest.Pytester) -> None:
     assert reports["test_one.py::test_it"]["call"] == [{**expected, "number": 0, "observed": True}]
 
 
-@pytest.mark.parametrize("workers", [[], pytest.param(["-n1"], marks=pytest.mark.extended), ["-n2"]])
+@pytest.mark.parametrize(
+    "workers", [[], *(pytest.param([one], marks=pytest.mark.extended) for one in ("-n1", "-n2"))]
+)
 def test_junit_properties(mixed: pytest.Pytester, workers: list[str]) -> None:
     mixed.runpytest("--junitxml=junit.xml", *workers)
     properties = junit_properties(mixed.path / "junit.xml")
@@ -158,7 +160,13 @@ def test_no_evidence_turns_a_red_run_green(project: pytest.Pytester, workers: st
     assert result.ret == pytest.ExitCode.TESTS_FAILED
 
 
-@pytest.mark.parametrize("value", ["np.float64(0.5)", "'caf\\udce9'", "-2**40"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'caf\\udce9'",
+        *(pytest.param(one, marks=pytest.mark.extended) for one in ("np.float64(0.5)", "-2**40")),
+    ],
+)
 def test_the_danger_is_real(pytester: pytest.Pytester, value: str) -> None:
     # What happens to a red test whose report carries such a value as it is: why verdicts travel as JSON text.
     pytester.makepyfile(

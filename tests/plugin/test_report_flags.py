@@ -61,7 +61,6 @@ def test_the_same_serial_and_in_workers(tests: pytest.Pytester) -> None:
     ways = {
         "one": (),
         "two": ("-n2",),
-        "scoped": ("-n2", "--dist=loadscope"),
         "shuffled": ("-p", "no:randomly"),
     }
     for name, arguments in ways.items():

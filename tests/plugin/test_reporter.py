@@ -51,7 +51,14 @@ def test_what_did_not_pass_and_the_counts(mixed: pytest.Pytester, arguments: lis
     assert section(mixed.runpytest(*arguments)) == [*SECTION, CLOSING]
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n2"], ["--saliency-json=a.json", "-p", "no:cacheprovider"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        pytest.param(["-n2"], marks=pytest.mark.extended),
+        ["--saliency-json=a.json", "-p", "no:cacheprovider"],
+    ],
+)
 def test_a_table_of_all(mixed: pytest.Pytester, arguments: list[str]) -> None:
     lines = section(mixed.runpytest(*arguments))
     assert [line for line in lines if not line.startswith("written:")] == [*SECTION, *TABLE, CLOSING]
@@ -88,7 +95,7 @@ HEADER = "saliency-sanity: seed {}, profile {}, an inconclusive check {} its tes
     [
         ([], HEADER.format(0, "ci", "fails")),
         (["--saliency-seed=7", "--saliency-profile=smoke"], HEADER.format(7, "smoke", "skips")),
-        (["--saliency-inconclusive=skip", "-n2"], HEADER.format(0, "ci", "skips")),
+        (["--saliency-inconclusive=skip", "-n1"], HEADER.format(0, "ci", "skips")),
     ],
 )
 def test_the_header(mixed: pytest.Pytester, arguments: list[str], line: str) -> None:
@@ -101,7 +108,7 @@ def test_no_header(mixed: pytest.Pytester, flag: str) -> None:
     mixed.runpytest(flag).stdout.no_fnmatch_line("saliency-sanity: seed *")
 
 
-@pytest.mark.parametrize("arguments", [["-v"], ["-v", "-n2"]])
+@pytest.mark.parametrize("arguments", [["-v"], pytest.param(["-v", "-n2"], marks=pytest.mark.extended)])
 def test_verbose_shows_all(mixed: pytest.Pytester, arguments: list[str]) -> None:
     lines = section(mixed.runpytest(*arguments))
     assert sorted(lines) == sorted([*SECTION, PASSED, *TABLE, CLOSING])
@@ -146,7 +153,10 @@ def test_a_verdict_that_was_only_looked_at(project: pytest.Pytester) -> None:
     )
 
 
-@pytest.mark.parametrize("arguments", [[], ["-n2"], ["--saliency-inconclusive=skip"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], pytest.param(["-n2"], marks=pytest.mark.extended), ["--saliency-inconclusive=skip"]],
+)
 def test_a_method_that_does_not_exist_for_the_model_is_refused(
     project: pytest.Pytester, arguments: list[str]
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.plugin.quick import WITHOUT_THEM
+
 
 def test_a_session_scoped_fixture_cannot_ask_for_an_assertion(project: pytest.Pytester) -> None:
     project.makepyfile("""
@@ -24,7 +26,7 @@ def test_a_session_scoped_fixture_cannot_ask_for_an_assertion(project: pytest.Py
 def test_the_imported_functions_work_there(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    monkeypatch.setenv("PYTEST_ADDOPTS", WITHOUT_THEM)
     pytester.makepyfile("""
         import pytest
         import torch

@@ -46,7 +46,7 @@ def run(
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "summary.md"))
-    return project.runpytest_subprocess(
+    return project.runpytest(
         "--junitxml=junit.xml", "--saliency-json=report.json", "--saliency-markdown=comment.md",
         "--saliency-html=page.html", "--saliency-baseline=baseline.json", *more,
     )  # fmt: skip

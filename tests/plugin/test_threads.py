@@ -43,7 +43,12 @@ def test_too_many_threads_are_told_of(project: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     "count, arguments, imported",
     [
-        (CORES // 2 or 1, ["-n2"] if CORES > 1 else ["-n1"], "import torch"),
+        pytest.param(
+            CORES // 2 or 1,
+            ["-n2"] if CORES > 1 else ["-n1"],
+            "import torch",
+            marks=pytest.mark.extended,
+        ),
         pytest.param(8 * CORES, ["-n1"], "import torch", marks=pytest.mark.extended),
         (8 * CORES, [], "import torch"),
         (8 * CORES, ["-n2"], ""),

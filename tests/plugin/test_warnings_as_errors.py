@@ -8,6 +8,7 @@ import textwrap
 import pytest
 
 import pytest_saliency_sanity.checks.contract  # noqa: F401  before any inner run, which would import it anew
+from tests.plugin.quick import WITHOUT_THEM
 
 MODEL = """
     import warnings
@@ -36,7 +37,7 @@ MODEL = """
 @pytest.fixture
 def strict(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """A project in which every warning is an error."""
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    monkeypatch.setenv("PYTEST_ADDOPTS", WITHOUT_THEM)
     pytester.makeini("[pytest]\nfilterwarnings = error")
     return pytester
 

@@ -72,6 +72,7 @@ def test_a_fence_in_a_message_does_not_end_it() -> None:
     assert "````text\n" in text
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("most", [COMMENT, 5000, 900_000])
 @pytest.mark.parametrize("name", ["x", "π" * 500])
 def test_it_is_cut_below_the_limit(most: int, name: str) -> None:

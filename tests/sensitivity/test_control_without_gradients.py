@@ -88,7 +88,7 @@ def test_a_backward_pass_that_raises() -> None:
     assert f"{WHY}it raised NotImplementedError: no derivative" in verdict.notes
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", [*CHECKS[1:], pytest.param(CHECKS[0], marks=pytest.mark.extended)])
 def test_the_gradient_is_the_control_where_it_can_be_taken(check: Callable[..., Verdict]) -> None:
     for explainer in (occlusion, gradient, sobel):
         assert not any("control" in note for note in check(explainer, cnn(), images(16)).notes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -36,10 +38,18 @@ def checked(name: str, network: str, seed: int = 0, **options: object) -> Verdic
     )
 
 
+DEAR = ("absolute integrated_gradients", "mean_pooled_transformer")  # a minute
+
+
 @pytest.mark.covering
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("name", HONEST)
+@pytest.mark.parametrize(
+    "name, network",
+    [
+        pytest.param(*pair, marks=[pytest.mark.extended] if pair == DEAR else [])
+        for pair in product(HONEST, NETWORKS)
+    ],
+)
 def test_honest_maps_of_one_sign_pass(name: str, network: str, seed: int) -> None:
     verdict = checked(name, network, seed)
     assert verdict.outcome == "pass", verdict
@@ -167,7 +177,9 @@ class Scaled(nn.Module):
         return logits * self.factor.abs()
 
 
-@pytest.mark.parametrize("explainer", [gradient, input_x_gradient, "absolute gradient"])
+@pytest.mark.parametrize(
+    "explainer", [gradient, pytest.param(input_x_gradient, marks=pytest.mark.extended), "absolute gradient"]
+)
 def test_a_head_that_no_gradient_sees_convicts_nobody(explainer: object) -> None:
     model = nn.Sequential(*train("lenet"), Scaled()).eval()
     chosen = named(explainer) if isinstance(explainer, str) else explainer

@@ -12,6 +12,7 @@ import pytest_saliency_sanity.suite.auditing
 import pytest_saliency_sanity.suite.classes
 import pytest_saliency_sanity.suite.parametrization  # noqa: F401
 from pytest_saliency_sanity import Case
+from tests.plugin.quick import WITHOUT_THEM
 
 CONFTEST = """
     import pytest
@@ -36,7 +37,7 @@ CONFTEST = """
 def _quiet_inner_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(
         "PYTEST_ADDOPTS",
-        "-p no:hypothesispytest -W ignore::pytest.PytestAssertRewriteWarning -p no:cacheprovider",
+        f"{WITHOUT_THEM} -W ignore::pytest.PytestAssertRewriteWarning -p no:cacheprovider",
     )
 
 

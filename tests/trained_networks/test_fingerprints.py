@@ -177,7 +177,8 @@ def test_what_is_not_named_does_not_count(load: Load) -> None:
     assert fingerprints(load(helpers=edited(HELPERS, "return 1", "return 2"))) == before
 
 
-def test_it_is_the_same_in_processes_with_other_hashes(load: Load, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", ["77", pytest.param("1", marks=pytest.mark.extended)])
+def test_it_is_the_same_in_processes_with_other_hashes(load: Load, tmp_path: Path, seed: str) -> None:
     expected = fingerprints(load())
     model = model_fingerprint(Net())
     script = f"""
@@ -188,14 +189,13 @@ def test_it_is_the_same_in_processes_with_other_hashes(load: Load, tmp_path: Pat
         junk = [object() for _ in range({{}})]
         print(fingerprints(zz_trainer) == {expected!r}, model_fingerprint(Net()) == {model!r})
     """
-    for seed in ("1", "77"):
-        path = os.pathsep.join([str(tmp_path / "0"), str(Path(__file__).parents[2])])
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script.replace("{}", seed))],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert done.stdout.split() == ["True", "True"], done.stderr
+    path = os.pathsep.join([str(tmp_path / "0"), str(Path(__file__).parents[2])])
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script.replace("{}", seed))],
+        env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "True"], done.stderr
 
 
 def test_an_import_within_a_function_counts_also_before_the_first_call(load: Load) -> None:

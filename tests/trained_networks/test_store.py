@@ -372,14 +372,15 @@ def ended(process: subprocess.Popen[str], by: int | None = None) -> int:
     return process.returncode
 
 
-def test_processes_take_turns_and_leave_no_lock_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.extended)])
+def test_processes_take_turns_and_leave_no_lock_file(tmp_path: Path, count: int) -> None:
     (tmp_path / "count").write_text("0")
-    processes = begun(*[(COUNT, str(tmp_path), KEY, "100")] * 3)
+    processes = begun(*[(COUNT, str(tmp_path), KEY, "100")] * count)
     for process in processes:
         process.stdin.write("go\n")
         process.stdin.flush()
-    assert [ended(process) for process in processes] == [0] * 3
-    assert (tmp_path / "count").read_text() == "300"
+    assert [ended(process) for process in processes] == [0] * count
+    assert (tmp_path / "count").read_text() == str(100 * count)
     assert names(tmp_path) == {"count"}
 
 

@@ -223,6 +223,7 @@ def arriving(target: Callable[..., Any], when: str, raise_it: Callable[[int], An
 
 
 @pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no SIGALRM")
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("when", ["before", "behind"])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
@@ -242,6 +243,7 @@ def test_a_signal_during_restoring(
     assert world(MODEL) == before
 
 
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("kind", EXCEPTIONS)
 @pytest.mark.parametrize("failures", [1, 2, 5])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
@@ -322,6 +324,7 @@ def test_alarms_over_a_network_of_many_modules(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no SIGALRM")
+@pytest.mark.covering(2)
 @pytest.mark.parametrize("error", [TimeoutError, RuntimeError, ValueError, TypeError])
 @pytest.mark.parametrize("place", ["model", "explainer", "backward", "stand-ins"])
 @pytest.mark.parametrize("check", [check_contract, check_model_sensitivity, check_target_sensitivity])
