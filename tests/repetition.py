@@ -1,8 +1,8 @@
 """`python -m tests.repetition` counts passages of the package that stand in two places, but for names and values.
 
 A passage is six or more lines of code in a row that are the same when every name, string and number is taken for one.
-Docstrings, comments, imports, decorators, blank lines, entries of lists and fields of classes are left out; typing.py is
-written by a program.
+Docstrings, comments, imports, decorators, blank lines, entries of lists and fields of classes are left out; typing.py
+is written by a program.
 """
 
 from __future__ import annotations
