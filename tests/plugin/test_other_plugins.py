@@ -125,7 +125,7 @@ SAME = {
     "--dist worksteal": (("-n2", "--dist=worksteal"), ""),
     "--reruns": (("--reruns=1",), "pytest_rerunfailures"),
     "--reruns -n 2": (("--reruns=1", "-n2"), "pytest_rerunfailures"),
-    "--html": (("-p", "metadata", "-p", "html", "--html=page.html", "--self-contained-html"), "pytest_html"),
+    "--html": (("--html=page.html", "--self-contained-html"), "pytest_html"),
     "--ff": (("--ff",), ""),
 }
 QUICK = ("--reruns", "--html")  # without workers
@@ -256,7 +256,7 @@ def test_a_crash_where_nothing_is_audited_is_none_of_ours(
     assert not (pytester.path / "summary.md").exists()
 
 
-@pytest.mark.parametrize("workers", [(), pytest.param(("-n2",), marks=pytest.mark.extended)])
+@pytest.mark.parametrize("workers", [(), ("-n2",)])
 def test_forked_is_refused_with_the_reason(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
     pytester.makeconftest(FORKING)
     pytester.makepyfile(test_it=OURS)

@@ -11,7 +11,6 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from tests.plugin.judging import made
-from tests.plugin.quick import WITHOUT_THEM
 
 FAULTY = """
     import pytest
@@ -32,15 +31,9 @@ def commands(result: pytest.RunResult) -> list[str]:
 
 
 def replayed(pytester: pytest.Pytester, command: str) -> pytest.RunResult:
-    """The command run by its words."""
-    program, *words = shlex.split(command)
-    assert program == "pytest"
-    return pytester.runpytest_inprocess(*words)
-
-
-def typed(pytester: pytest.Pytester, command: str) -> pytest.RunResult:
-    """The same in a process of its own, with this Python's pytest."""
-    return pytester.run(sys.executable, "-m", *shlex.split(command), *WITHOUT_THEM.split())
+    """The command run by its words, with this Python's pytest."""
+    words = shlex.split(command)
+    return pytester.run(sys.executable, "-m", *words, "-p", "no:hypothesispytest")
 
 
 def test_the_command(project: pytest.Pytester) -> None:
@@ -64,15 +57,15 @@ def test_it_runs_that_test_alone_and_prints_itself(project: pytest.Pytester) -> 
     project.makepyfile(test_it=FAULTY)
     printed = commands(project.runpytest("--saliency-seed=5", "--saliency-profile=release"))
     assert len(printed) == 5
-    for command, run in zip((printed[0], printed[1], printed[4]), (replayed, typed, replayed), strict=True):
-        result = run(project, command)
+    for command in (printed[0], printed[1], printed[4]):
+        result = replayed(project, command)
         result.assert_outcomes(failed=1)
         assert commands(result) == [command]
 
 
 def test_the_same_under_xdist(project: pytest.Pytester) -> None:
     project.makepyfile(test_it=FAULTY)
-    assert sorted(commands(project.runpytest("-n1"))) == sorted(commands(project.runpytest()))
+    assert sorted(commands(project.runpytest("-n2"))) == sorted(commands(project.runpytest()))
 
 
 @pytest.mark.parametrize("workers", [[], pytest.param(["-n1"], marks=pytest.mark.extended)])
@@ -147,7 +140,7 @@ FAULTY_ONLY = "from judging import judge\ndef test_faulty(): judge('fail')\n"
 def test_it_replays_under_any_addopts(project: pytest.Pytester, addopts: str, arguments: list[str]) -> None:
     project.makeini(f"[pytest]\naddopts = {addopts}\nmarkers = slow\npythonpath = .")
     project.makepyfile(test_it=FAULTY_ONLY)
-    (command,) = commands(project.runpytest(*arguments))
+    (command,) = commands(project.runpytest_subprocess(*arguments))
     result = replayed(project, command)
     result.assert_outcomes(failed=1)
     assert commands(result) == [command]
@@ -182,7 +175,7 @@ def test_what_a_run_collects_by_is_in_it(project: pytest.Pytester, arguments: li
     )
     (project.path / "page.text").write_text(example)
     project.makeini("[pytest]")  # pytest 7 takes -o pythonpath= only where there is a file of options
-    result = project.runpytest(*arguments)
+    result = project.runpytest_subprocess(*arguments)
     (command, *_) = set(re.findall(r"^(?:E +)?replay: (pytest .*)$", result.stdout.str(), flags=re.MULTILINE))
     assert f" {shown} " in command
     again = replayed(project, command)
@@ -194,10 +187,10 @@ def test_an_expression_of_the_environment_is_taken_back(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.makepyfile(test_it=FAULTY)
-    monkeypatch.setenv("PYTEST_ADDOPTS", f"{WITHOUT_THEM} -k 'other or words'")
-    printed = commands(project.runpytest())
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -k 'other or words'")
+    printed = commands(project.runpytest_subprocess())
     assert len(printed) == 2 and all(' -k "" ' in command for command in printed)
-    monkeypatch.setenv("PYTEST_ADDOPTS", f"{WITHOUT_THEM} -k nothing")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -k nothing")
     replayed(project, printed[0]).assert_outcomes(failed=1)
 
 
@@ -219,7 +212,9 @@ OWN_OPTIONS = """
 def test_options_of_the_project_are_repeated(project: pytest.Pytester, workers: list[str]) -> None:
     project.makeconftest(OWN_OPTIONS)
     project.makepyfile(test_it=FAULTY_ONLY)
-    (command,) = commands(project.runpytest("--runslow", "test_it.py", "--stage=two words", *workers))
+    (command,) = commands(
+        project.runpytest_subprocess("--runslow", "test_it.py", "--stage=two words", *workers)
+    )
     assert ' --runslow "--stage=two words" --saliency-profile ci' in command
     replayed(project, command).assert_outcomes(failed=1)
 
@@ -227,7 +222,7 @@ def test_options_of_the_project_are_repeated(project: pytest.Pytester, workers: 
 def test_where_a_value_may_be_missing_it_says_what_to_add(project: pytest.Pytester) -> None:
     project.makeconftest(OWN_OPTIONS)
     project.makepyfile(test_it=FAULTY_ONLY)
-    (command,) = commands(project.runpytest("--runslow", "--stage", "one"))
+    (command,) = commands(project.runpytest_subprocess("--runslow", "--stage", "one"))
     assert command.endswith(
         " --runslow --saliency-profile ci --saliency-seed 0  # add --stage as in that run"
     )
