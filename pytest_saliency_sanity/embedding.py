@@ -88,7 +88,8 @@ def found_layer(model: Any, name: Any) -> nn.Module:
     named: dict[str, nn.Module] = dict(model.named_modules())
     if name and name in named:
         return named[name]
-    near = difflib.get_close_matches(name, named, 3, 0.3) or [one for one in named if one][:3]
+    layers = [one for one in named if one]
+    near = difflib.get_close_matches(name, layers, 3, 0.3) or layers[:3]
     raise ValueError(
         f"embed={name!r}: {type(model).__name__} has no such layer; the nearest are {', '.join(map(repr, near))}"
     )

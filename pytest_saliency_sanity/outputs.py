@@ -175,6 +175,14 @@ def as_targets(targets: Any, n: int) -> Tensor:
     return found.long()
 
 
+def like_model(part: Tensor, model: Any) -> Tensor:
+    """An input on the model's device, in its dtype; token ids keep theirs."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return part.to(tensor.device, tensor.dtype if part.is_floating_point() else part.dtype)
+    return part
+
+
 def batch_size(inputs: Inputs) -> int:
     """The number of inputs N, the first dimension of the tensor or of the first tensor of the tuple.
 

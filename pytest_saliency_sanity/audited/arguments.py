@@ -43,12 +43,17 @@ def read_images(
             )
         photographs, note = stand_ins.photographs(model, input_shape)
         return False, (photographs,), (note,)
-    packed = isinstance(inputs, (tuple, list)) and all(
-        isinstance(part, (Tensor, np.ndarray)) for part in inputs
-    )
+    packed = _is_packed(inputs)
     parts = tuple(_floating(part, model) for part in (inputs if packed else [inputs]))
     _check_images(parts, channel_axis)
     return packed, parts, ()
+
+
+def _is_packed(inputs: Any) -> bool:
+    """Whether these are a tensor for each input of the model."""
+    return isinstance(inputs, (tuple, list)) and all(
+        isinstance(part, (Tensor, np.ndarray)) for part in inputs
+    )
 
 
 def read_tokens(
@@ -68,9 +73,7 @@ def read_tokens(
             f"channel_axis={shown(channel_axis)} does not go with embed=: the embeddings are (N, L, D), their channels "
             f"on the last axis"
         )
-    packed = isinstance(inputs, (tuple, list)) and all(
-        isinstance(part, (Tensor, np.ndarray)) for part in inputs
-    )
+    packed = _is_packed(inputs)
     parts = tuple(
         as_tensor(part, "inputs must be token ids (N, L), or a tuple of tensors")
         for part in (inputs if packed else [inputs])
@@ -153,14 +156,6 @@ def _check_images(parts: tuple[Tensor, ...], channel_axis: Any = None) -> None:
             f"inputs hold one image, shape {tuple(parts[0].shape)}; at least 2 are needed "
             f"(a map has to differ between images), 16 are better"
         )
-
-
-def like_model(part: Tensor, model: nn.Module) -> Tensor:
-    """Images on the model's device, in its dtype; token ids keep theirs."""
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return part.to(tensor.device, tensor.dtype if part.is_floating_point() else part.dtype)
-    return part
 
 
 def read_rows(values: Any, images: int, classes: int, order: Tensor, what: str) -> Tensor:

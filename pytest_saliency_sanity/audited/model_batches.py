@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from pytest_saliency_sanity.outputs import Forward, read_logits
+from pytest_saliency_sanity.outputs import Forward, like_model, read_logits
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.signals import is_interruption
 
@@ -51,7 +51,9 @@ def depends_by(
             moved = math.inf
             break
         moved = max(moved, _apart(before[rows], after, before))
-    if moved <= _rounding(images[0]):
+    # Token ids have no precision; the model has.
+    known = images[0] if images[0].is_floating_point() else like_model(torch.zeros(()), model)
+    if moved <= _rounding(known):
         return 0.0
     drawn = max(_apart(before, scores(every, seed + 1 + k), before) for k in range(_STREAMS))
     return 0.0 if drawn >= moved / _NOISY else moved
@@ -82,8 +84,7 @@ def _apart(before: Tensor, after: Tensor, every: Tensor) -> float:
     return 0.0 if gap <= _EXACT * largest else gap / (float(every.std(correction=0)) or largest)
 
 
-def _rounding(images: Tensor) -> float:
+def _rounding(like: Tensor) -> float:
     """What the arithmetic of another batch size explains: .001 in single precision, .01 on a GPU (TF32)."""
-    dtype = images.dtype if images.is_floating_point() else torch.get_default_dtype()
-    line = float(min(3 * torch.finfo(dtype).eps ** 0.5, 0.3))
-    return line if images.device.type == "cpu" else max(line, _ON_A_GPU)
+    line = float(min(3 * torch.finfo(like.dtype).eps ** 0.5, 0.3))
+    return line if like.device.type == "cpu" else max(line, _ON_A_GPU)

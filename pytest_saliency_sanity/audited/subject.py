@@ -17,7 +17,6 @@ from pytest_saliency_sanity.audited import model_batches, provenance
 from pytest_saliency_sanity.audited.arguments import (
     check_model,
     checked_name,
-    like_model,
     read_images,
     read_rows,
     read_tokens,
@@ -27,7 +26,7 @@ from pytest_saliency_sanity.audited.labels import read_labels
 from pytest_saliency_sanity.embedding import embeddings
 from pytest_saliency_sanity.layout import check_channel_axis
 from pytest_saliency_sanity.loans import entered, loan
-from pytest_saliency_sanity.outputs import Forward, read_logits, using_forward
+from pytest_saliency_sanity.outputs import Forward, like_model, read_logits, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
 from pytest_saliency_sanity.perturbations.restoring.changes import restructured
 from pytest_saliency_sanity.perturbations.restoring.modes import has_own_train, mode_of
@@ -104,7 +103,7 @@ class Subject:
 
     def chosen(self, index: Tensor) -> Any:
         """Fresh clones of the images at `index`, as the model takes them."""
-        parts = tuple(part.index_select(0, index.to(part.device)) for part in self.inputs)
+        parts = _at(self.inputs, index)
         return parts if self.packed else parts[0]
 
     @property
@@ -114,11 +113,15 @@ class Subject:
 
     def explained_at(self, index: Tensor) -> tuple[Tensor, ...]:
         """The same of the images at `index`."""
-        return tuple(part.index_select(0, index.to(part.device)) for part in self.explained)
+        return _at(self.explained, index)
 
     def by(self, explainer: Callable[..., Any], name: str) -> Subject:
         """The same model and images, explained by another explainer."""
         return replace(self, explainer=explainer, name=name)
+
+
+def _at(parts: tuple[Tensor, ...], index: Tensor) -> tuple[Tensor, ...]:
+    return tuple(part.index_select(0, index.to(part.device)) for part in parts)
 
 
 def subject(
@@ -249,19 +252,16 @@ def _read(asked: _Asked) -> _Read:
         parts = tuple(like_model(part[used.order.to(part.device)], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
         effect = model_batches.depends_by(model, parts, packed, forward, seed)
-        embedded = None if asked.embed is None else _embedded(asked, parts, packed)
+        embedded = None if asked.embed is None else _embedded(asked, asked.embed, parts, packed)
         builds = snapshot is not None and restructured(snapshot)
     return _Read(packed, parts, notes, count, used, scores, effect, builds, embedded)
 
 
-def _embedded(asked: _Asked, parts: tuple[Tensor, ...], packed: bool) -> Tensor:
+def _embedded(asked: _Asked, layer: str, parts: tuple[Tensor, ...], packed: bool) -> Tensor:
     """(N, L, D) what the layer makes of all inputs, in batches."""
     batches = zip(*(part.split(model_batches.BATCH) for part in parts), strict=True)
     return torch.cat(
-        [
-            embeddings(asked.model, batch if packed else batch[0], str(asked.embed), asked.forward)
-            for batch in batches
-        ]
+        [embeddings(asked.model, batch if packed else batch[0], layer, asked.forward) for batch in batches]
     )
 
 

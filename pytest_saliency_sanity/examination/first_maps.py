@@ -89,8 +89,7 @@ def examine(audited: Subject, meter: Meter) -> Examination:
         Breach: for everything that the contract forbids; what was changed has been undone.
         Refusal: when the method does not exist for this model.
     """
-    index = torch.arange(min(FIRST, audited.images))
-    stream = stream_of(audited.seed, "images", 0)
+    index, stream = _first(audited)
     with preserved(audited.model, audited.snapshot) as snapshot:
         before = before_first(audited)
         maps = explain(audited, meter, index, stream, watch_inputs=True)
@@ -113,7 +112,7 @@ def glance(audited: Subject, meter: Meter) -> Examination:
     Raises:
         Breach, Refusal: as `examine`.
     """
-    index, stream = torch.arange(min(FIRST, audited.images)), stream_of(audited.seed, "images", 0)
+    index, stream = _first(audited)
     with preserved(audited.model, audited.snapshot):
         maps = explain(audited, meter, index, stream, watch_inputs=True)
         few = explain(audited, meter, index[:_REPLAYED], stream)
@@ -129,6 +128,12 @@ def glance(audited: Subject, meter: Meter) -> Examination:
         alone=audited.alone,
         channel_axis=audited.channel_axis,
     )
+
+
+def _first(audited: Subject) -> tuple[Tensor, int]:
+    """The images of the first batch, and its random stream: one image more where it would be left alone."""
+    count = audited.images if audited.images == FIRST + 1 else min(FIRST, audited.images)
+    return torch.arange(count), stream_of(audited.seed, "images", 0)
 
 
 def _examined(batch: Batch, index: Tensor, deterministic: bool, free: Tensor) -> Examination:

@@ -62,7 +62,12 @@ def maps_of(
 
     Args:
         run: names the random streams: maps of equal runs draw equal numbers.
+
+    Raises:
+        NotApplicable: for others in the place of token ids.
     """
+    if inputs is not None and asked.subject.embed is not None:
+        raise NotApplicable("it moves inputs a little, which token ids cannot be")
     subject = asked.subject if inputs is None else replace(asked.subject, inputs=tuple(inputs))
     chunks = explained(subject, asked.meter, asked.images, run)
     return tuple(torch.cat(parts) for parts in zip(*chunks, strict=True))

@@ -107,9 +107,9 @@ def training_set(given: Any, key: str | None = None, tokens: bool = False) -> Tr
 def labeled(given: Any, tokens: bool = False) -> TrainingSet:
     """Read and check labeled samples, of however many classes: `given` and errors as of `training_set`."""
     is_pair = isinstance(given, tuple) and len(given) == 2
-    read = _pair(given[0], given[1], tokens) if is_pair else _indexed(given, tokens)
+    read = _pair(*given) if is_pair else _indexed(given)
     _check_labels(read.labels, len(read.inputs[0]))
-    _check_inputs(read.inputs)
+    _check_inputs(read.inputs, tokens)
     return read
 
 
@@ -119,20 +119,20 @@ def unlabeled(inputs: Tensor | np.ndarray) -> Tensor:
     Raises:
         TypeError, ValueError: one sentence with the value and the choices.
     """
-    read = _numbers(inputs)
+    read = _tensor(inputs)
     _check_inputs((read,))
     return read
 
 
-def _pair(inputs: Any, labels: Any, tokens: bool) -> TrainingSet:
+def _pair(inputs: Any, labels: Any) -> TrainingSet:
     packed = isinstance(inputs, (tuple, list))
-    parts = tuple(_numbers(part, tokens) for part in (inputs if packed else [inputs]))
+    parts = tuple(_tensor(part) for part in (inputs if packed else [inputs]))
     if not parts:
         raise ValueError("the training set's inputs are an empty tuple")
     return TrainingSet(parts, packed, _integers(labels))
 
 
-def _indexed(given: Any, tokens: bool) -> TrainingSet:
+def _indexed(given: Any) -> TrainingSet:
     if not (hasattr(given, "__getitem__") and hasattr(given, "__len__")) or isinstance(given, (str, dict)):
         advice = "; pass loader.dataset" if hasattr(given, "dataset") else ""
         raise TypeError(
@@ -141,14 +141,14 @@ def _indexed(given: Any, tokens: bool) -> TrainingSet:
         )
     if len(given) == 0:
         raise ValueError(f"the training set {type(given).__name__} is empty")
-    items = [_item(given, index, tokens) for index in range(len(given))]
-    _check_repeatable(given, items, tokens)
+    items = [_item(given, index) for index in range(len(given))]
+    _check_repeatable(given, items)
     columns = [_stacked(column) for column in zip(*(parts for parts, _ in items), strict=True)]
     packed = isinstance(given[0][0], (tuple, list))
     return TrainingSet(tuple(columns), packed, _integers([label for _, label in items]), source=given)
 
 
-def _item(given: Any, index: int, tokens: bool) -> tuple[tuple[Tensor, ...], Any]:
+def _item(given: Any, index: int) -> tuple[tuple[Tensor, ...], Any]:
     try:
         item = given[index]
     except (IndexError, KeyError, TypeError) as error:
@@ -162,12 +162,12 @@ def _item(given: Any, index: int, tokens: bool) -> tuple[tuple[Tensor, ...], Any
             f"each item of the training set must be (input, label); item {index} is {reprlib.repr(item)}"
         )
     parts = item[0] if isinstance(item[0], (tuple, list)) else (item[0],)
-    return tuple(_numbers(part, tokens) for part in parts), item[1]
+    return tuple(_tensor(part) for part in parts), item[1]
 
 
-def _check_repeatable(given: Any, items: Sequence[tuple[tuple[Tensor, ...], Any]], tokens: bool) -> None:
+def _check_repeatable(given: Any, items: Sequence[tuple[tuple[Tensor, ...], Any]]) -> None:
     for index, (parts, _) in enumerate(items[:_READ_TWICE]):
-        again = _item(given, index, tokens)[0]
+        again = _item(given, index)[0]
         if not all(torch.equal(a, b) for a, b in zip(parts, again, strict=True)):
             raise ValueError(
                 f"item {index} of the training set {type(given).__name__} changes each time it is read, so it "
@@ -182,7 +182,7 @@ def _stacked(parts: Sequence[Tensor]) -> Tensor:
     return torch.stack(tuple(parts))
 
 
-def _numbers(part: Any, tokens: bool = False) -> Tensor:
+def _tensor(part: Any) -> Tensor:
     if isinstance(part, np.ndarray) and part.dtype.kind not in "fiub":
         raise TypeError(f"the training set's inputs must be floating point, not {part.dtype}")
     tensor = torch.from_numpy(np.ascontiguousarray(part)) if isinstance(part, np.ndarray) else part
@@ -193,10 +193,6 @@ def _numbers(part: Any, tokens: bool = False) -> Tensor:
         )
     if reason := unreadable(tensor):
         raise TypeError(f"the training set's inputs must be tensors of numbers; this one is {reason}")
-    if not tensor.is_floating_point() and not tokens:
-        raise TypeError(
-            f"the training set's inputs must be floating point, normalized as the model expects, not {tensor.dtype}"
-        )
     return tensor.detach().cpu()
 
 
@@ -225,7 +221,12 @@ def _several_labels(labels: Tensor) -> str:
     )
 
 
-def _check_inputs(parts: Sequence[Tensor]) -> None:
+def _check_inputs(parts: Sequence[Tensor], tokens: bool = False) -> None:
+    integers = [part.dtype for part in parts if not part.is_floating_point()]
+    if integers and not tokens:
+        raise TypeError(
+            f"the training set's inputs must be floating point, normalized as the model expects, not {integers[0]}"
+        )
     sizes = {len(part) for part in parts}
     if len(sizes) > 1:
         raise ValueError(

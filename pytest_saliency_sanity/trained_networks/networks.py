@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from pytest_saliency_sanity import predictions
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import Forward, read_logits
+from pytest_saliency_sanity.outputs import Forward, like_model, read_logits
 from pytest_saliency_sanity.perturbations import evaluating, replayed
 from pytest_saliency_sanity.perturbations.restoring.modes import in_evaluation_mode
 from pytest_saliency_sanity.text import shown
@@ -228,12 +228,7 @@ def _check_outputs(recipe: Recipe, data: TrainingSet, model: nn.Module, seed: in
 
 
 def _logits(recipe: Recipe, data: TrainingSet, model: nn.Module, parts: tuple[Tensor, ...]) -> Tensor:
-    parts = tuple(_like(model, part) for part in parts)
+    parts = tuple(like_model(part, model) for part in parts)
     images = parts if data.packed else parts[0]
     with evaluating(model):
         return read_logits(model, images, recipe.forward, "the network of make_model()")
-
-
-def _like(model: nn.Module, part: Tensor) -> Tensor:
-    known = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), part)
-    return part.to(known.device, known.dtype if part.is_floating_point() else part.dtype)

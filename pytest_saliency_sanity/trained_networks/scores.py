@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pytest_saliency_sanity.loans import entered
-from pytest_saliency_sanity.outputs import Forward, logits
+from pytest_saliency_sanity.outputs import Forward, like_model, logits
 from pytest_saliency_sanity.perturbations.restoring.modes import evaluating
 from pytest_saliency_sanity.predictions import ends_in_probabilities, predicted_classes
 
@@ -38,7 +38,7 @@ def learned_share(task: Task) -> float:
 
 def scores_of(task: Task, batch: Tensor) -> Tensor:
     """The logits (B, K) of the samples with these numbers (B,)."""
-    parts = tuple(_like_model(task.model, part[batch]) for part in task.inputs)
+    parts = tuple(like_model(part[batch], task.model) for part in task.inputs)
     return logits(task.model, parts if task.packed else parts[0], task.forward)
 
 
@@ -58,8 +58,3 @@ def loss_at_chance(labels: Tensor) -> float:
     """The loss of who knows only how often each label occurs."""
     shares = torch.unique(labels, return_counts=True)[1] / len(labels)
     return float(-(shares * shares.log()).sum())
-
-
-def _like_model(model: nn.Module, part: Tensor) -> Tensor:
-    known = next((tensor for tensor in model.parameters() if tensor.is_floating_point()), part)
-    return part.to(known.device, known.dtype) if part.is_floating_point() else part.to(known.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 from pytest_saliency_sanity import check_model_sensitivity
 from tests.calibration.confirmation import confirm, renew, write
@@ -66,6 +67,25 @@ def chosen(parser: argparse.ArgumentParser) -> argparse.Namespace:
     given = parser.parse_args()
     given.networks = given.networks or GROUPS[given.group]
     return given
+
+
+def of_checks(name: str, module: Any) -> argparse.Namespace | None:
+    """What the command line of a table of several checks asks for; None where it published the table of that name.
+
+    Args:
+        module: with CHECKS, NETWORKS, SEEDS and EXPLAINERS, the choices, and a docstring.
+    """
+    parser = argparse.ArgumentParser(
+        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checks", nargs="*", default=list(module.CHECKS), choices=module.CHECKS)
+    parser.add_argument("--networks", nargs="*", default=list(module.NETWORKS), choices=module.NETWORKS)
+    parser.add_argument("--seeds", nargs="*", type=int, default=list(module.SEEDS))
+    parser.add_argument("--explainers", nargs="*", default=list(module.EXPLAINERS))
+    parser.add_argument("--jobs", type=int, default=1)
+    add_publishing(parser)
+    given = parser.parse_args()
+    return None if published(name, given) else given
 
 
 def report(name: str, calibration: Calibration) -> None:

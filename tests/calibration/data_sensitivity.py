@@ -22,6 +22,7 @@ from tests.networks.training import NETWORKS
 
 CACHE = Path(tempfile.gettempdir()) / "pytest_saliency_sanity_networks"
 SAMPLES = 1000
+ON = ("plain_cnn", "vgg_bn", "mlp", "vision_transformer")  # four networks are trained for each
 DEPEND = ("guided_backprop", "gradient_sobel_mixture")  # in part on the data: shown, and not counted
 
 

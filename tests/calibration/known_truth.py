@@ -9,6 +9,7 @@ are not asked: they train networks of their own.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -260,17 +261,7 @@ def main(given: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    from tests.calibration.command_line import add_publishing, published
+    from tests.calibration.command_line import of_checks
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checks", nargs="*", default=list(CHECKS), choices=CHECKS)
-    parser.add_argument("--networks", nargs="*", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
-    parser.add_argument("--explainers", nargs="*", default=list(EXPLAINERS))
-    parser.add_argument("--jobs", type=int, default=1)
-    add_publishing(parser)
-    choices = parser.parse_args()
-    if not published("known_truth", choices):
+    if choices := of_checks("known_truth", sys.modules[__name__]):
         main(choices)

@@ -200,7 +200,6 @@ def _text(shown: str) -> str:
     return f"```text\n{shown}\n```"
 
 
-ON = ("plain_cnn", "vgg_bn", "mlp", "vision_transformer")  # data sensitivity is measured on these
 TABLES: Mapping[str, Table] = {
     one.name: one
     for one in (
@@ -208,7 +207,9 @@ TABLES: Mapping[str, Table] = {
             "model_sensitivity", model_sensitivity.CALIBRATION, tuple(EVALUATION), (0, 1, 2), (6, 4)
         ),
         _sensitivity("target_sensitivity", target_sensitivity.CALIBRATION, tuple(EVALUATION), (0,), (3, 6)),
-        _sensitivity("data_sensitivity", data_sensitivity.CALIBRATION, ON, (0, 1, 2), (2, 8)),
+        _sensitivity(
+            "data_sensitivity", data_sensitivity.CALIBRATION, data_sensitivity.ON, (0, 1, 2), (2, 8)
+        ),
         _one_sided("one_sided", one_sided.names(), one_sided.SEEDS, (4, 3)),
         _one_sided("one_sided_faults", one_sided.FAULTY, one_sided_faults.SEEDS, (6, 2)),
         _planted(),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import machine
+from tests.calibration import __main__ as command
 from tests.calibration import pages, whole, whole_tables
 from tests.calibration.whole import Key, Stored, sides
 from tests.manual import page
@@ -80,6 +81,43 @@ def test_rates_know_the_networks() -> None:
 def test_a_verdict_that_turned_is_told() -> None:
     assert whole.turned({KEY: "p"}, {KEY: "f"}) == ["model sensitivity mlp 0 16 gradient: was p, is f"]
     assert whole.turned({KEY: "i"}, {KEY: "p"}) == []
+
+
+@pytest.fixture
+def outcomes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[Key, str]:
+    """What comes out now, at first all that is stored; files and page are copies."""
+    found = dict(whole.load().outcomes)
+    monkeypatch.setattr(whole, "compute", lambda wanted, jobs, file: {key: found[key] for key in wanted})
+    monkeypatch.setattr(whole, "progress_file", lambda: tmp_path / "trials.jsonl")
+    monkeypatch.setattr(whole, "FILE", tmp_path / "whole.json")
+    monkeypatch.setattr(command, "PAGE", tmp_path / "page.md")
+    command.PAGE.write_text(page("explanation/error_rates"), encoding="utf-8")
+    return found
+
+
+def test_the_command_stores_and_shows_all_of_it(
+    outcomes: dict[Key, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole.progress_file().write_text("of an earlier run")
+    command.all_of_it(resume=True, jobs=1)
+    assert whole.progress_file().exists() and whole.load().outcomes == outcomes
+    assert "honest explainers that fail: 0 of " in capsys.readouterr().out
+    outcomes[KEY] = "f"
+    command.all_of_it(resume=False, jobs=1)
+    assert not whole.progress_file().exists() and whole.load().outcomes == outcomes
+    assert "honest explainers that fail: 1 of " in command.PAGE.read_text(encoding="utf-8")
+
+
+def test_a_sample_confirms_it_or_says_what_has_turned(outcomes: dict[Key, str]) -> None:
+    whole.save(Stored(dict(outcomes), "of another code", "here"))
+    command.confirm_all_of_it(jobs=1)
+    assert whole.load().fingerprint == whole.judged_by()
+    one = whole.sample(whole.load())[0]
+    outcomes[one] = "p" if outcomes[one] != "p" else "f"
+    whole.save(Stored({**outcomes, one: "f" if outcomes[one] == "p" else "p"}, "of another code", "here"))
+    with pytest.raises(SystemExit, match=f"it has changed; run {whole.COMMAND}"):
+        command.confirm_all_of_it(jobs=1)
+    assert whole.load().fingerprint == "of another code"
 
 
 @pytest.mark.extended

@@ -34,7 +34,6 @@ COMMAND = "python -m tests.calibration --all --resume"
 SEEDS = tuple(range(5))
 SAMPLED = 8, 5  # places and explainers at each that are computed again to confirm what is stored
 LETTERS = {"pass": "p", "fail": "f", "inconclusive": "i", "error": "e", "refused": "r"}
-ON = ("plain_cnn", "vgg_bn", "mlp", "vision_transformer")  # data sensitivity trains four networks for each
 
 
 class Key(NamedTuple):
@@ -74,7 +73,7 @@ CHECKS: Mapping[str, Tried] = {
         check_target_sensitivity, HONEST, target_sensitivity.CALIBRATION.faulty
     ),
     "data sensitivity": Tried(
-        data_sensitivity.check, HONEST, data_sensitivity.CALIBRATION.faulty, ON, (0, 1, 2), (32,),
+        data_sensitivity.check, HONEST, data_sensitivity.CALIBRATION.faulty, data_sensitivity.ON, (0, 1, 2), (32,),
         data_sensitivity.untrained,
     ),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from pytest_saliency_sanity import (
     Verdict,
     assert_model_sensitive,
     check_model_sensitivity,
+    check_target_sensitivity,
     explainers,
     settings,
 )
@@ -465,3 +466,12 @@ def test_a_model_whose_logits_use_no_parameter(logits: Callable[[Tensor], Tensor
         ValueError, match=r"^no logit of Untrained depends on a parameter: there is nothing to re-"
     ):
         check_model_sensitivity(gradient, Untrained(logits), images(8))
+
+
+@pytest.mark.parametrize("count", [2, 3, 8, 9, 10, 17])
+@pytest.mark.parametrize("check", [check_model_sensitivity, check_target_sensitivity])
+def test_any_number_of_images_can_be_compared(check: Callable[..., Verdict], count: int) -> None:
+    """Chunks hold eight images; a single one that is left over joins the chunk before it."""
+    verdict = check(gradient, cnn(), images(count))
+    assert verdict.outcome in ("pass", "inconclusive"), verdict
+    assert max(stage.images for stage in verdict.stages) == count, verdict

@@ -77,6 +77,21 @@ def test_ids_are_names_and_no_numbers() -> None:
     assert not any("left out" in note for note in verdict.notes)
 
 
+def test_what_is_no_name_of_a_layer_is_refused() -> None:
+    with pytest.raises(
+        TypeError, match="embed must be the name of a layer of the model, such as 'embeddings', not 3"
+    ):
+        check_contract(gradient, model(), texts(), embed=3)  # type: ignore[arg-type]
+
+
+def test_figures_that_move_inputs_say_why_they_are_not_there() -> None:
+    found = check_model_sensitivity(
+        gradient, model(), texts(), embed="words", metrics=("max_sensitivity", "sparseness")
+    ).evidence["metrics"]
+    assert found["max_sensitivity"]["not_computed"] == "it moves inputs a little, which token ids cannot be"
+    assert found["sparseness"]["value"] > 0
+
+
 @pytest.mark.parametrize(
     "inputs, options, message",
     [

@@ -154,8 +154,7 @@ def _fill(new: Tensor, layer: nn.Module, name: str, value: Tensor, generator: to
 
 
 def _fill_uniform(new: Tensor, bound: float, seed: int) -> None:
-    # 65,536 levels, four from each raw number, part by part while it is in the cache: a tenth of the time of torch's
-    # uniform_, and large layers are most of a draw.
+    # 65,536 levels, four from each raw number, part by part while it is in the cache: large layers are most of a draw.
     raw, flat = np.random.PCG64(seed), new.view(-1)
     for start in range(0, len(flat), _PART):
         part = flat[start : start + _PART]
