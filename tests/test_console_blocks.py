@@ -179,8 +179,9 @@ def assert_accepted(command: str) -> None:
 
         patch.setattr(argparse.ArgumentParser, "parse_args", stop)
         patch.setattr(sys, "argv", [module, *arguments])
-        patch.delitem(sys.modules, module, raising=False)  # it is run, not imported
-        runpy.run_module(module, run_name="__main__")
+        for name in (module, f"{module}.__main__"):  # it is run, not imported, whatever another test imported
+            patch.delitem(sys.modules, name, raising=False)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     assert ended.value.code == "parsed", command
 
 
