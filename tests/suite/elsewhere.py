@@ -48,9 +48,9 @@ def interrupted(model: Any, inputs: Any, targets: Any) -> Any:
     raise KeyboardInterrupt
 
 
-def killed_once(model: Any, inputs: Any, targets: Any, *, flag: str) -> Any:
-    """The gradient; the first process that has come to its tenth call is killed."""
-    if not Path(flag).exists() and os.getpid() != int(os.environ["SENDER"]):
+def killed_once(model: Any, inputs: Any, targets: Any, *, flag: str, sender: int) -> Any:
+    """The gradient; of the processes beside the sender the first process that has come to its tenth call is killed."""
+    if not Path(flag).exists() and os.getpid() != sender:
         _CALLS.append(1)
         if len(_CALLS) == 10:
             Path(flag).touch()

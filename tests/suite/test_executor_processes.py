@@ -45,12 +45,12 @@ def test_all_kinds_of_checks(case: Case, spawned: ProcessPoolExecutor) -> None:
     assert len(found) > 60
 
 
-def test_a_worker_that_is_killed_in_the_middle(
-    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_is_killed_in_the_middle(case: Case, tmp_path: Path) -> None:
     flag = tmp_path / "killed"
-    monkeypatch.setenv("SENDER", str(os.getpid()))
-    both = {"killed": functools.partial(elsewhere.killed_once, flag=str(flag)), "sobel": explainers.sobel}
+    both = {
+        "killed": functools.partial(elsewhere.killed_once, flag=str(flag), sender=os.getpid()),
+        "sobel": explainers.sobel,
+    }
     with (
         ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool,
         pytest.warns(
@@ -115,7 +115,7 @@ def client() -> Iterator[Any]:
     """Of a cluster of two processes on this machine, each with one thread."""
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     with (
-        distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
     ):
         yield client
@@ -125,14 +125,13 @@ def test_dask(case: Case, serial: Audit, client: Any) -> None:
     assert same(audit(EXPLAINERS, case, CHECKS, progress=False, executor=client.get_executor()), serial)
 
 
-def test_a_worker_of_dask_that_is_killed_in_the_middle(
-    case: Case, client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_of_dask_that_is_killed_in_the_middle(case: Case, client: Any, tmp_path: Path) -> None:
     """Dask starts another one, which does it again."""
     flag = tmp_path / "killed"
-    monkeypatch.setenv("SENDER", str(os.getpid()))
-    client.run(os.environ.__setitem__, "SENDER", str(os.getpid()))
-    both = {"killed": functools.partial(elsewhere.killed_once, flag=str(flag)), "sobel": explainers.sobel}
+    both = {
+        "killed": functools.partial(elsewhere.killed_once, flag=str(flag), sender=os.getpid()),
+        "sobel": explainers.sobel,
+    }
     found = audit(both, case, MORE, progress=False, executor=client.get_executor())
     assert flag.exists()
     assert same(found, audit(both, case, MORE, progress=False))
@@ -141,7 +140,7 @@ def test_a_worker_of_dask_that_is_killed_in_the_middle(
 def test_threads_of_dask_are_refused(case: Case) -> None:
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     with (
-        distributed.LocalCluster(1, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(1, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster) as client,
         pytest.raises(TypeError, match="must not be one of threads"),
     ):
