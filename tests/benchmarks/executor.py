@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.executor`: what an audit takes on a pool of two processes, beside this process alone.
 
-A convolutional network with random weights, one thread of torch in each process, explainers of this package on the checks
-that ask for a model and inputs alone. The two take turns, A B A B, and nothing that was made for one is kept for the
-next: in this process what is kept is forgotten, and the pool is a new one, whose start (each process imports torch) is
-measured apart. Printed are the seconds of each, the median of the ratios, and whether the verdicts are the same.
+A convolutional network with random weights, one thread of torch in each process, explainers of this package on the
+checks that ask for a model and inputs alone. The two take turns, A B A B, and nothing that was made for one is kept for
+the next: in this process what is kept is forgotten, and the pool is a new one, whose start (each process imports torch)
+is measured apart. Printed are the seconds of each, the median of the ratios, and whether the verdicts are the same.
 """
 
 from __future__ import annotations

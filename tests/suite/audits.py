@@ -26,7 +26,7 @@ EXPLAINERS: Mapping[str, Any] = {
 def without_costs(value: Any) -> Any:
     """JSON without seconds, and without what is counted of calls."""
     if isinstance(value, Mapping):
-        costs = ("cost", "control_cost", "seconds")
+        costs = ("cost", "control_cost", "seconds", "cached")  # the last: whether another check trained it
         return {key: without_costs(one) for key, one in value.items() if key not in costs}
     return [without_costs(one) for one in value] if isinstance(value, (list, tuple)) else value
 
