@@ -27,6 +27,10 @@ CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 LEFT_OUT = {
     "pip install pytest-saliency-sanity": "from the package index; .ci/run installs the wheel that it builds",
     "pip install .": "the stage `wheel` of .ci/run builds this very wheel and installs it",
+    "pip install dask-jobqueue": "the page says that this part was not executed",
+    "pip install dask-cuda": "the page says that this part was not executed",
+    "pytest -n 2": "another plugin's, which .ci/run starts this very suite with",
+    "pytest --splits 4 --group 1": "another plugin's; tests/plugin/test_other_plugins.py",
     "pip install quantus": "another library, which one benchmark compares with where it is installed",
 }
 BY_CI = (  # parts of lines that install or start this very suite
@@ -48,6 +52,7 @@ RUN_BESIDE = {  # commands of this repository that other extended tests run, wit
 TOO_LONG = {  # no arguments make these short: that they are taken is tested, what they print is not
     "tests.benchmarks.baselines": "it runs the example project's tests once for each network",
     "tests.benchmarks.model_sensitivity": "a check on photographs of 224×224 pixels, many times",
+    "tests.benchmarks.executor": "it starts a pool for each run, and audits for minutes",
     "tests.benchmarks.parity": "a check for each change and network, some with many samples",
     "tests.benchmarks.memorizing": "it trains networks one by one and together, for minutes even with one kind",
 }

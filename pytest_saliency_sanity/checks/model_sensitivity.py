@@ -22,7 +22,7 @@ from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.metrics.reported import metric_names, reported
 from pytest_saliency_sanity.metrics.request import Request
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
-from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, kept_blocks, unused_notes
+from pytest_saliency_sanity.sensitivity.cascade import Cascade, ends, head_negation, kept_blocks, unused_notes
 from pytest_saliency_sanity.sensitivity.control_audit import CONTROLS
 from pytest_saliency_sanity.sensitivity.diagnosis import (
     hint_of_equality,
@@ -121,7 +121,7 @@ def check_model_sensitivity(
         negation = head_negation(account.subject, audit.meter, negated, found) if negated else None
         below = _below(account, audit, found)
         further = reported(Request(account.subject, Meter(deadline), found), metrics if account.first else ())
-    verdict = _verdict(account, below, cascade, negation)
+    verdict = _verdict(account, below, cascade, audit.measures, negation)
     return concluded(replace(verdict, evidence={**verdict.evidence, **further}))
 
 
@@ -205,12 +205,19 @@ def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str,
     return below
 
 
-def _verdict(account: Account, below: Mapping[str, str], cascade: Cascade, negation: float | None) -> Verdict:
+def _verdict(
+    account: Account,
+    below: Mapping[str, str],
+    cascade: Cascade,
+    measures: Sequence[Measure],
+    negation: float | None,
+) -> Verdict:
+    own = [one.name for one in ends(measures)]  # whatever a control, of which some is kept, had to measure
     plain = verdict_of(account, "model_sensitivity", CLAIM)
     evidence = {
         **plain.evidence,
         "blocks": [block.name for block in cascade.blocks],
-        "copies": cascade.copies,
+        "copies": {name: cascade.copies[name] for name in own if name in cascade.copies},
         "head_negation": negation,
     }
     return replace(plain, hint=_hint(account, below, plain), evidence=evidence)

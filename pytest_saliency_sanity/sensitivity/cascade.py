@@ -33,7 +33,7 @@ class Cascade:
     Attributes:
         blocks: in execution order.
         copies: what re-initialization did to the model at the shallowest and the deepest judged measure, by its
-            name; it fills with the first draw.
+            name; it fills with the first draw. A control that measures a part of the depths adds the ends of that part.
     """
 
     blocks: tuple[Block, ...]
@@ -53,16 +53,16 @@ class Cascade:
             depths=sorted(by_count),
             snapshot=subject.snapshot,
         ) as steps:
-            ends = _ends(measures) if draw == 0 else ()
-            yield ((self._looked_at(subject, step, by_count[step.index], ends), None) for step in steps)
+            both = ends(measures) if draw == 0 else ()
+            yield ((self._looked_at(subject, step, by_count[step.index], both), None) for step in steps)
 
-    def _looked_at(self, subject: Subject, step: Step, measure: Measure, ends: Sequence[Measure]) -> Measure:
-        if measure in ends and measure.name not in self.copies:
+    def _looked_at(self, subject: Subject, step: Step, measure: Measure, both: Sequence[Measure]) -> Measure:
+        if measure in both and measure.name not in self.copies:
             self.copies[measure.name] = _examined_copy(subject, step, measure)
         return measure
 
 
-def _ends(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+def ends(measures: Sequence[Measure]) -> tuple[Measure, ...]:
     """The shallowest and the deepest judged measure: a forward pass at each is part of the check's own cost."""
     judged = sorted((measure for measure in measures if measure.judged), key=lambda measure: measure.blocks)
     return (judged[0], judged[-1]) if judged else ()

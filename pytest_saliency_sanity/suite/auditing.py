@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,59 +13,13 @@ from tqdm.auto import tqdm
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.case import Case
-from pytest_saliency_sanity.checks.registry import Check
-from pytest_saliency_sanity.errors import NotApplicable
-from pytest_saliency_sanity.examination.conclusion import concluded
-from pytest_saliency_sanity.report import matrix, numbers
+from pytest_saliency_sanity.report import matrix
 from pytest_saliency_sanity.suite import evaluation
 from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_explainers
 from pytest_saliency_sanity.suite.claims import Axioms, all_of, asked_of
+from pytest_saliency_sanity.suite.distribution import checked_executor, distributed
+from pytest_saliency_sanity.suite.results import Pair, Questions, Result
 from pytest_saliency_sanity.text import shown
-from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Verdict
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one check found out about one explainer.
-
-    Attributes:
-        explainer: the explainer's name.
-        check: the check's name.
-        verdict: None where the check was not asked.
-        skipped: why it was not.
-        seconds: what it took.
-    """
-
-    explainer: str
-    check: str
-    verdict: Verdict | None
-    skipped: str = ""
-    seconds: float = 0.0
-
-    @property
-    def outcome(self) -> str:
-        """pass, fail, inconclusive or error; refused where the method does not exist for the model; skipped."""
-        if self.verdict is None:
-            return "skipped"
-        return "refused" if self.verdict.reason == NOT_APPLICABLE else self.verdict.outcome
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as builtin types."""
-        verdict = None if self.verdict is None else self.verdict.to_json()
-        return {
-            "explainer": self.explainer,
-            "check": self.check,
-            "outcome": self.outcome,
-            "skipped": self.skipped,
-            "seconds": self.seconds,
-            "verdict": verdict,
-        }
-
-    def cell(self) -> matrix.Cell:
-        """As a table shows it."""
-        if self.verdict is None:
-            return matrix.Cell(self.outcome, "", "", self.skipped)
-        return matrix.Cell(self.outcome, *numbers.of_verdict(self.verdict), self.verdict.summary)
 
 
 @dataclass(frozen=True)
@@ -144,6 +98,7 @@ def audit(
     profile: str | None = None,
     max_seconds: float | None = None,
     progress: bool = True,
+    executor: Executor | None = None,
 ) -> Audit:
     """Every check on every explainer, without pytest: a table of verdicts that no bad explainer interrupts.
 
@@ -159,10 +114,26 @@ def audit(
         axioms: as in `parametrize_with_sanity_checks`.
         seed, profile, max_seconds: as of every check; the budget is that of one check.
         progress: whether a progress bar is shown.
+        executor: of processes, which share the work; None means this process alone. The verdicts are the same at the
+            same number of torch's threads, which the workers are given, if the explainers keep nothing from one check
+            to the next: each check has a copy of its own. What a broken pool leaves is done in this process.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
     """
+    executor = checked_executor(executor)
+    questions = _questions(explainers, case, checks, options, axioms)
+    of_run = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
+    with (
+        _with_cache(of_run),
+        tqdm(total=len(questions.pairs), disable=not progress or of_run.progress is None, leave=False) as bar,
+    ):
+        if executor is not None:
+            return Audit(distributed(questions, executor, bar))
+        return Audit(tuple(_shown(questions, pair, bar) for pair in questions.pairs))
+
+
+def _questions(explainers: Any, case: Any, checks: Any, options: Any, axioms: Any) -> Questions:
     named = chosen_explainers(explainers)
     asked = asked_of(named, checks, axioms)
     given = checked_options(options, all_of(asked))
@@ -170,17 +141,14 @@ def audit(
         raise TypeError(f"case must be a Case(model=…, inputs=…), not {shown(case)}")
     for check in all_of(asked):
         evaluation.why_not(check, case)
-    of_run = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
-    pairs = [(name, check) for name in named for check in asked[name]]
-    with (
-        _with_cache(of_run),
-        tqdm(pairs, disable=not progress or of_run.progress is None, leave=False) as shown_pairs,
-    ):
-        results = []
-        for name, check in shown_pairs:
-            shown_pairs.set_description(f"{name}, {check.name}")
-            results.append(_result(named[name], name, check, case, given.get(check.name, {})))
-    return Audit(tuple(results))
+    return Questions(named, case, given, tuple((name, check) for name in named for check in asked[name]))
+
+
+def _shown(questions: Questions, pair: Pair, bar: Any) -> Result:
+    bar.set_description(f"{pair[0]}, {pair[1].name}")
+    result = questions.answered(pair)
+    bar.update()
+    return result
 
 
 @contextmanager
@@ -192,26 +160,6 @@ def _with_cache(of_run: settings.Settings) -> Iterator[None]:
         return
     with tempfile.TemporaryDirectory() as folder, settings.using(settings.overridden(of_run, cache=folder)):
         yield
-
-
-def _result(explainer: Any, name: str, check: Check, case: Case, options: Mapping[str, Any]) -> Result:
-    began = time.monotonic()
-    verdict, skipped = _asked(explainer, name, check, case, options)
-    return Result(name, check.name, verdict, skipped, time.monotonic() - began)
-
-
-def _asked(
-    explainer: Any, name: str, check: Check, case: Case, options: Mapping[str, Any]
-) -> tuple[Verdict | None, str]:
-    contract = evaluation.contract_of(explainer, name, case)
-    if check.name == evaluation.CONTRACT and contract is not None and not options:
-        return concluded(contract), ""
-    if contract is not None and evaluation.broken(contract):
-        return None, f"its contract is broken: {contract.summary}"
-    try:
-        return evaluation.evaluated(check, explainer, name, case, options), ""
-    except NotApplicable as error:
-        return None, str(error)
 
 
 def _row(one: Result) -> dict[str, Any]:

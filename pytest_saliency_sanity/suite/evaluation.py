@@ -73,16 +73,27 @@ def contract_of(explainer: Any, name: str, case: Case) -> Verdict | None:
     It is not concluded: whoever reports it records it, with the command that replays it there. None where the case has
     no model, or one that has no weights before its first forward pass.
     """
-    if case.model is None or any(map(is_lazy, _state(case.model))):
+    if case.model is None or is_unfinished(case.model):
         return None
     key = _key(explainer, case)
-    if key not in _contracts:
-        alive = explainer, case.model, case.inputs, case.targets  # as long as their ids are compared
-        _contracts[key] = _asked(explainer, name, case), alive
-        while len(_contracts) > _KEPT:
-            _contracts.popitem(last=False)
-    verdict = _contracts[key][0]
+    verdict = _contracts[key][0] if key in _contracts else _kept(key, explainer, name, case)
     return verdict if verdict.explainer == name else replace(verdict, explainer=name)
+
+
+def is_unfinished(model: nn.Module) -> bool:
+    """Whether the model has no weights before its first forward pass."""
+    return any(map(is_lazy, _state(model)))
+
+
+def keep_contract(explainer: Any, case: Case, verdict: Verdict) -> None:
+    """Let `contract_of` find what was asked in another process."""
+    _keep(_key(explainer, case), explainer, case, verdict)
+
+
+def ask_contract(explainer: Any, name: str, case: Case) -> Verdict:
+    """The explainer's contract, asked now; neither kept nor recorded."""
+    with settings.using(replace(settings.current(), record=None, asserted=None, notes=())):
+        return evaluated(of_name(CONTRACT), explainer, name, case, {})
 
 
 def broken(contract: Verdict | None) -> bool:
@@ -90,9 +101,16 @@ def broken(contract: Verdict | None) -> bool:
     return contract is not None and contract.outcome == "error"
 
 
-def _asked(explainer: Any, name: str, case: Case) -> Verdict:
-    with settings.using(replace(settings.current(), record=None, asserted=None, notes=())):
-        return evaluated(of_name(CONTRACT), explainer, name, case, {})
+def _kept(key: tuple[Any, ...], explainer: Any, name: str, case: Case) -> Verdict:
+    return _keep(key, explainer, case, ask_contract(explainer, name, case))
+
+
+def _keep(key: tuple[Any, ...], explainer: Any, case: Case, verdict: Verdict) -> Verdict:
+    alive = explainer, case.model, case.inputs, case.targets  # as long as their ids are compared
+    _contracts[key] = verdict, alive
+    while len(_contracts) > _KEPT:
+        _contracts.popitem(last=False)
+    return verdict
 
 
 def _key(explainer: Any, case: Case) -> tuple[Any, ...]:

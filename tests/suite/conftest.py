@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy  # noqa: F401 - before any inner run, which forgets the modules that it is the first to import
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 import pytest_saliency_sanity.suite.auditing
 import pytest_saliency_sanity.suite.classes
 import pytest_saliency_sanity.suite.parametrization  # noqa: F401
-from pytest_saliency_sanity import Case
+from pytest_saliency_sanity import Audit, Case, audit, settings
 from tests.plugin.quick import WITHOUT_THEM
 
 CONFTEST = """
@@ -58,3 +60,22 @@ def case() -> Case:
             nn.Linear(512, 5),
         ).eval()  # fmt: skip
     return Case(model=model, inputs=torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.fixture(scope="session")
+def serial(case: Case) -> Audit:
+    """All kinds of explainers, audited in this process."""
+    from tests.suite.audits import CHECKS, EXPLAINERS
+
+    with settings.using(settings.Settings()):
+        return audit(EXPLAINERS, case, CHECKS, progress=False)
+
+
+@pytest.fixture
+def anew() -> Iterator[None]:
+    """No settings of the test that asks, and no contract that was asked before."""
+    from pytest_saliency_sanity.suite import evaluation
+
+    with settings.using(settings.Settings()):
+        evaluation._contracts.clear()
+        yield

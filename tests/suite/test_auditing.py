@@ -14,7 +14,7 @@ from pytest_saliency_sanity import Audit, Case, NotApplicable, audit, explainers
 from pytest_saliency_sanity.checks.registry import CHECKS
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.report.words import INTERVALS
-from pytest_saliency_sanity.sensitivity import honest_controls
+from pytest_saliency_sanity.sensitivity import control_audit, honest_controls
 from pytest_saliency_sanity.trained_networks import networks
 
 EVERY = [check.name for check in CHECKS if check.assertion]
@@ -167,6 +167,15 @@ def test_the_controls_are_explained_once_for_ten_explainers(
     found = audit(ten, case, ["model_sensitivity"], seed=seed, progress=False)
     assert {one.outcome for one in found} == {"fail"}
     assert len(calls) == alone
+
+
+def test_the_copies_that_a_verdict_tells_of_are_its_own(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradient is its own control, and leaves the middle depth to the control of the next explainer."""
+    monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
+    both = {"grad": gradient, "sobel": explainers.sobel}
+    found = audit(both, case, ["model_sensitivity"], progress=False)["sobel", "model_sensitivity"].verdict
+    assert found is not None
+    assert set(found.evidence["copies"]) == {"upper", "all"}
 
 
 def test_all_means_every_check_with_an_assertion(monkeypatch: pytest.MonkeyPatch, case: Case) -> None:

@@ -330,8 +330,8 @@ def test_the_contract_is_asked_once_in_a_process(project: pytest.Pytester) -> No
         from pytest_saliency_sanity.suite import evaluation
 
         asked = []
-        real = evaluation._asked
-        evaluation._asked = lambda explainer, name, case: asked.append(name) or real(explainer, name, case)
+        real = evaluation.ask_contract
+        evaluation.ask_contract = lambda explainer, name, case: asked.append(name) or real(explainer, name, case)
 
         both = {"one": explainers.gradient, "two": explainers.sobel}
 

@@ -1,0 +1,191 @@
+"""One audit on many processes: which executors will do, who asks what, and who finishes what a broken pool leaves.
+
+A task is one check of one explainer; the contract comes first. A worker unpacks the questions anew for each task, so
+that no verdict depends on what the worker did before. The random streams of a check come from its seed alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from typing import Any
+
+from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.checks.registry import Check
+from pytest_saliency_sanity.suite import evaluation
+from pytest_saliency_sanity.suite.results import Pair, Questions, Result
+from pytest_saliency_sanity.suite.transfers import packed
+from pytest_saliency_sanity.suite.workers import (
+    CHOICES,
+    Answer,
+    answer,
+    forks,
+    in_a_line,
+    of_threads,
+    task_of,
+)
+from pytest_saliency_sanity.text import shown
+from pytest_saliency_sanity.verdict import Verdict
+
+
+def checked_executor(executor: Any) -> Executor | None:
+    """The executor, if its workers are processes that are not forked; None where there is none.
+
+    Raises:
+        TypeError: for what is no executor of processes, with the choices.
+        ValueError: for a pool that forks, with the way out.
+    """
+    if executor is None:
+        return None
+    if isinstance(executor, ThreadPoolExecutor):
+        raise TypeError(of_threads(shown(executor)))
+    if not isinstance(executor, Executor):
+        raise TypeError(
+            f"executor must be a concurrent.futures.Executor of processes: {CHOICES}; not {shown(executor)}"
+        )
+    context = getattr(executor, "_mp_context", None) or getattr(executor, "_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise ValueError(forks(shown(executor)))
+    return executor
+
+
+def distributed(questions: Questions, executor: Executor, bar: Any) -> tuple[Result, ...]:
+    """The results in the order of the questions, from the executor's processes; here, where these cannot.
+
+    Verdicts are recorded here, in that order, whichever came first.
+
+    Raises:
+        TypeError, ValueError: for what cannot be sent, for an executor that turns out to use threads, and what the
+            checks raise.
+    """
+    model = questions.case.model
+    if model is not None and evaluation.is_unfinished(model):
+        raise ValueError(
+            "with executor=, the model needs its weights: call it once, they come with its first pass"
+        )
+    present = settings.current()
+    run = _Run(questions, executor, bar)
+    try:
+        with settings.using(replace(present, record=None)):
+            run.collect()
+            run.finish_here()
+    finally:
+        run.cancel()
+        results = tuple(run.found[key] for key in map(_key, questions.pairs) if key in run.found)
+        _record(results, present.record)
+    return results
+
+
+class _Run:
+    """The tasks that are under way, and the results that are there."""
+
+    def __init__(self, questions: Questions, executor: Executor, bar: Any) -> None:
+        self.questions, self.executor, self.bar = questions, executor, bar
+        self.found: dict[tuple[str, str], Result] = {}
+        self.pending: dict[Future[Answer], tuple[str, Check | None]] = {}
+        self.broken = ""
+        self.packed = _for_all_workers(executor, packed(questions))
+
+    def collect(self) -> None:
+        """Ask each contract, then the checks of each explainer whose contract is kept, until all have answered."""
+        for name in dict.fromkeys(name for name, _ in self.questions.pairs):
+            self._submit(name, None)
+        while self.pending:
+            for future in wait(self.pending, return_when=FIRST_COMPLETED).done:
+                self._take(future, *self.pending.pop(future))
+
+    def finish_here(self) -> None:
+        """Do what no worker did."""
+        left = [pair for pair in self.questions.pairs if _key(pair) not in self.found]
+        if left:
+            warnings.warn(
+                f"executor= is broken ({self.broken}): {len(left)} of {len(self.questions.pairs)} checks are done in "
+                "this process",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        for pair in left:
+            self.bar.set_description(f"{pair[0]}, {pair[1].name}")
+            self._show(pair, self.questions.answered(pair))
+
+    def cancel(self) -> None:
+        """Take back what has not begun."""
+        for future in self.pending:
+            future.cancel()
+
+    def _submit(self, name: str, check: Check | None) -> None:
+        try:
+            self.pending[self.executor.submit(answer, task_of(name, check), self.packed)] = name, check
+        except BrokenExecutor as error:
+            self.broken = self.broken or in_a_line(error)
+
+    def _take(self, future: Future[Answer], name: str, check: Check | None) -> None:
+        try:
+            answered = future.result()
+        except Exception as error:  # a task raises none: it is the pool's
+            self.broken = self.broken or in_a_line(error)
+            return
+        _repeat(answered)
+        if check is None:
+            self._go_on(name, answered)
+        else:
+            verdict = _received(answered)
+            self._show((name, check), Result(name, check.name, verdict, answered.skipped, answered.seconds))
+
+    def _go_on(self, name: str, answered: Answer) -> None:
+        contract = _received(answered)
+        if contract is not None:
+            evaluation.keep_contract(self.questions.explainers[name], self.questions.case, contract)
+        for pair in self.questions.pairs:
+            if pair[0] == name and self._is_settled(pair, contract):
+                self._show(pair, _with_seconds(self.questions.answered(pair), answered))
+            elif pair[0] == name:
+                self._submit(*pair)
+
+    def _is_settled(self, pair: Pair, contract: Verdict | None) -> bool:
+        by_contract = contract is not None and self.questions.by_contract(pair, contract)
+        return by_contract or bool(evaluation.why_not(pair[1], self.questions.case))
+
+    def _show(self, pair: Pair, result: Result) -> None:
+        self.found[_key(pair)] = result
+        self.bar.set_description(f"{pair[0]}, {pair[1].name}")
+        self.bar.update()
+
+
+def _key(pair: Pair) -> tuple[str, str]:
+    return pair[0], pair[1].name
+
+
+def _received(answered: Answer) -> Verdict | None:
+    return None if answered.verdict is None else answered.verdict.received()
+
+
+def _with_seconds(result: Result, contract: Answer) -> Result:
+    return replace(result, seconds=contract.seconds) if result.check == evaluation.CONTRACT else result
+
+
+def _for_all_workers(executor: Executor, sent: bytes) -> Any:
+    """dask keeps an argument once, where it is the result of a task, instead of once for each task."""
+    client = getattr(executor, "_client", None)
+    return sent if client is None else client.submit(bytes, sent)
+
+
+def _repeat(answered: Answer) -> None:
+    """What the worker raised, counted and said, in this process."""
+    if answered.error is not None:
+        raise answered.error.received()
+    present = settings.current()
+    if present.explained is not None:
+        for count in answered.explained:
+            present.explained(count)
+    if present.tell is not None:
+        for sentence in answered.told:
+            present.tell(sentence)
+
+
+def _record(results: Iterable[Result], record: Callable[[Verdict], None] | None) -> None:
+    if record is not None:
+        for verdict in [one.verdict for one in results if one.verdict is not None]:
+            record(verdict)
