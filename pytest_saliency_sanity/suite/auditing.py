@@ -6,8 +6,8 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
 
 from tqdm.auto import tqdm
 
@@ -16,6 +16,7 @@ from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.conclusion import concluded
+from pytest_saliency_sanity.plan import Plan, Planning, Plans
 from pytest_saliency_sanity.report import matrix, numbers
 from pytest_saliency_sanity.suite import evaluation
 from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_explainers
@@ -133,6 +134,7 @@ class Audit:
         return {(one.explainer, one.check): one.cell() for one in self.results}
 
 
+@overload
 def audit(
     explainers: Mapping[str, Any],
     case: Case,
@@ -144,7 +146,39 @@ def audit(
     profile: str | None = None,
     max_seconds: float | None = None,
     progress: bool = True,
-) -> Audit:
+    plan: Literal[False] = False,
+) -> Audit: ...
+
+
+@overload
+def audit(
+    explainers: Mapping[str, Any],
+    case: Case,
+    checks: str | Iterable[str] = ALL,
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    axioms: Axioms | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    progress: bool = True,
+    plan: Literal[True],
+) -> Plans: ...
+
+
+def audit(
+    explainers: Mapping[str, Any],
+    case: Case,
+    checks: str | Iterable[str] = ALL,
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    axioms: Axioms | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    progress: bool = True,
+    plan: bool = False,
+) -> Audit | Plans:
     """Every check on every explainer, without pytest: a table of verdicts that no bad explainer interrupts.
 
     What the explainers have in common is made once: the maps of the control explainers, the networks that are trained.
@@ -159,6 +193,11 @@ def audit(
         axioms: as in `parametrize_with_sanity_checks`.
         seed, profile, max_seconds: as of every check; the budget is that of one check.
         progress: whether a progress bar is shown.
+        plan: run no check and train nothing: return what each would take.
+
+    Returns:
+        The verdicts; with `plan` the plans, which print as a table with explanations, networks to train, seconds and
+        memory.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -171,6 +210,8 @@ def audit(
     for check in all_of(asked):
         evaluation.why_not(check, case)
     of_run = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
+    plans: list[Plan] = []
+    of_run = replace(of_run, planning=Planning(plans.append)) if plan else of_run
     pairs = [(name, check) for name in named for check in asked[name]]
     with (
         _with_cache(of_run),
@@ -180,7 +221,7 @@ def audit(
         for name, check in shown_pairs:
             shown_pairs.set_description(f"{name}, {check.name}")
             results.append(_result(named[name], name, check, case, given.get(check.name, {})))
-    return Audit(tuple(results))
+    return Plans(tuple(plans)) if plan else Audit(tuple(results))
 
 
 @contextmanager
