@@ -21,6 +21,7 @@ from weakref import WeakSet
 from pytest_saliency_sanity.text import shown
 
 if TYPE_CHECKING:
+    from pytest_saliency_sanity.plan import Planning
     from pytest_saliency_sanity.verdict import Verdict
 
 
@@ -85,6 +86,7 @@ class Settings:
         explained: called after each call of an explainer, with the number of maps; None outside pytest.
         tell: shows a sentence at once, though a test's output is captured; None outside pytest.
         processes: how many processes of this run may explain at the same time.
+        planning: that checks only plan, and where they put their plans; None means that they are run.
     """
 
     seed: int = 0
@@ -107,6 +109,7 @@ class Settings:
     explained: Callable[[int], None] | None = None
     tell: Callable[[str], None] | None = None
     processes: int = 1
+    planning: Planning | None = None
 
     def __post_init__(self) -> None:
         for name, check in _CHECKS.items():

@@ -11,8 +11,10 @@ from typing import Any, ParamSpec, TypedDict
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.audited.observation import observing
+from pytest_saliency_sanity.audited.planned import planned_only
 from pytest_saliency_sanity.audited.provenance import noting
 from pytest_saliency_sanity.outputs import Forward
+from pytest_saliency_sanity.plan import Planned
 from pytest_saliency_sanity.verdict import Verdict
 
 P = ParamSpec("P")
@@ -123,7 +125,10 @@ def takes(conditions: type) -> Callable[[Callable[P, Verdict]], Callable[P, Verd
                 names = ", ".join(signature.parameters)
                 raise TypeError(f"{check.__name__}: {error}; it takes {names}") from None
             with noting(_changed(bound)), observing(_wanted(options.get("pictures"))):
-                return check(*args, **options)
+                try:
+                    return check(*args, **options)
+                except Planned as planned:
+                    return planned_only(planned.plan)
 
         checked.__signature__ = signature  # type: ignore[attr-defined]  # pyright: ignore  # inspect reads it
         checked.__doc__ = _PLACE.sub(functools.partial(_described, conditions), check.__doc__ or "")

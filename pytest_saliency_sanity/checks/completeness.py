@@ -23,6 +23,7 @@ from pytest_saliency_sanity.examination.caveats import batch_findings, image_cav
 from pytest_saliency_sanity.examination.first_maps import FIRST, Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, verdict_by
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -125,11 +126,15 @@ def check_completeness(
 
     return verdict_by(
         "completeness", CLAIM, audited, began, measure,
-        early=batch_findings(audited), caveats=image_caveats(audited),
+        early=batch_findings(audited), caveats=image_caveats(audited), load=_load(audited, better),
     )  # fmt: skip
 
 
 assert_complete = asserting(check_completeness, "assert_complete")
+
+
+def _load(audited: Subject, better: Finer | None) -> Load:
+    return Load() if better is None else Load(audited.images, slower=better.times)
 
 
 def _finer(explainer: Any, given: Any) -> Finer | None:

@@ -23,6 +23,7 @@ from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.liveness import alike_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.metrics.reported import metric_names, reported
 from pytest_saliency_sanity.metrics.request import Request
@@ -113,6 +114,7 @@ def check_consistency(
         "consistency", CLAIM, audited, began, measure,
         early=alike_findings(audited), caveats=image_caveats(audited),
         beside=lambda kept, meter: reported(Request(kept, meter), metrics),
+        load=Load(if_random=_count(audited) * min(audited.amounts.images, audited.images)),
     )  # fmt: skip
 
 
@@ -127,9 +129,14 @@ def _runs(kept: Subject, meter: Meter, first: Examination) -> Runs:
         for run in range(2):
             observation.some_maps(kept, first.index, f"run {run + 1}", first.maps)
         return Runs(((known,), (known,)))
-    runs = range(max(kept.amounts.draws, 3))
+    runs = range(_count(kept))
     foretell(kept, meter, len(runs) * min(kept.amounts.images, kept.images))
     return Runs(tuple(_ranked(kept, meter, run, one_sided) for run in runs))
+
+
+def _count(audited: Subject) -> int:
+    """How many runs an explainer gets that draws random numbers."""
+    return max(audited.amounts.draws, 3)
 
 
 def _ranked(kept: Subject, meter: Meter, run: int, one_sided: bool) -> Run:

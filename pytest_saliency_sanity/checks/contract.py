@@ -27,6 +27,7 @@ from pytest_saliency_sanity.examination.image_dependence import (
 )
 from pytest_saliency_sanity.examination.liveness import alike_findings, hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter, Stopped
+from pytest_saliency_sanity.examination.planning import plan_instead
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
@@ -60,6 +61,7 @@ def check_contract(
     """
     audited = subject(explainer, model, inputs, targets, limit=FIRST, **conditions)
     began, meter = time.monotonic(), Meter()
+    plan_instead("contract", audited, began)
     caveats = model_batches.caveat(audited.batch_effect)
     findings = _kept(caveats)
     exception: BaseException | None = None

@@ -22,11 +22,15 @@ from pytest_saliency_sanity.examination.conclusion import concluded
 from pytest_saliency_sanity.examination.explanation import stream_of
 from pytest_saliency_sanity.examination.liveness import hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import is_planned
 from pytest_saliency_sanity.outputs import Forward
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
+from pytest_saliency_sanity.perturbations.restoring.modes import in_evaluation_mode
+from pytest_saliency_sanity.plan import Plan, Planned
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_data_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.memorization import distinct, memorization_findings
 from pytest_saliency_sanity.sensitivity.permuted_labels import Compared, Comparison, run
+from pytest_saliency_sanity.sensitivity.planning import plan_comparison
 from pytest_saliency_sanity.sensitivity.verdicts import verdict_of
 from pytest_saliency_sanity.text import name_of, shown
 from pytest_saliency_sanity.trained_networks import store
@@ -38,6 +42,7 @@ from pytest_saliency_sanity.trained_networks.networks import (
     Train,
     TrueAndPermuted,
     network,
+    untrained,
 )
 from pytest_saliency_sanity.trained_networks.training import Options
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
@@ -113,6 +118,7 @@ def check_data_sensitivity(
     _check_inputs(inputs)
     explainer = _unbound(explainer)
     count = _count(twins, given.profile)
+    missing = 0
     try:
         if models is not None:
             networks = _handed_over(models)
@@ -122,8 +128,13 @@ def check_data_sensitivity(
                 _present(train_set, "train_set"), key, tokens=conditions.get("embed") is not None
             )
             provenance.note(train_set=training.fingerprint())
-            networks = _made(recipe, training, count, given.seed)
+            networks, missing = _to_plan(recipe, training, count, given.seed) if is_planned() else ((), 0)
+            networks = networks or _made(recipe, training, count, given.seed)
     except (NotTrained, store.Busy) as error:
+        if is_planned():
+            raise Planned(
+                Plan("data_sensitivity", name_of(explainer), name_of(make_model), 0, seconds=0.0)
+            ) from None
         return concluded(_unmade(explainer, make_model, conditions.get("name"), given, _excuse(error)))
     audited = subject(explainer, networks[0].model, inputs, targets, **conditions)
     deadline = began + audited.amounts.max_seconds
@@ -136,6 +147,8 @@ def check_data_sensitivity(
         control_meter=Meter(deadline),
         similarities=similarities,
     )
+    if is_planned():
+        raise Planned(plan_comparison(comparison, missing))
     return concluded(_verdict(run(comparison), networks))
 
 
@@ -223,6 +236,26 @@ def _made(recipe: Recipe, data: TrainingSet, count: int, seed: int) -> tuple[Net
             if memorization_findings(networks[-1], 0):
                 return (networks[-1],)
     return (*made["true"], *made["permuted"])
+
+
+def _to_plan(recipe: Recipe, data: TrainingSet, count: int, seed: int) -> tuple[tuple[Network, ...], int]:
+    """The networks, untrained, and how many of them would be trained; a check before may have planned these.
+
+    Raises:
+        NotTrained: where that may not be.
+    """
+    networks, missing = [], []
+    for labels in ("true", "permuted"):
+        for number in range(count):
+            own = stream_of(seed, labels, number)
+            samples = data if labels == "true" else data.with_labels(permuted(data.labels, own).labels)
+            model, key, there = untrained(recipe, samples, own)
+            networks.append(Network(in_evaluation_mode(model), labels))
+            missing += [] if there else [key]
+    if missing and not recipe.may_train:
+        raise NotTrained(f"{len(missing)} of {len(networks)}")
+    planning = settings.current().planning
+    return tuple(networks), sum(planning is not None and planning.is_first(key) for key in missing)
 
 
 def _handed_over(models: Any) -> tuple[Network, ...]:

@@ -22,6 +22,7 @@ from pytest_saliency_sanity.examination.caveats import image_caveats
 from pytest_saliency_sanity.examination.first_maps import FIRST, Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, verdict_by
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
@@ -79,7 +80,15 @@ def check_ignored_input(
         sentence = f"the largest share of a map on the {SHARE:.0%} of the places that the model does not read"
         return Measured((largest("ignored places", "the absolute map", sentence, share, tolerance),))
 
-    return verdict_by("ignored_input", CLAIM, audited, began, measure, caveats=image_caveats(audited))
+    return verdict_by(
+        "ignored_input",
+        CLAIM,
+        audited,
+        began,
+        measure,
+        caveats=image_caveats(audited),
+        load=Load(audited.images),
+    )
 
 
 assert_ignored_input = asserting(check_ignored_input, "assert_ignored_input")

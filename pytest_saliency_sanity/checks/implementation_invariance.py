@@ -22,6 +22,7 @@ from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.caveats import image_caveats
 from pytest_saliency_sanity.examination.first_maps import FIRST, Examination
 from pytest_saliency_sanity.examination.meter import Meter, Stopped
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, verdict_by
 from pytest_saliency_sanity.perturbations import evaluating, preserved
 from pytest_saliency_sanity.signals import is_interruption
@@ -90,7 +91,13 @@ def check_implementation_invariance(
         )
 
     return verdict_by(
-        "implementation_invariance", CLAIM, audited, began, measure, caveats=image_caveats(audited)
+        "implementation_invariance",
+        CLAIM,
+        audited,
+        began,
+        measure,
+        caveats=image_caveats(audited),
+        load=Load(2 * audited.images, 3 * audited.images),
     )
 
 

@@ -22,6 +22,7 @@ from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.caveats import image_caveats
 from pytest_saliency_sanity.examination.first_maps import FIRST, Examination
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, verdict_by
 from pytest_saliency_sanity.verdict import Claim, Verdict
 
@@ -79,7 +80,15 @@ def check_input_shift(
         values, noise = distances(before, after), repetition(kept, meter, first)
         return Measured((largest("maps", _detail(shifts), sentence, values, tolerance, error=noise),))
 
-    return verdict_by("input_shift", CLAIM, audited, began, measure, caveats=image_caveats(audited))
+    return verdict_by(
+        "input_shift",
+        CLAIM,
+        audited,
+        began,
+        measure,
+        caveats=image_caveats(audited),
+        load=Load(2 * audited.images, 3 * audited.images),
+    )
 
 
 assert_input_shift_invariant = asserting(check_input_shift, "assert_input_shift_invariant")

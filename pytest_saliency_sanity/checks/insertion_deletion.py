@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -32,7 +33,9 @@ from pytest_saliency_sanity.examination.first_maps import Examination
 from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.liveness import flat_findings, still_findings
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
+from pytest_saliency_sanity.examination.trial import IMAGES, few_of, seconds_of
 from pytest_saliency_sanity.metrics.reported import metric_names, reported
 from pytest_saliency_sanity.metrics.request import Request
 from pytest_saliency_sanity.perturbations.infills import chosen_infills
@@ -41,6 +44,7 @@ from pytest_saliency_sanity.perturbations.options import pixel_counts
 from pytest_saliency_sanity.relevance.deletion_curves import (
     RANDOM,
     REFERENCES,
+    RELATIVE_STEPS,
     Asked,
     Found,
     against_lines,
@@ -59,6 +63,9 @@ CLAIM = Claim(
     code="irrelevant",
     passed="relevant",
 )
+
+
+_BRIEF = 6  # steps of the curves by which all of them are foretold
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,7 @@ def check_insertion_deletion(
     return verdict_by(
         "insertion_deletion", CLAIM, audited, began, measure, early=early, caveats=caveats(audited),
         beside=beside,
+        load=Load(_first_look(audited), beside=lambda kept: _seconds_beside(kept, asked)),
     )  # fmt: skip
 
 
@@ -167,7 +175,7 @@ assert_insertion_deletion = asserting(check_insertion_deletion, "assert_insertio
 
 def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
     """The profile's images, and all there are when these leave the question open; both looks share the error rates."""
-    sizes = sorted({min(kept.amounts.images, kept.images), kept.images})
+    sizes = sorted({_first_look(kept), kept.images})
     look, stages_of = (beside_rivals, _advantages) if asked.relative else (against_lines, _area_stages)
     levels = shared_levels(len(sizes), kept.seed)
     found: Found = {}
@@ -186,6 +194,28 @@ def _measured(kept: Subject, meter: Meter, asked: Asked) -> Measured:
     fails = any(stage.outcome == "fail" for stage in stages if stage.judged)
     still = still_findings(kept, moved(found), "deleting pixels") if asked.relative or fails else ()
     return Measured(stages, still, notes=notes, evidence=as_evidence(found))
+
+
+def _first_look(kept: Subject) -> int:
+    """How many images it takes."""
+    return min(kept.amounts.images, kept.images)
+
+
+def _seconds_beside(kept: Subject, asked: Asked) -> float:
+    """What the first look's curves take, by those of a random map of two images."""
+    look = beside_rivals if asked.relative else against_lines
+    few = torch.rand(IMAGES, *kept.inputs[0].shape[2:], generator=torch.Generator().manual_seed(0))
+    asked = replace(asked, infill=of_images(asked.infill, torch.arange(IMAGES), kept.images))
+    steps = len(pixel_counts(few[0].numel(), asked.steps)) - 1
+    if asked.relative and asked.steps is None:
+        steps = min(RELATIVE_STEPS, steps)
+    brief, briefer = (min(number, steps) for number in (_BRIEF, 2))
+    long, short = (
+        seconds_of(partial(look, few_of(kept), Meter(), few, 0, replace(asked, steps=number)))
+        for number in (brief, briefer)
+    )
+    each = max(long - short, 0.0) / max(brief - briefer, 1)
+    return (long + each * (steps - brief)) * _first_look(kept) / IMAGES
 
 
 def _request(kept: Subject, meter: Meter, asked: Asked) -> Request:

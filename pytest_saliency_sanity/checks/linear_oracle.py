@@ -23,6 +23,7 @@ from pytest_saliency_sanity.examination.caveats import image_caveats
 from pytest_saliency_sanity.examination.first_maps import FIRST, Examination
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, verdict_by
 from pytest_saliency_sanity.text import shown
 from pytest_saliency_sanity.verdict import Claim, Stage, Verdict
@@ -84,7 +85,15 @@ def check_linear_oracle(
         joined = {key: np.concatenate([one[key] for one in found]) for key in found[0] if key[0] in wanted}
         return Measured(_stages(joined, tolerance))
 
-    return verdict_by("linear_oracle", CLAIM, audited, began, measure, caveats=image_caveats(audited))
+    return verdict_by(
+        "linear_oracle",
+        CLAIM,
+        audited,
+        began,
+        measure,
+        caveats=image_caveats(audited),
+        load=Load(NETWORKS * audited.images),
+    )
 
 
 assert_linear_oracle = asserting(check_linear_oracle, "assert_linear_oracle")

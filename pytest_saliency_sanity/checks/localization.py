@@ -24,6 +24,7 @@ from pytest_saliency_sanity.examination.forecast import foretell
 from pytest_saliency_sanity.examination.liveness import alike_findings, flat_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.relevance.deletion_curves import REFERENCES
 from pytest_saliency_sanity.statistics.hulls import without_isolated
@@ -147,7 +148,10 @@ def check_localization(
         or accuracy_findings(audited)
         or _size_findings(masks)
     )
-    return verdict_by("localization", CLAIM, audited, began, measure, early=early, caveats=caveats(audited))
+    return verdict_by(
+        "localization", CLAIM, audited, began, measure,
+        early=early, caveats=caveats(audited), load=Load(audited.images),
+    )  # fmt: skip
 
 
 assert_localized = asserting(check_localization, "assert_localized")

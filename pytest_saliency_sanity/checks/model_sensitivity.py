@@ -31,6 +31,7 @@ from pytest_saliency_sanity.sensitivity.diagnosis import (
     hint_of_unused,
 )
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
+from pytest_saliency_sanity.sensitivity.planning import plan_audit_instead
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
 from pytest_saliency_sanity.sensitivity.suspicions import COMPARED, HEAD_UNUSED, HEADLESS
 from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
@@ -116,6 +117,7 @@ def check_model_sensitivity(
             control_meter=Meter(deadline),
             similarities=similarities,
         )
+        plan_audit_instead(audit, "model_sensitivity", negates=True)
         account = run(audit, CONTROLS)
         negated = account.begun if account.stages else None
         negation = head_negation(account.subject, audit.meter, negated, found) if negated else None

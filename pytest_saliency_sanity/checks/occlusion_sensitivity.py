@@ -15,7 +15,13 @@ from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited import observation
 from pytest_saliency_sanity.audited.conditions import OfImages, takes
-from pytest_saliency_sanity.audited.options import check_classes, check_flags, check_images, of_chosen
+from pytest_saliency_sanity.audited.options import (
+    check_classes,
+    check_flags,
+    check_images,
+    of_chosen,
+    of_images,
+)
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.accuracy import accuracy_findings
@@ -25,7 +31,9 @@ from pytest_saliency_sanity.examination.levels import ALPHA_FAIL, ALPHA_PASS
 from pytest_saliency_sanity.examination.liveness import flat_findings, still_findings
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
+from pytest_saliency_sanity.examination.trial import IMAGES, few_of, seconds_of
 from pytest_saliency_sanity.perturbations.occlusion import Infill, filling
 from pytest_saliency_sanity.relevance.hidden_regions import (
     FEWEST_PLACES,
@@ -142,6 +150,7 @@ def check_occlusion_sensitivity(
         "occlusion_sensitivity", CLAIM, audited, began, measure,
         early=flat_findings(audited) or batch_findings(audited) or accuracy_findings(audited),
         caveats=caveats(audited),
+        load=Load(_first_look(audited), beside=lambda kept: _seconds_beside(kept, how)),
     )  # fmt: skip
 
 
@@ -150,7 +159,7 @@ assert_occlusion_sensitive = asserting(check_occlusion_sensitivity, "assert_occl
 
 def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool) -> Measured:
     """The profile's images, and all there are when these leave the question open."""
-    sizes = sorted({min(kept.amounts.images, kept.images), kept.images})
+    sizes = sorted({_first_look(kept), kept.images})
     sample = Sample()
     stages: tuple[Stage, ...] = ()
     for begin, end in pairwise([0, *sizes]):
@@ -164,6 +173,22 @@ def _measured(kept: Subject, meter: Meter, cut: Cut, how: Hiding, absolute: bool
             break
     found = judgment(kept, sample, stages)
     return replace(found, stages=(*found.stages, *_shown(sample, how.classes)))
+
+
+def _first_look(kept: Subject) -> int:
+    """How many images it takes."""
+    return min(kept.amounts.images, kept.images)
+
+
+def _seconds_beside(kept: Subject, how: Hiding) -> float:
+    """What hiding regions of the first look's images takes, by a square of the share that counts, in two images."""
+    height, width = kept.inputs[0].shape[2:]
+    rows, columns = (max(1, round(side * how.share**0.5)) for side in (height, width))
+    square = torch.zeros(IMAGES, height, width, dtype=torch.bool)
+    square[:, :rows, :columns] = True
+    how = replace(how, infill=of_images(how.infill, torch.arange(IMAGES), kept.images))
+    each = seconds_of(lambda: hidden_regions(few_of(kept), Meter(), square, 0, how)) / IMAGES
+    return each * _first_look(kept)
 
 
 def judgment(kept: Subject, sample: Sample, stages: Sequence[Stage]) -> Measured:

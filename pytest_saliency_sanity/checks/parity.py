@@ -25,6 +25,7 @@ from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.mean_stage import mean_stage
 from pytest_saliency_sanity.examination.meter import Meter
 from pytest_saliency_sanity.examination.other_explainer import Against
+from pytest_saliency_sanity.examination.planning import Load
 from pytest_saliency_sanity.examination.reference_maps import Reference, Unreadable, reduced
 from pytest_saliency_sanity.examination.single_analysis import Measured, explained, verdict_by
 from pytest_saliency_sanity.statistics import is_one_sided, matched_similarity, rank
@@ -105,7 +106,9 @@ def check_parity(
         )
     if _explains(reference):
         against = Against(adapted(reference), name_of(reference), tolerance)
-        return verdict_by("parity", OF_EXPLAINERS, audited, began, against.measured)
+        return verdict_by(
+            "parity", OF_EXPLAINERS, audited, began, against.measured, load=Load(audited.images)
+        )
     path = reference_maps.path_of(reference, audited.name)
     stored = _read(path)
     how = settings.current().references
@@ -123,7 +126,7 @@ def check_parity(
         return Measured((_stage(stored.maps, maps, min_agreement),), hint=_hint(kept, stored))
 
     early = () if FIX in how or (CREATE in how and stored is None) else _missing(path, stored)
-    return verdict_by("parity", CLAIM, audited, began, measure, early=early)
+    return verdict_by("parity", CLAIM, audited, began, measure, early=early, load=Load(audited.images))
 
 
 def _explains(reference: Any) -> bool:

@@ -57,10 +57,10 @@ class Check:
     def load(self) -> Callable[..., Any]:
         """The function that returns a verdict, which it records; it imports torch."""
         if callable(self.path):
-            return _recording(self.path)
+            return _recording(self.path, self.name)
         module, _, name = (self.path or f"{_PACKAGE}.{self.home}:{self.function}").partition(":")
         found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-        return _recording(found) if self.path else found
+        return _recording(found, self.name) if self.path else found
 
     def load_assertion(self) -> Callable[..., Any]:
         """The function that raises unless the check passes."""
@@ -72,14 +72,17 @@ class Check:
         return asserting(self.load(), str(self.assertion))
 
 
-def _recording(check: Callable[..., Any]) -> Callable[..., Any]:
+def _recording(check: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The function of another package, whose verdict is recorded where it is asked for."""
 
     @functools.wraps(check)
     def recording(*args: Any, **options: Any) -> Any:
         from pytest_saliency_sanity.examination.conclusion import concluded
+        from pytest_saliency_sanity.examination.planning import is_planned, of_another_package
 
         __tracebackhide__ = True
+        if is_planned():
+            return of_another_package(name, *args, **options)
         return concluded(check(*args, **options))
 
     return recording

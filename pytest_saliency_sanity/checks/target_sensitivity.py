@@ -25,6 +25,7 @@ from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.sensitivity.control_audit import CONTROLS
 from pytest_saliency_sanity.sensitivity.diagnosis import hint_of_class_blindness, hint_of_open_question
 from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
+from pytest_saliency_sanity.sensitivity.planning import plan_audit_instead
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
 from pytest_saliency_sanity.sensitivity.survey import Sample
 from pytest_saliency_sanity.sensitivity.verdicts import Account, verdict_of
@@ -118,6 +119,7 @@ def check_target_sensitivity(
             control_meter=Meter(deadline),
             similarities=similarities,
         )
+        plan_audit_instead(audit, "target_sensitivity", negates=False)
         return concluded(_verdict(run(audit, CONTROLS)))
 
 

@@ -13,6 +13,8 @@ from pytest_saliency_sanity.verdict import Verdict
 def concluded(verdict: Verdict) -> Verdict:
     """`verdict` with its replay command and its pictures, recorded where the running test keeps its verdicts."""
     present = settings.current()
+    if present.planning is not None:  # nothing is recorded as a verdict
+        return verdict
     pictures, failed = observation.collected()
     finished = replace(
         verdict,

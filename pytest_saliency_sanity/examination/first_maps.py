@@ -130,10 +130,14 @@ def glance(audited: Subject, meter: Meter) -> Examination:
     )
 
 
+def first_batch(images: int) -> int:
+    """How many of so many images the first batch holds: one more where that one would be left alone."""
+    return images if images == FIRST + 1 else min(FIRST, images)
+
+
 def _first(audited: Subject) -> tuple[Tensor, int]:
-    """The images of the first batch, and its random stream: one image more where it would be left alone."""
-    count = audited.images if audited.images == FIRST + 1 else min(FIRST, audited.images)
-    return torch.arange(count), stream_of(audited.seed, "images", 0)
+    """The images of the first batch, and its random stream."""
+    return torch.arange(first_batch(audited.images)), stream_of(audited.seed, "images", 0)
 
 
 def _examined(batch: Batch, index: Tensor, deterministic: bool, free: Tensor) -> Examination:

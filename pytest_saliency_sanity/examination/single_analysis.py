@@ -24,6 +24,7 @@ from pytest_saliency_sanity.examination.image_dependence import duplicate_findin
 from pytest_saliency_sanity.examination.liveness import alike_findings, hint_of_gate, model_findings
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.examination.meter import Meter, OutOfBudget, Stopped
+from pytest_saliency_sanity.examination.planning import Load, plan_instead
 from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.verdict import Claim, Finding, Stage, Verdict
 
@@ -57,6 +58,7 @@ def verdict_by(
     early: tuple[Finding, ...] = (),
     caveats: tuple[str, ...] = (),
     beside: Beside | None = None,
+    load: Load = Load(),  # noqa: B008 - frozen
 ) -> Verdict:
     """The verdict of a check, recorded.
 
@@ -69,9 +71,14 @@ def verdict_by(
         early: findings that are known before the explainer is called; it then is not.
         caveats: for the end of the summary.
         beside: further evidence, computed with a meter of its own once the verdict stands.
+        load: what the check takes beside the first maps, for a plan.
+
+    Raises:
+        Planned: where checks only plan.
     """
     meter = Meter(began + audited.amounts.max_seconds)
     early = duplicate_findings(audited) or early
+    plan_instead(check, audited, began, load, settled=bool(early))
     found = Measured(findings=early) if early else _measured(audited, meter, measure, beside)
     verdict = Verdict(
         check=check,

@@ -23,7 +23,7 @@ from pytest_saliency_sanity.plugin import (
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import saliency_case  # noqa: F401 - pytest finds it in this module
 from pytest_saliency_sanity.plugin.recording import arrivals, records
-from pytest_saliency_sanity.plugin.reporting import baseline, presence, reports
+from pytest_saliency_sanity.plugin.reporting import baseline, plan, presence, reports
 from pytest_saliency_sanity.plugin.reporting.reporter import Reporter
 from pytest_saliency_sanity.settings import Settings
 
@@ -46,13 +46,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     command_line.add(parser)
     reports.add(parser)
     baseline.add(parser)
+    plan.add(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     config.addinivalue_line("markers", _TRAINING_MARKER)
     config.stash[_SETTINGS] = replace(
-        options.resolved(config), references=baseline.ways(config), processes=_processes(config)
+        options.resolved(config),
+        references=baseline.ways(config),
+        processes=_processes(config),
+        planning=plan.planning(config),
     )
     reports.configure(config)
     other_checks.configure(config)
@@ -61,7 +65,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_WarningsOfWorkers(), "saliency_sanity_warnings")
     else:
         options.clear_cache(config, config.stash[_SETTINGS].cache)
-        config.pluginmanager.register(Reporter(config, config.stash[_SETTINGS]), "saliency_sanity_reporter")
+        settings = config.stash[_SETTINGS]
+        reporter = plan.PlanReporter() if settings.planning else Reporter(config, settings)
+        config.pluginmanager.register(reporter, "saliency_sanity_reporter")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -123,6 +129,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
 @pytest.hookimpl(specname="pytest_runtest_makereport")
 def pytest_runtest_makereport_of_inconclusive(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
     records.skip_if_inconclusive(call, item.config.stash[_SETTINGS])
+    records.skip_if_planned(item, call)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -178,7 +178,7 @@ def survey(
     held = hold if one_sided and not replay else None
     begun = Survey(_chunks(subject, len(first.index)), one_sided, replay, similarities, held, absolute)
     with preserved(subject.model, subject.snapshot):
-        original = _original(begun, first.index, first.maps, first.repeated.cpu().double().numpy())
+        original = original_of(begun, first.index, first.maps, first.repeated.cpu().double().numpy())
     begun.originals.append(original)
     return begun
 
@@ -190,7 +190,7 @@ def explain_originals(subject: Subject, meter: Meter, begun: Survey, chunks: int
         with preserved(subject.model, subject.snapshot):
             maps = explain(subject, meter, index, stream)
             again = explain(subject, meter, index, stream) if begun.replay else None
-            original = _original(begun, index, maps, _repeated(maps, again))
+            original = original_of(begun, index, maps, _repeated(maps, again))
         begun.originals.append(original)
 
 
@@ -216,7 +216,7 @@ def fill(
     maps = explain(subject, meter, index, stream, targets)
     if key[1:] == (0, 0):
         observation.some_maps(subject, index, key[0], maps, targets)
-    begun.cells[key] = _cell(begun, begun.originals[key[1]], maps)
+    begun.cells[key] = cell_of(begun, begun.originals[key[1]], maps)
 
 
 def chunks_for(begun: Survey, images: int) -> int:
@@ -244,7 +244,8 @@ def _replayed(first: Examination) -> bool:
     return bool((first.repeated > 0.9999).all())
 
 
-def _original(begun: Survey, index: Tensor, maps: Maps, repeated: np.ndarray) -> Original:
+def original_of(begun: Survey, index: Tensor, maps: Maps, repeated: np.ndarray) -> Original:
+    """The maps of a chunk on the trained network, ranked as the survey wants them."""
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
     held = begun.hold(index, maps) if begun.hold else ()
     known = tuple(one for one in held if one is not None) if all(held) else ()
@@ -267,7 +268,8 @@ def _sizes(begun: Survey, maps: Maps) -> tuple[Ranks, ...]:
     return _few(tuple(part.abs() for part in maps)) if begun.absolute else ()
 
 
-def _cell(begun: Survey, original: Original, maps: Maps) -> Cell:
+def cell_of(begun: Survey, original: Original, maps: Maps) -> Cell:
+    """What is left of a chunk's maps in those of another network."""
     ranks = tuple(rank(part, one_sided=begun.one_sided) for part in maps)
     similarities = compared(original.ranks, ranks)
     if original.held:

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, overload
 
 from tqdm.auto import tqdm
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.case import Case
+from pytest_saliency_sanity.plan import Plan, Planning, Plans
 from pytest_saliency_sanity.report import matrix
 from pytest_saliency_sanity.suite import evaluation
 from pytest_saliency_sanity.suite.choices import ALL, checked_options, chosen_explainers
@@ -87,6 +88,7 @@ class Audit:
         return {(one.explainer, one.check): one.cell() for one in self.results}
 
 
+@overload
 def audit(
     explainers: Mapping[str, Any],
     case: Case,
@@ -99,7 +101,41 @@ def audit(
     max_seconds: float | None = None,
     progress: bool = True,
     executor: Executor | None = None,
-) -> Audit:
+    plan: Literal[False] = False,
+) -> Audit: ...
+
+
+@overload
+def audit(
+    explainers: Mapping[str, Any],
+    case: Case,
+    checks: str | Iterable[str] = ALL,
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    axioms: Axioms | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    progress: bool = True,
+    executor: Executor | None = None,
+    plan: Literal[True],
+) -> Plans: ...
+
+
+def audit(
+    explainers: Mapping[str, Any],
+    case: Case,
+    checks: str | Iterable[str] = ALL,
+    *,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    axioms: Axioms | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    max_seconds: float | None = None,
+    progress: bool = True,
+    executor: Executor | None = None,
+    plan: bool = False,
+) -> Audit | Plans:
     """Every check on every explainer, without pytest: a table of verdicts that no bad explainer interrupts.
 
     What the explainers have in common is made once: the maps of the control explainers, the networks that are trained.
@@ -117,6 +153,11 @@ def audit(
         executor: of processes, which share the work; None means this process alone. The verdicts are the same at the
             same number of torch's threads, which the workers are given, if the explainers keep nothing from one check
             to the next: each check has a copy of its own. What a broken pool leaves is done in this process.
+        plan: run no check and train nothing: return what each would take, as this process tells.
+
+    Returns:
+        The verdicts; with `plan` the plans, which print as a table with explanations, networks to train, seconds and
+        memory.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -124,13 +165,16 @@ def audit(
     executor = checked_executor(executor)
     questions = _questions(explainers, case, checks, options, axioms)
     of_run = settings.overridden(settings.current(), seed=seed, profile=profile, max_seconds=max_seconds)
+    plans: list[Plan] = []
+    of_run = replace(of_run, planning=Planning(plans.append)) if plan else of_run
     with (
         _with_cache(of_run),
         tqdm(total=len(questions.pairs), disable=not progress or of_run.progress is None, leave=False) as bar,
     ):
-        if executor is not None:
+        if executor is not None and not plan:
             return Audit(distributed(questions, executor, bar))
-        return Audit(tuple(_shown(questions, pair, bar) for pair in questions.pairs))
+        results = tuple(_shown(questions, pair, bar) for pair in questions.pairs)
+    return Plans(tuple(plans)) if plan else Audit(results)
 
 
 def _questions(explainers: Any, case: Any, checks: Any, options: Any, axioms: Any) -> Questions:

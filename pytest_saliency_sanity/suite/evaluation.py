@@ -12,12 +12,15 @@ from torch.nn.parameter import is_lazy
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.adapters import UnusableExplainer, adapted, named
+from pytest_saliency_sanity.audited.planned import planned_only
 from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.checks.registration import of_name
 from pytest_saliency_sanity.checks.registry import Check
 from pytest_saliency_sanity.errors import NotApplicable
 from pytest_saliency_sanity.examination.conclusion import concluded
+from pytest_saliency_sanity.examination.planning import is_planned
 from pytest_saliency_sanity.perturbations.restoring.changes import checksum
+from pytest_saliency_sanity.plan import Plan, Planning
 from pytest_saliency_sanity.verdict import Claim, Finding, Verdict
 
 CONTRACT = "contract"
@@ -63,6 +66,8 @@ def evaluated(check: Check, explainer: Any, name: str, case: Case, options: Mapp
         called = adapted(named(explainer) if isinstance(explainer, str) else explainer)
         verdict: Verdict = check.load()(called, **given, name=name, **options)
     except UnusableExplainer as error:
+        if is_planned():
+            return planned_only(Plan(check.name, name, type(case.model).__name__, problem=str(error)))
         return concluded(_unusable(check, name, case, str(error)))
     return verdict
 
@@ -76,6 +81,9 @@ def contract_of(explainer: Any, name: str, case: Case) -> Verdict | None:
     if case.model is None or is_unfinished(case.model):
         return None
     key = _key(explainer, case)
+    if (planning := settings.current().planning) is not None:  # a plan is not kept for a run
+        told = planning.told if planning.is_first(key) else _untold
+        return ask_contract(explainer, name, case, replace(planning, told=told))
     verdict = _contracts[key][0] if key in _contracts else _kept(key, explainer, name, case)
     return verdict if verdict.explainer == name else replace(verdict, explainer=name)
 
@@ -90,9 +98,10 @@ def keep_contract(explainer: Any, case: Case, verdict: Verdict) -> None:
     _keep(_key(explainer, case), explainer, case, verdict)
 
 
-def ask_contract(explainer: Any, name: str, case: Case) -> Verdict:
-    """The explainer's contract, asked now; neither kept nor recorded."""
-    with settings.using(replace(settings.current(), record=None, asserted=None, notes=())):
+def ask_contract(explainer: Any, name: str, case: Case, planning: Planning | None = None) -> Verdict:
+    """The explainer's contract, asked or planned now; neither kept nor recorded."""
+    present = settings.current()
+    with settings.using(replace(present, record=None, asserted=None, notes=(), planning=planning)):
         return evaluated(of_name(CONTRACT), explainer, name, case, {})
 
 
@@ -111,6 +120,10 @@ def _keep(key: tuple[Any, ...], explainer: Any, case: Case, verdict: Verdict) ->
     while len(_contracts) > _KEPT:
         _contracts.popitem(last=False)
     return verdict
+
+
+def _untold(plan: Plan) -> None:
+    """Of a contract that was planned before."""
 
 
 def _key(explainer: Any, case: Case) -> tuple[Any, ...]:

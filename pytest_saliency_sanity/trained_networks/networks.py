@@ -28,7 +28,7 @@ from pytest_saliency_sanity.trained_networks.fingerprints import (
     model_fingerprint,
     versions,
 )
-from pytest_saliency_sanity.trained_networks.safekeeping import Making, kept, turn
+from pytest_saliency_sanity.trained_networks.safekeeping import Making, is_kept, kept, turn
 from pytest_saliency_sanity.trained_networks.training import Options, accuracy, fit
 
 Train = Callable[[nn.Module, Dataset[Any], int], nn.Module]
@@ -136,6 +136,13 @@ def network(recipe: Recipe, data: TrainingSet, labels: str, seed: int, title: st
         lasting=lambda made: made.ended != "seconds",
     )
     return kept(making, _IN_MEMORY, cache=recipe.cache, deadline=recipe.deadline, most=_KEPT)
+
+
+def untrained(recipe: Recipe, data: TrainingSet, seed: int) -> tuple[nn.Module, str, bool]:
+    """A network as it is before its training, its key, and whether the trained one is in memory or in the cache."""
+    model = _untrained(recipe, seed)
+    key = _key(recipe, data, model, seed)
+    return model, key, is_kept(key, _IN_MEMORY, recipe.cache)
 
 
 def forget() -> None:

@@ -106,6 +106,11 @@ def kept(
     return found
 
 
+def is_kept(key: str, memory: OrderedDict[str, T], cache: Path | None) -> bool:
+    """Whether a network is in memory or, as far as files say, in the cache."""
+    return key in memory or (cache is not None and store.holds(cache, key))
+
+
 @contextlib.contextmanager
 def turn(device: torch.device, deadline: float = math.inf) -> Iterator[None]:
     """On a GPU one process trains at a time: several would share its memory and gain nothing.

@@ -20,6 +20,7 @@ import pytest
 
 from pytest_saliency_sanity import settings
 from pytest_saliency_sanity.errors import SanityCheckInconclusive
+from pytest_saliency_sanity.plan import Plan
 from pytest_saliency_sanity.plugin import fixtures, progress, selection
 from pytest_saliency_sanity.plugin.recording import junit, pictures
 from pytest_saliency_sanity.plugin.replay import replay_command
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pytest_saliency_sanity.verdict import Verdict
 
 ATTRIBUTE = "saliency_verdicts"
+PLANS = "saliency_plans"
 ATTEMPT = "saliency_attempt"  # on every report: a number that grows from one attempt to the next
 OURS = "saliency_ours"  # on reports of tests that use this package: they are made sendable
 KEY = ("check", "explainer", "model", "number")
@@ -82,6 +84,8 @@ class _Records:
     def __init__(self, item: pytest.Item, in_junit: bool) -> None:
         self._item, self._junit = item, in_junit
         self._all: list[_Record] = []
+        self._plans: list[Plan] = []
+        self._planned = 0
         self._called = False
         self.attempt = next(_ATTEMPTS)
         self.ours = fixtures.uses_ours(item)
@@ -92,6 +96,7 @@ class _Records:
     def begin_attempt(self) -> None:
         """A test is run again from its setup on: the last attempt counts."""
         self._all, self._called, self.attempt = [], False, next(_ATTEMPTS)
+        self._plans, self._planned = [], 0
         self._show()
 
     def begin_call(self) -> None:
@@ -113,6 +118,21 @@ class _Records:
             record.number = len(same)
         self._all.append(record)
         self._show()
+
+    def plan(self, plan: Plan) -> None:
+        """A check was planned instead of run."""
+        self.ours = True
+        self._plans.append(plan)
+
+    @property
+    def planned(self) -> int:
+        """How many checks were."""
+        return len(self._plans)
+
+    def unreported_plans(self) -> list[Plan]:
+        """Those that no report has yet."""
+        new, self._planned = self._plans[self._planned :], len(self._plans)
+        return new
 
     def judge(self, verdict: Verdict) -> None:
         for one in self._all:
@@ -176,6 +196,7 @@ def recorded(item: pytest.Item, base: Settings) -> Iterator[None]:
         reports_contract=selection.reports_contract(item),
         explained=watch.explained,
         tell=watch.tell,
+        planning=base.planning and replace(base.planning, told=records.plan),
     )
     try:
         with settings.using(of_the_test, of_a_test=True):
@@ -212,6 +233,8 @@ def attach(item: pytest.Item, call: pytest.CallInfo[Any], report: pytest.TestRep
         ATTRIBUTE,
         [json.dumps({**one.stated(), **one.beside}, allow_nan=False) for one in found],
     )
+    plans = [] if records is None else records.unreported_plans()
+    setattr(report, PLANS, [json.dumps(plan.to_json()) for plan in plans])
     pictures.show(report, [one.beside["picture"] for one in found if "picture" in one.beside])
     pictures.show_in_html(item.config, report, [one.drawn for one in found if one.drawn])
     if records is not None:
@@ -229,6 +252,11 @@ def attached(report: pytest.TestReport) -> list[dict[str, Any]]:
     return [json.loads(text) for text in getattr(report, ATTRIBUTE, [])]
 
 
+def planned(report: pytest.TestReport) -> list[Plan]:
+    """The plans on a report."""
+    return [Plan.from_json(json.loads(text)) for text in getattr(report, PLANS, [])]
+
+
 def counts(config: pytest.Config) -> dict[str, int]:
     """How many verdicts each test of this process has recorded in its last attempt, by node id."""
     return config.stash.get(_COUNTS, {})
@@ -241,6 +269,19 @@ def skip_if_inconclusive(call: pytest.CallInfo[Any], base: Settings) -> None:
         skip = pytest.skip.Exception(error.verdict.summary).with_traceback(error.__traceback__)
         skip.__cause__ = error
         call.excinfo = pytest.ExceptionInfo.from_exception(skip)
+
+
+def skip_if_planned(item: pytest.Item, call: pytest.CallInfo[Any]) -> None:
+    """Where checks were planned, make a skip of whatever became of the test, which has seen no verdict."""
+    records = item.stash.get(_RECORDS, None)
+    ends = call.when == "call" or (call.when == "setup" and call.excinfo is not None)
+    if records is None or not records.planned or not ends:
+        return
+    try:
+        pytest.skip(f"only planned: {records.planned} {'check' if records.planned == 1 else 'checks'}")
+    except pytest.skip.Exception as skipped:
+        skipped._use_item_location = True
+        call.excinfo = pytest.ExceptionInfo.from_exception(skipped)
 
 
 def _chained(error: BaseException | None) -> Iterator[BaseException]:

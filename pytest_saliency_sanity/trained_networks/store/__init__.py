@@ -4,8 +4,8 @@ Ours, as joblib.Memory and diskcache run the code of a planted pickle, and safet
 that have one altered byte (`python -m tests.benchmarks.libraries caches`); the locks are filelock's.
 """
 
-from pytest_saliency_sanity.trained_networks.store.entries import Damaged, Entry, load, save
+from pytest_saliency_sanity.trained_networks.store.entries import Damaged, Entry, holds, load, save
 from pytest_saliency_sanity.trained_networks.store.leftovers import clear
 from pytest_saliency_sanity.trained_networks.store.locks import Busy, locked
 
-__all__ = ["Busy", "Damaged", "Entry", "clear", "load", "locked", "save"]
+__all__ = ["Busy", "Damaged", "Entry", "clear", "holds", "load", "locked", "save"]

@@ -104,6 +104,11 @@ def load(directory: Path, key: str) -> Entry | None:
 # Writing.
 
 
+def holds(directory: Path, key: str) -> bool:
+    """Whether the directory has both files of a key; whether they can be read, `load` says."""
+    return all(path.is_file() for path in entry_paths(directory, key))
+
+
 def _packed(state: Mapping[str, Tensor]) -> bytes:
     dense = {name: _dense(name, tensor) for name, tensor in state.items()}
     try:
