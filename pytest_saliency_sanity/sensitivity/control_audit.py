@@ -84,6 +84,8 @@ def _of_one(
 ) -> tuple[Finding, ...]:
     """A control that passes on the first look needs no more; else it grows, beyond the explainer's sample if it must.
 
+    It is measured at what is judged.
+
     It is made once for all explainers of a run.
     """
     audit, subject = sampled.audit, _controlled(sampled, control)
@@ -106,12 +108,12 @@ def _of_one(
 def _looked_at(
     audit: Audit, subject: Subject, begun: Survey, look: Look, control: Control
 ) -> tuple[tuple[Finding, ...], str]:
-    grow(begun, subject, audit.control_meter, look, audit.measures, audit.perturbation)
+    grow(begun, subject, audit.control_meter, look, audit.judging, audit.perturbation)
     return _doubts(audit, begun, look, called(control))
 
 
 def _suspicious(audit: Audit, subject: Subject, begun: Survey, look: Look) -> bool:
-    grow(begun, subject, audit.control_meter, look, audit.measures, audit.perturbation)
+    grow(begun, subject, audit.control_meter, look, audit.judging, audit.perturbation)
     return bool(audit.suspicions(begun, look, ALPHA_FAIL))
 
 
@@ -147,7 +149,7 @@ def _equal_cells(one: Cell, other: Cell) -> bool:
 
 def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[Finding, ...], str]:
     """The findings against a control, and whether it passes or fails for sure; "" for neither."""
-    found = samples(begun, audit.measures, chunks_for(begun, look.images), look.draws, audit.reduced)
+    found = samples(begun, audit.judging, chunks_for(begun, look.images), look.draws, audit.reduced)
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
     stages = judged(found, audit.judging, limits, ALPHA_FAIL, ALPHA_PASS)
     outcomes = {stage.outcome for stage in stages}

@@ -13,11 +13,11 @@ from pytest_saliency_sanity.examination.meter import Breach, Meter, Refusal, Sto
 from pytest_saliency_sanity.loans import entered
 from pytest_saliency_sanity.outputs import logits
 from pytest_saliency_sanity.perturbations import replayed
-from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Measure
+from pytest_saliency_sanity.sensitivity.interim_analyses import EARLY, Look, Measure
 from pytest_saliency_sanity.sensitivity.survey import Sample, Survey, chunks_for, explain_originals, fill
 from pytest_saliency_sanity.verdict import Finding
 
-SHOWN_DRAWS = 5  # draws of a depth that is shown and not judged
+SHOWN_DRAWS = EARLY[1]  # draws of a depth that is shown and not judged: those of the early look
 Perturbation = Callable[
     [Subject, Sequence[Measure], int], AbstractContextManager[Iterable[tuple[Measure, Tensor | None]]]
 ]

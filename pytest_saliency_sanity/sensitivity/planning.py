@@ -148,8 +148,9 @@ def _controls(audit: Audit, trial: Trial, prices: _Prices) -> tuple[int, float]:
 def _shares(audit: Audit, trial: Trial, own: bool) -> dict[str, _Work]:
     """What is asked of the control, in parts that checks share.
 
-    Of an explainer that is the control: the first maps, and one draw at both ends. Of any other the first look. Of maps
-    of one sign the look at which they may pass, for the line by which they pass is that of the control.
+    Of an explainer that is the control: the first maps, and one draw at both ends. Of any other the first look, at
+    what is judged. Of maps of one sign the look at which they may pass, for the line by which they pass is that of the
+    control.
     """
     n, looks = first_batch(audit.subject.images), audit.looks()
     ends = min(len(audit.judging), 2)
@@ -157,7 +158,7 @@ def _shares(audit: Audit, trial: Trial, own: bool) -> dict[str, _Work]:
     begun = {"first maps": _Work(of_sizes(n, min(2, n))) + known}
     if own:
         return begun
-    first = _grown(audit, looks[0])
+    first = _grown(audit, looks[0], shown=0)
     parts = {**begun, "first look": first - known}
     if all(map(is_one_sided, trial.maps)) and not trial.random:
         passing = _held(audit, _passing(audit))
@@ -169,10 +170,14 @@ def _shares(audit: Audit, trial: Trial, own: bool) -> dict[str, _Work]:
     return parts
 
 
-def _grown(audit: Audit, look: Look) -> _Work:
-    """The cells of a look: what is only shown is measured on the first chunk, a few draws."""
+def _grown(audit: Audit, look: Look, shown: int | None = None) -> _Work:
+    """The cells of a look: what is only shown is measured on the first chunk, a few draws.
+
+    Args:
+        shown: how many measures are; None means all that are not judged.
+    """
     images = _held(audit, look)
-    chunks, shown = in_chunks(images), len(audit.measures) - len(audit.judging)
+    chunks, shown = in_chunks(images), len(audit.measures) - len(audit.judging) if shown is None else shown
     judged, few = len(audit.judging) * look.draws, shown * min(look.draws, SHOWN_DRAWS)
     calls = chunks * judged + of_sizes(first_batch(images)) * few
     return _Work(calls, look.draws, chunks.calls * judged + few)
