@@ -1,15 +1,17 @@
 """One audit on many processes: which executors will do, who asks what, and who finishes what a broken pool leaves.
 
-A task is one check of one explainer; the contract comes first. A worker unpacks the questions anew for each task, so
+A task is one check of one explainer; the contract comes first, and of explainers whose contract is known, the checks of
+the slowest, so that no long task is left to the end. A worker unpacks the questions anew for each task, so
 that no verdict depends on what the worker did before. The random streams of a check come from its seed alone.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_saliency_sanity import settings
@@ -78,6 +80,15 @@ def distributed(questions: Questions, executor: Executor, bar: Any) -> tuple[Res
     return results
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """A task that is not submitted yet; `seconds` are those of the explainer's contract."""
+
+    seconds: float
+    name: str
+    check: Check | None
+
+
 class _Run:
     """The tasks that are under way, and the results that are there."""
 
@@ -85,14 +96,16 @@ class _Run:
         self.questions, self.executor, self.bar = questions, executor, bar
         self.found: dict[tuple[str, str], Result] = {}
         self.pending: dict[Future[Answer], tuple[str, Check | None]] = {}
+        self.waiting: list[_Waiting] = []
+        self.at_once = _workers(executor) + 1  # one that waits for the first worker that is free
         self.broken = ""
         self.packed = _for_all_workers(executor, packed(questions))
 
     def collect(self) -> None:
         """Ask each contract, then the checks of each explainer whose contract is kept, until all have answered."""
-        for name in dict.fromkeys(name for name, _ in self.questions.pairs):
-            self._submit(name, None)
-        while self.pending:
+        names = dict.fromkeys(name for name, _ in self.questions.pairs)
+        self.waiting += [_Waiting(math.inf, name, None) for name in names]
+        while self._submitted():
             for future in wait(self.pending, return_when=FIRST_COMPLETED).done:
                 self._take(future, *self.pending.pop(future))
 
@@ -114,6 +127,14 @@ class _Run:
         """Take back what has not begun."""
         for future in self.pending:
             future.cancel()
+
+    def _submitted(self) -> bool:
+        """Submit as many tasks as there are workers, the longest first; whether any is under way."""
+        while self.waiting and len(self.pending) < self.at_once:
+            longest = max(self.waiting, key=lambda one: one.seconds)
+            self.waiting.remove(longest)
+            self._submit(longest.name, longest.check)
+        return bool(self.pending)
 
     def _submit(self, name: str, check: Check | None) -> None:
         try:
@@ -142,7 +163,7 @@ class _Run:
             if pair[0] == name and self._is_settled(pair, contract):
                 self._show(pair, _with_seconds(self.questions.answered(pair), answered))
             elif pair[0] == name:
-                self._submit(*pair)
+                self.waiting.append(_Waiting(answered.seconds, *pair))
 
     def _is_settled(self, pair: Pair, contract: Verdict | None) -> bool:
         by_contract = contract is not None and self.questions.by_contract(pair, contract)
@@ -152,6 +173,13 @@ class _Run:
         self.found[_key(pair)] = result
         self.bar.set_description(f"{pair[0]}, {pair[1].name}")
         self.bar.update()
+
+
+def _workers(executor: Executor) -> float:
+    """How many there are; infinite where the executor does not tell."""
+    client = getattr(executor, "_client", None)
+    known = getattr(executor, "_max_workers", None) if client is None else sum(client.nthreads().values())
+    return known or math.inf
 
 
 def _key(pair: Pair) -> tuple[str, str]:
