@@ -68,7 +68,8 @@ class Settings:
         profile: a key of `PROFILES`.
         inconclusive: "fail" or "skip"; None means what the profile says.
         max_seconds: budget of one check in seconds; None means what the profile says.
-        cache: directory of trained networks; None means that none is kept on disk.
+        cache: directory of trained networks, or the URL of an object store (such as s3://bucket/folder, by fsspec) that
+            machines share; None means that none is kept on disk.
         progress: where the progress of training is shown; None means nowhere.
         replay: what repeats the running test (a pytest command without the seed, and behind `REMARK` what has to be
             added to it), "" outside pytest.
@@ -241,6 +242,24 @@ def _check_directory(name: str, value: Any) -> None:
         raise SettingsError(f"{name} must be a directory; {str(value)!r} is a file")
 
 
+def _check_cache(name: str, value: Any) -> None:
+    if not is_url(value):
+        return _check_directory(name, value)
+    from fsspec import available_protocols
+
+    protocol = value.partition("://")[0]
+    if protocol.partition("::")[0] not in available_protocols():
+        raise SettingsError(
+            f"{name} must be a directory or a URL that fsspec knows, such as s3://bucket/folder, not {shown(value)}"
+        )
+    return None
+
+
+def is_url(cache: Any) -> bool:
+    """Whether a cache is no directory but an object store."""
+    return isinstance(cache, str) and "://" in cache
+
+
 def _check_file(name: str, value: Any) -> None:
     if value is not None and (not isinstance(value, (str, Path)) or Path(value).is_dir() or not str(value)):
         raise SettingsError(f"{name} must be a file, not {shown(value)}")
@@ -253,7 +272,7 @@ _CHECKS = {
     "profile": _check_profile,
     "inconclusive": _check_inconclusive,
     "max_seconds": _check_max_seconds,
-    "cache": _check_directory,
+    "cache": _check_cache,
     "pictures": _check_pictures,
     "artifacts": _check_directory,
     "baseline": _check_file,

@@ -20,6 +20,7 @@ CALLED_BY_OTHERS = {
     "forward_hook": "captum calls it",
     "forward_hook_weights": "captum calls it",
     "forward_pre_hook_activations": "captum calls it",
+    "_use_item_location": "pytest reads it",
     "runtest": "pytest calls it",
     "reportinfo": "pytest calls it",
     "maxlong": "reprlib reads it",

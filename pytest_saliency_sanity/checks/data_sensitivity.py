@@ -214,7 +214,7 @@ def _recipe(
         train=train,
         options=Options() if max_epochs is None else Options(max_epochs=max_epochs),
         forward=forward,
-        cache=None if given.cache is None else Path(given.cache),
+        cache=None if given.cache is None else store.folder(given.cache),
         deadline=began + given.amounts.max_seconds,
         stream=given.progress,
         may_train=given.profile != "smoke",

@@ -228,8 +228,10 @@ def advice(lost: Sequence[Support]) -> str:
 
 def directory(cache: str | Path | None) -> Path | None:
     """Where networks are cached: the directory that is given, or the run's."""
+    from pytest_saliency_sanity.trained_networks import store
+
     chosen = settings.current().cache if cache is None else cache
-    return None if chosen is None else Path(chosen)
+    return None if chosen is None else store.folder(chosen)
 
 
 def _name(base: Any) -> str:

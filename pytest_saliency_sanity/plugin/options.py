@@ -61,7 +61,8 @@ def add(parser: pytest.Parser) -> None:
     group.addoption(
         flag("cache"),
         metavar="DIR",
-        help="where trained networks are kept (default: in pytest's cache directory)",
+        help="where trained networks are kept: a directory, or the URL of an object store, such as "
+        "s3://bucket/folder (default: in pytest's cache directory)",
     )
     group.addoption(
         flag("min_verdicts"),
@@ -101,7 +102,7 @@ def resolved(config: pytest.Config) -> Settings:
     in_file = _with_file(in_ini, config.rootpath / "pyproject.toml")
     in_file = replace(
         in_file,
-        cache=in_file.cache and config.rootpath / in_file.cache,
+        cache=_from_root(config, in_file.cache),
         artifacts=in_file.artifacts and config.rootpath / in_file.artifacts,
         baseline=in_file.baseline and config.rootpath / in_file.baseline,
     )
@@ -114,12 +115,16 @@ def resolved(config: pytest.Config) -> Settings:
     return replace(found, artifacts=found.artifacts and Path(found.artifacts).absolute())
 
 
+def _from_root(config: pytest.Config, cache: str | Path | None) -> str | Path | None:
+    return cache if cache is None or settings.is_url(cache) else config.rootpath / cache
+
+
 def clear_cache(config: pytest.Config, directory: str | Path | None) -> None:
     """Remove the trained networks, if the user asks for it."""
     if config.getoption(_CLEAR) and directory is not None:
         from pytest_saliency_sanity.trained_networks import store
 
-        store.clear(Path(directory))
+        store.clear(store.folder(directory))
 
 
 def _within_pytest_cache(config: pytest.Config) -> Path | None:

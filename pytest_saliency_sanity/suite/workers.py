@@ -65,10 +65,9 @@ class Answer:
 def task_of(name: str, check: Check | None) -> Task:
     """The task, with the settings that hold here."""
     present = settings.current()
-    cache = None if present.cache is None else str(Path(present.cache).absolute())
     of_run = replace(
         present,
-        cache=cache,
+        cache=_from_anywhere(present.cache),
         progress=None,
         record=None,
         asserted=None,
@@ -77,6 +76,10 @@ def task_of(name: str, check: Check | None) -> Task:
         tell=None,
     )
     return Task(name, check, of_run, present.tell is not None, _numerics(), _PROCESS)
+
+
+def _from_anywhere(cache: str | Path | None) -> str | Path | None:
+    return cache if cache is None or settings.is_url(cache) else str(Path(cache).absolute())
 
 
 def answer(task: Task, sent: bytes) -> Answer:

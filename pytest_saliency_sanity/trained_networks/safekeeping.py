@@ -161,7 +161,7 @@ def _loaded(making: Making[T], cache: Path | None) -> T | None:
     try:
         entry = store.load(cache, making.key)
         return None if entry is None else _filled(making, making.blank(), entry)
-    except (store.Damaged, _Misfit) as error:
+    except (store.Damaged, store.Unreachable, _Misfit) as error:
         warnings.warn(f"{error}; the network is trained again", TwinCacheWarning, stacklevel=2)
         return None
 
@@ -204,8 +204,11 @@ def _save(making: Making[T], found: T, cache: Path | None) -> None:
         return
     try:
         store.save(cache, making.key, found.model.state_dict(), found.facts())
+        store.share(cache, making.key)
     except (TypeError, OSError) as error:  # a state that is not all tensors; a full disk
         warnings.warn(f"{error}; the network is not cached", TwinCacheWarning, stacklevel=2)
+    except store.Unreachable as error:
+        warnings.warn(f"{error}; the network is kept on this machine", TwinCacheWarning, stacklevel=2)
 
 
 def _left(deadline: float) -> float:

@@ -73,7 +73,7 @@ def example(processor_time: bool) -> bool:
         project = Path(folder) / "project"
         shutil.copytree(EXAMPLE, project)
         how = ["--processor-time"] if processor_time else []
-        foretold, happened = (_in_a_process(project, [*how, *flags]) for flags in (["--saliency-plan"], []))
+        foretold, happened = (_in_a_process(project, how, flags) for flags in (["--saliency-plan"], []))
     return compared("the example project", foretold, happened)
 
 
@@ -85,8 +85,8 @@ def inner(flags: list[str]) -> None:
     print(f"\n{json.dumps(vars(total))}")
 
 
-def _in_a_process(project: Path, flags: list[str]) -> Cost:
-    command = [sys.executable, "-m", __spec__.name, "--inner", *flags]
+def _in_a_process(project: Path, how: list[str], flags: list[str]) -> Cost:
+    command = [sys.executable, "-m", __spec__.name, *how, "--inner", *flags]
     root = str(Path(__file__).parents[2])
     ran = subprocess.run(
         command, cwd=project, env=_environment(root), capture_output=True, text=True, check=True
@@ -133,13 +133,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--only", choices=("example", "resnet"))
     parser.add_argument("--processor-time", action="store_true")
-    parser.add_argument("--inner", action="store_true", help=argparse.SUPPRESS)
-    given, flags = parser.parse_known_args()
+    parser.add_argument("--inner", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    given = parser.parse_args()
     torch.set_num_threads(1 if given.processor_time else 2)
     if given.processor_time:
         time.perf_counter = time.monotonic = time.process_time
-    if given.inner:
-        inner(flags)
+    if given.inner is not None:
+        inner(given.inner)
         return
     met = [example(given.processor_time)] if given.only != "resnet" else []
     met += [resnet(given.images)] if given.only != "example" else []

@@ -4,8 +4,27 @@ Ours, as joblib.Memory and diskcache run the code of a planted pickle, and safet
 that have one altered byte (`python -m tests.benchmarks.libraries caches`); the locks are filelock's.
 """
 
-from pytest_saliency_sanity.trained_networks.store.entries import Damaged, Entry, holds, load, save
-from pytest_saliency_sanity.trained_networks.store.leftovers import clear
+from pytest_saliency_sanity.trained_networks.store.entries import Damaged, Entry, save
 from pytest_saliency_sanity.trained_networks.store.locks import Busy, locked
+from pytest_saliency_sanity.trained_networks.store.objects import (
+    Unreachable,
+    clear,
+    folder,
+    holds,
+    load,
+    share,
+)
 
-__all__ = ["Busy", "Damaged", "Entry", "clear", "holds", "load", "locked", "save"]
+__all__ = [
+    "Busy",
+    "Damaged",
+    "Entry",
+    "Unreachable",
+    "clear",
+    "folder",
+    "holds",
+    "load",
+    "locked",
+    "save",
+    "share",
+]

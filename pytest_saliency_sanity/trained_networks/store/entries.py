@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from pytest_saliency_sanity.trained_networks.store.files import entry_paths, mak
 from pytest_saliency_sanity.trained_networks.store.leftovers import sweep
 
 _FORMAT = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,20 @@ def save(directory: Path, key: str, state: Mapping[str, Tensor], facts: Mapping[
         ValueError: for another key.
         OSError: when the files cannot be written.
     """
-    weights, notes = entry_paths(directory, key)
     content = _packed(state)
     description = _description(key, content, facts)
     make(directory)
     sweep(directory, key)
+    write(directory, key, content, description)
+
+
+def write(directory: Path, key: str, content: bytes, description: bytes) -> None:
+    """Both files of an entry, complete or not at all.
+
+    Raises:
+        OSError: when they cannot be written.
+    """
+    weights, notes = entry_paths(directory, key)
     with _temporary(directory, key) as first, _temporary(directory, key) as second:
         _write(first, content)
         _write(second, description)
@@ -107,6 +118,15 @@ def load(directory: Path, key: str) -> Entry | None:
 def holds(directory: Path, key: str) -> bool:
     """Whether the directory has both files of a key; whether they can be read, `load` says."""
     return all(path.is_file() for path in entry_paths(directory, key))
+
+
+def digest_of(path: Path, key: str, text: bytes) -> str:
+    """What the weights hash to by the notes of their key.
+
+    Raises:
+        Damaged: for notes that are not ours.
+    """
+    return _checked_notes(path, key, text)[0]
 
 
 def _packed(state: Mapping[str, Tensor]) -> bytes:
@@ -187,7 +207,7 @@ def _checked_notes(path: Path, key: str, text: bytes) -> tuple[str, dict[str, An
     if notes.get("key") != key:
         raise Damaged(f"{path.name} belongs to another network: its key is {notes.get('key')!r}")
     digest, facts = notes.get("sha256"), notes.get("facts")
-    if not isinstance(digest, str) or not isinstance(facts, dict):
+    if not (isinstance(digest, str) and _SHA256.fullmatch(digest)) or not isinstance(facts, dict):
         raise Damaged(f"{path.name} lacks the digest of the weights or the facts")
     if notes.get("facts_sha256") != _facts_digest(facts):
         raise Damaged(f"{path.name} is not the file that was written: the SHA-256 of its facts differs")
