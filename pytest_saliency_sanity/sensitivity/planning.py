@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,11 +26,12 @@ from pytest_saliency_sanity.plan import Plan, Planned
 from pytest_saliency_sanity.sensitivity.control_surveys import fingerprint
 from pytest_saliency_sanity.sensitivity.growth import SHOWN_DRAWS
 from pytest_saliency_sanity.sensitivity.held_constant import held_constant
+from pytest_saliency_sanity.sensitivity.own_control import IMAGES, ends
 from pytest_saliency_sanity.sensitivity.survey import Survey, cell_of, original_of
 from pytest_saliency_sanity.statistics import is_one_sided, matched_similarity, rank
 
 if TYPE_CHECKING:
-    from pytest_saliency_sanity.sensitivity.interim_analyses import Look
+    from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Measure
     from pytest_saliency_sanity.sensitivity.permuted_labels import Comparison
     from pytest_saliency_sanity.sensitivity.sequential_audit import Audit
 
@@ -135,8 +137,10 @@ def _controls(audit: Audit, trial: Trial, prices: _Prices) -> tuple[int, float]:
         control = trial if subject.explainer is audit.subject.explainer else tried(subject)
     except Stopped:
         return 0, 0.0
-    work = _Work()
-    for name, part in _shares(audit, trial, _is_control(trial.maps, control.maps)).items():
+    known = ("first maps", key) in planning.made
+    own = not known and _is_control(trial.maps, control.maps)
+    work = _Work() if known else _compared(audit, trial, own)
+    for name, part in {} if own else _shares(audit, trial).items():
         if planning.is_first((name, key)):
             work += part
     if not work.calls.images:
@@ -145,21 +149,23 @@ def _controls(audit: Audit, trial: Trial, prices: _Prices) -> tuple[int, float]:
     return work.calls.images, prices.seconds(work, control)
 
 
-def _shares(audit: Audit, trial: Trial, own: bool) -> dict[str, _Work]:
+def _compared(audit: Audit, trial: Trial, own: bool) -> _Work:
+    """What tells whether the explainer is the control: two images; if so, also at both ends of the first draw."""
+    if all(map(is_one_sided, trial.maps)) or audit.subject.batch_effect:
+        return _Work()
+    n = of_sizes(min(IMAGES, audit.subject.images))
+    return _Work(n) + (_Work(n * len(ends(audit)), 1, len(ends(audit))) if own else _Work())
+
+
+def _shares(audit: Audit, trial: Trial) -> dict[str, _Work]:
     """What is asked of the control, in parts that checks share.
 
-    Of an explainer that is the control: the first maps, and one draw at both ends. Of any other the first look, at
-    what is judged. Of maps of one sign the look at which they may pass, for the line by which they pass is that of the
-    control.
+    The first look, at both ends of what is judged. Of maps of one sign the look at which they may pass, for the line
+    by which they pass is that of the control.
     """
     n, looks = first_batch(audit.subject.images), audit.looks()
-    ends = min(len(audit.judging), 2)
-    known = _Work(of_sizes(n) * ends, 1, ends)
-    begun = {"first maps": _Work(of_sizes(n, min(2, n))) + known}
-    if own:
-        return begun
-    first = _grown(audit, looks[0], shown=0)
-    parts = {**begun, "first look": first - known}
+    first = _grown(audit, looks[0], ends(audit))
+    parts = {"first maps": _Work(of_sizes(n, min(2, n))), "first look": first}
     if all(map(is_one_sided, trial.maps)) and not trial.random:
         passing = _held(audit, _passing(audit))
         chunks = in_chunks(passing)
@@ -170,15 +176,16 @@ def _shares(audit: Audit, trial: Trial, own: bool) -> dict[str, _Work]:
     return parts
 
 
-def _grown(audit: Audit, look: Look, shown: int | None = None) -> _Work:
+def _grown(audit: Audit, look: Look, measures: Sequence[Measure] | None = None) -> _Work:
     """The cells of a look: what is only shown is measured on the first chunk, a few draws.
 
     Args:
-        shown: how many measures are; None means all that are not judged.
+        measures: None means all.
     """
-    images = _held(audit, look)
-    chunks, shown = in_chunks(images), len(audit.measures) - len(audit.judging) if shown is None else shown
-    judged, few = len(audit.judging) * look.draws, shown * min(look.draws, SHOWN_DRAWS)
+    measures = audit.measures if measures is None else measures
+    images, judging = _held(audit, look), sum(measure.judged for measure in measures)
+    chunks, shown = in_chunks(images), len(measures) - judging
+    judged, few = judging * look.draws, shown * min(look.draws, SHOWN_DRAWS)
     calls = chunks * judged + of_sizes(first_batch(images)) * few
     return _Work(calls, look.draws, chunks.calls * judged + few)
 

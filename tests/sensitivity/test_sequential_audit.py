@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 
@@ -173,6 +174,23 @@ def test_the_control_is_made_once_for_all_explainers(monkeypatch: pytest.MonkeyP
     assert calls[0] > 0 and calls[1:] == [0, 0]
     other_seed = checked(sobel, seed=1).evidence["control_cost"]["calls"]
     assert other_seed == calls[0]
+
+
+def test_the_gradient_is_its_own_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told by two images on the model and on two copies; what was made for others is used."""
+    monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
+
+    kept = copy.deepcopy(train("plain_cnn"))
+
+    def stale(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        return gradient(kept, inputs, targets)
+
+    own, other, again = (
+        checked(explainer).evidence["control_cost"]["images"] for explainer in (gradient, stale, gradient)
+    )
+    assert own == 2 * 3
+    assert other >= 2 * 3 + 10 + 8 * 3  # compared up to the copies, and then a control of its own
+    assert again == 0
 
 
 def test_controls_of_two_architectures_with_equal_weights_are_kept_apart(
