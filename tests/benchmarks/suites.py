@@ -26,9 +26,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 KINDS = {  # part of a path, and what it is
-    "<method": "torch, NumPy and Python, compiled", "<built-in": "torch, NumPy and Python, compiled", "/torch/": "torch, in Python",
-    "pytest_saliency_sanity": "this package, in Python", "/_pytest/": "pytest", "pluggy": "pytest",
-    "importlib": "imports", "/skimage/": "scikit-image", "/scipy/": "SciPy",
+    "<method": "torch, NumPy and Python, compiled", "<built-in": "torch, NumPy and Python, compiled",
+    "/torch/": "torch, in Python", "pytest_saliency_sanity": "this package, in Python", "/_pytest/": "pytest",
+    "pluggy": "pytest", "importlib": "imports", "/skimage/": "scikit-image", "/scipy/": "SciPy",
 }  # fmt: skip
 
 
