@@ -25,6 +25,7 @@ from pytest_saliency_sanity.examination.first_maps import (
 from pytest_saliency_sanity.examination.image_dependence import (
     duplicate_findings,
 )
+from pytest_saliency_sanity.examination.leaks import check_leaks, watched
 from pytest_saliency_sanity.examination.liveness import alike_findings, hint_of_gate
 from pytest_saliency_sanity.examination.meter import Meter, Stopped
 from pytest_saliency_sanity.examination.planning import plan_instead
@@ -52,9 +53,10 @@ def check_contract(
         **conditions: see `OfContract`.
 
     Returns:
-        The verdict. It is an error if the contract is broken, and a fail for constant maps and for maps that are the
-        same for every image. It is inconclusive if all images are the same, if the images or the model make any map
-        constant, and if the explainer raises `NotApplicable`. Otherwise it is a pass.
+        The verdict. It is an error if the contract is broken, or the explainer leaves hooks outside the model, or more
+        memory with every call; and a fail for constant maps and for maps that are the same for every image. It is
+        inconclusive if all images are the same, if the images or the model make any map constant, and if the explainer
+        raises `NotApplicable`. Otherwise it is a pass.
 
     Raises:
         TypeError, ValueError: for bad arguments, in one sentence.
@@ -68,8 +70,9 @@ def check_contract(
     evidence: dict[str, Any] = {}
     notes: tuple[str, ...] = ()
     try:
-        with held(audited) as kept:
-            examination = examine(kept, meter)
+        with held(audited) as kept, watched(kept) as watch:
+            examination = examine(watch.subject, meter)
+            of_model = check_leaks(watch, examination)
         findings = (
             duplicate_findings(audited)
             or alike_findings(audited)
@@ -77,9 +80,9 @@ def check_contract(
             or same_for_every_image(examination)
             or findings
         )
-        evidence, notes = described(examination), notes_of(examination)
+        evidence, notes = described(examination), (*notes_of(examination), *of_model)
     except Stopped as stopped:
-        findings, exception = (stopped.finding,), stopped.cause
+        findings, exception, evidence = (stopped.finding,), stopped.cause, dict(stopped.evidence)
     return concluded(
         Verdict(
             check="contract",

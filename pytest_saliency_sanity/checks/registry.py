@@ -208,8 +208,8 @@ CHECKS = (
     Check(
         name="contract",
         assertion="assert_contract",
-        question="are the maps finite, not constant and of the right shape; is the model left unchanged; does "
-        "each image get a map of its own, which does not depend on the rest of the batch?",
+        question="are the maps finite, not constant and of the right shape; is the model left unchanged, and nothing "
+        "left behind beside it; does each image get a map of its own, which does not depend on the rest of the batch?",
         takes=("model", "inputs", "targets", "channel_axis", "embed"),
         columns={"stage": "", "detail": "", "statistic": ""},
         source="",

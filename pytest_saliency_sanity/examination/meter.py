@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from pytest_saliency_sanity import settings
@@ -12,11 +13,16 @@ from pytest_saliency_sanity.verdict import NOT_APPLICABLE, Finding
 
 
 class Stopped(Exception):
-    """The measurement cannot go on: carries the finding that says why, and the explainer's exception."""
+    """The measurement cannot go on: carries the finding that says why, the explainer's exception, and numbers."""
 
-    def __init__(self, finding: Finding, cause: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        finding: Finding,
+        cause: BaseException | None = None,
+        evidence: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         super().__init__(finding.sentence)
-        self.finding, self.cause = finding, cause
+        self.finding, self.cause, self.evidence = finding, cause, evidence
 
     @property
     def raised(self) -> bool:
@@ -27,8 +33,14 @@ class Stopped(Exception):
 class Breach(Stopped):
     """The explainer broke its contract."""
 
-    def __init__(self, reason: str, sentence: str, cause: BaseException | None = None) -> None:
-        super().__init__(Finding(reason, "error", sentence), cause)
+    def __init__(
+        self,
+        reason: str,
+        sentence: str,
+        cause: BaseException | None = None,
+        evidence: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(Finding(reason, "error", sentence), cause, evidence)
 
 
 class Refusal(Stopped):
