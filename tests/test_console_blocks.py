@@ -59,6 +59,7 @@ TOO_LONG = {  # no arguments make these short: that they are taken is tested, wh
     "tests.benchmarks.memorizing": "it trains networks one by one and together, for minutes even with one kind",
 }
 SHORT = (  # what `extended` runs of the others
+    "tests.benchmarks.similarities --maps 4 --size 40 --runs 1",
     "tests.calibration.model_sensitivity --networks mlp --seeds 0 --explainers gradient sobel --jobs 1",
     "tests.calibration.target_sensitivity --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.data_sensitivity --networks mlp --seeds 0 --explainers gradient sobel --jobs 1",

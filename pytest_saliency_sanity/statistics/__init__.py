@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pytest_saliency_sanity.statistics.contrast import Contrast, holm_levels, retained_fraction
+from pytest_saliency_sanity.statistics.figures import FIGURES, figure
 from pytest_saliency_sanity.statistics.similarity import (
-    FIGURES,
     Ranks,
-    figure,
     is_constant,
     is_one_sided,
     matched_similarity,

@@ -8,7 +8,6 @@ Spearman of absolute values, SSIM, Pearson of HOG) are reported when asked for a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,13 +49,10 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
         one_sided: compare over the union of the supports instead of the whole frame. Maps that are never
             positive are negated first.
     """
-    flat = maps.flatten(1)
-    flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
+    flat = sortable(maps)
     flat = _upright(flat) if one_sided else flat
     constant = is_constant(flat)
-    ranks = _average_ranks(flat)
-    if constant.any():  # up to rounding: its ranks are rounding's
-        ranks[constant] = (flat.shape[1] + 1) / 2
+    ranks = average_ranks(flat, constant)
     floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
     scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
     return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
@@ -139,71 +135,6 @@ def is_one_sided(maps: Tensor, atom: float = 0.1) -> bool:
     return bool((one_sign.squeeze(1) | tied).all())
 
 
-def figure(name: str, left: Tensor, right: Tensor) -> Tensor:
-    """(n,) one of the paper's figures for maps (n, *S), pair by pair.
-
-    Raises:
-        ValueError: for an unknown name, listing the choices.
-    """
-    if name not in FIGURES:
-        raise ValueError(f"unknown similarity {name!r}; choose from {', '.join(FIGURES)}")
-    return FIGURES[name](left, right)
-
-
-def _spearman(left: Tensor, right: Tensor) -> Tensor:
-    return matched_similarity(rank(left), rank(right))
-
-
-def _abs_spearman(left: Tensor, right: Tensor) -> Tensor:
-    return _spearman(left.abs(), right.abs())
-
-
-def _ssim(left: Tensor, right: Tensor) -> Tensor:
-    """Structural similarity of the maps scaled to [-1, 1] by their largest absolute value, in two dimensions."""
-    from skimage.metrics import structural_similarity
-
-    def one(a: np.ndarray, b: np.ndarray) -> float:
-        smallest = min(a.shape)
-        window = min(7, smallest - 1 + smallest % 2)
-        if window < 3:
-            return float("nan")
-        return float(structural_similarity(a, b, data_range=2.0, win_size=window))  # pyright: ignore  # untyped
-
-    return _pairwise(one, left, right)
-
-
-def _hog_pearson(left: Tensor, right: Tensor) -> Tensor:
-    """Pearson correlation of the histograms of oriented gradients; NaN for maps below 6×6 pixels."""
-    from skimage.feature import hog
-
-    def one(a: np.ndarray, b: np.ndarray) -> float:
-        if a.ndim != 2 or min(a.shape) < 6:  # three cells of two pixels make the one block that HOG needs
-            return float("nan")
-        cell = max(2, min(16, min(a.shape) // 4))
-        left, right = (hog(m, pixels_per_cell=(cell, cell)) for m in (a, b))
-        return float(np.corrcoef(left, right)[0, 1]) if left.std() * right.std() > 0 else float("nan")
-
-    return _pairwise(one, left, right)
-
-
-FIGURES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "spearman": _spearman,
-    "abs_spearman": _abs_spearman,
-    "ssim": _ssim,
-    "hog_pearson": _hog_pearson,
-}
-
-
-def _pairwise(one: Callable[[np.ndarray, np.ndarray], float], left: Tensor, right: Tensor) -> Tensor:
-    pairs = zip(_scaled(left), _scaled(right), strict=True)
-    return torch.tensor([one(a, b) for a, b in pairs], dtype=torch.float64)
-
-
-def _scaled(maps: Tensor) -> np.ndarray:
-    peak = maps.flatten(1).abs().amax(1).clamp_min(torch.finfo(maps.dtype).tiny)
-    return (maps / peak.view(-1, *[1] * (maps.ndim - 1))).double().cpu().numpy()
-
-
 def _upright(flat: Tensor) -> Tensor:
     """Turn over the maps whose ties or zeros sit at the top, so that the support is what lies above the floor."""
     low, high = flat.amin(1, keepdim=True), flat.amax(1, keepdim=True)
@@ -212,10 +143,20 @@ def _upright(flat: Tensor) -> Tensor:
     return torch.where(never_positive | hanging & (low < 0), -flat, flat)
 
 
-def _average_ranks(flat: Tensor) -> Tensor:
+def sortable(maps: Tensor) -> Tensor:
+    """(n, P) the values of maps (n, *S), of a type that can be sorted."""
+    flat = maps.flatten(1)
+    return flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
+
+
+def average_ranks(flat: Tensor, constant: Tensor) -> Tensor:
+    """(n, P) the ranks of each row, where ties, and all values of a row that is `constant`, have their mean."""
     ordered, order = _sorted(flat)
     places = _places(ordered)
-    return torch.empty_like(places).scatter_(1, order, places)
+    ranks = torch.empty_like(places).scatter_(1, order, places)
+    if constant.any():  # up to rounding: its ranks are rounding's
+        ranks[constant] = (flat.shape[1] + 1) / 2
+    return ranks
 
 
 def _places(ordered: Tensor) -> Tensor:

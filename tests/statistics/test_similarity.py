@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import pearsonr, rankdata, spearmanr
-from skimage.feature import hog
-from skimage.metrics import structural_similarity
+from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 
 from pytest_saliency_sanity.statistics import (
-    FIGURES,
-    figure,
     is_constant,
     is_one_sided,
     matched_similarity,
@@ -305,70 +299,3 @@ def test_the_share_of_ties_that_makes_a_map_one_sided() -> None:
     maps = torch.linspace(-1, 1, 20)[None].repeat(2, 1)
     maps[:, :3] = -1
     assert is_one_sided(maps) and not is_one_sided(maps, atom=0.2)
-
-
-# The paper's figures.
-
-
-def test_spearman_with_and_without_the_sign() -> None:
-    left, right = maps_of(0), maps_of(1)
-    close(figure("spearman", left, right).double(), reference(flat_spearman, left, right), atol=1e-6, rtol=0)
-    absolute = reference(flat_spearman, left.abs(), right.abs())
-    close(figure("abs_spearman", left, right).double(), absolute, atol=1e-6, rtol=0)
-
-
-def scaled(one: Tensor) -> np.ndarray:
-    return (one / one.abs().max()).double().numpy()
-
-
-def test_ssim_is_two_dimensional_on_the_scale_minus_one_to_one() -> None:
-    left, right = maps_of(0, size=(12, 9)), maps_of(1, size=(12, 9))
-    pairs = zip(left, right, strict=True)
-    expected = [structural_similarity(scaled(a), scaled(b), data_range=2.0) for a, b in pairs]
-    close(
-        figure("ssim", left * 1e9, right * 1e-9),
-        torch.tensor(expected, dtype=torch.float64),
-        atol=1e-5,
-        rtol=0,
-    )
-    assert figure("ssim", left, left).allclose(torch.ones(1, dtype=torch.float64))
-
-
-def test_hog_is_pearson() -> None:
-    left, right = maps_of(0, size=(28, 28)), maps_of(1, size=(28, 28)) + maps_of(0, size=(28, 28))
-    features = [[hog(scaled(one), pixels_per_cell=(7, 7)) for one in part] for part in (left, right)]
-    expected = [pearsonr(a, b).statistic for a, b in zip(*features, strict=True)]
-    close(figure("hog_pearson", left, right), torch.tensor(expected, dtype=torch.float64), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("size", [(3, 3), (4, 4), (5, 40), (2, 2), (1, 30), (24,), (2,), (5, 6, 7)])
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_of_any_shape_are_numbers_or_nan(name: str, size: tuple[int, ...]) -> None:
-    found = figure(name, maps_of(0, 3, size), maps_of(1, 3, size)).double()
-    assert found.shape == (3,)
-    assert ((found.abs() <= 1 + 1e-6) | found.isnan()).all()
-    if name.endswith("spearman"):
-        assert found.isfinite().all()
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_of_constant_maps(name: str) -> None:
-    constant, other = torch.zeros(2, 20, 20), maps_of(0, 2, (20, 20))
-    found = figure(name, constant, other)
-    assert found.isnan().all() if name == "hog_pearson" else found.isfinite().all()
-    if name.endswith("spearman"):
-        assert (found == 0).all() and (figure(name, constant, constant) == 1).all()
-
-
-def test_ssim_and_hog_have_no_say_in_one_and_in_no_dimensions() -> None:
-    signals = maps_of(0, 2, (24,)), maps_of(1, 2, (24,))
-    assert figure("ssim", *signals).isfinite().all()
-    assert figure("hog_pearson", *signals).isnan().all()
-    tiny = maps_of(0, 2, (2, 2)), maps_of(1, 2, (2, 2))
-    assert all(math.isnan(value) for value in figure("ssim", *tiny))
-
-
-def test_an_unknown_figure() -> None:
-    choices = "choose from spearman, abs_spearman, ssim, hog_pearson"
-    with pytest.raises(ValueError, match=f"^unknown similarity 'kendall'; {choices}$"):
-        figure("kendall", maps_of(0), maps_of(0))
