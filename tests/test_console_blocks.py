@@ -56,6 +56,7 @@ TOO_LONG = {  # no arguments make these short: that they are taken is tested, wh
     "tests.benchmarks.parity": "a check for each change and network, some with many samples",
     "tests.benchmarks.plan": "it runs the example project’s tests, and a check on images of 224×224 pixels",
     "tests.benchmarks.suites": "it runs the example project's tests under a profiler",
+    "tests.benchmarks.growth": "a check for each size, in a process of its own, for minutes",
     "tests.benchmarks.memorizing": "it trains networks one by one and together, for minutes even with one kind",
 }
 SHORT = (  # what `extended` runs of the others
