@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.growth`: how seconds and peak memory of a check grow with images, draws, depths and pixels.
+"""`python -m tests.benchmarks.growth`: how seconds and peak memory grow with images, draws, depths and pixels.
 
 Model sensitivity of the gradient, on a convolutional network with random weights. Each size is a process of its own:
 its seconds are those of the processor on one thread, its memory is what the highest resident set has grown since the
