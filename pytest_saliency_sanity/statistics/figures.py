@@ -93,19 +93,16 @@ def _windows(values: Tensor, window: int) -> Tensor:
 
 
 def _runs(values: Tensor, window: int, axis: int) -> Tensor:
-    """Sums over `window` neighbors along an axis: of runs of 1, 2, 4, … values, put together."""
-    length, done, power = values.shape[axis] - window + 1, 0, 1
-    total: Tensor | None = None
+    """Sums over `window` neighbors (an odd number) along an axis: of runs of 1, 2, 4, … values, put together."""
+    length, done, power = values.shape[axis] - window + 1, 1, 1
+    total = values.narrow(axis, 0, length)
     while done < window:
+        rest = values.shape[axis] - power
+        values = values.narrow(axis, 0, rest) + values.narrow(axis, power, rest)
+        power *= 2
         if (window - done) & power:
-            part = values.narrow(axis, done, length)
-            total = part if total is None else total + part
+            total = total + values.narrow(axis, done, length)
             done += power
-        if done < window:
-            rest = values.shape[axis] - power
-            values = values.narrow(axis, 0, rest) + values.narrow(axis, power, rest)
-            power *= 2
-    assert total is not None
     return total
 
 
