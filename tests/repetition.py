@@ -1,8 +1,8 @@
 """`python -m tests.repetition` counts passages of the package that stand in two places, but for names and values.
 
 A passage is six or more lines of code in a row that are the same when every name, string and number is taken for one.
-Docstrings, comments, imports, decorators, blank lines, entries of lists and fields of classes are left out; typing.py
-is written by a program.
+Docstrings, comments, imports, decorators, overloads, blank lines, entries of lists and fields of classes are left out;
+typing.py is written by a program.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def _left_out(tree: ast.Module) -> set[int]:
             found |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         if isinstance(node, ast.FunctionDef) and node.decorator_list:
             found |= set(range(node.decorator_list[0].lineno, node.lineno))
+            if any(ast.unparse(one) == "overload" for one in node.decorator_list):
+                found |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
         if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Module)) and ast.get_docstring(node):
             text = node.body[0]
             found |= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import gc
 import sys
+import threading
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -87,7 +88,17 @@ def _without(callback: Any) -> None:
         gc.callbacks.remove(callback)
 
 
+def alone() -> bool:
+    """Whether no other thread of Python runs.
+
+    Objects must not be listed beside one: a tuple that it is just making is among them, and then it cannot end it.
+    """
+    return threading.active_count() == 1
+
+
 def _young() -> list[Tensor]:
+    if not alone():
+        return []
     listed = (*gc.get_objects(generation=0), *gc.get_objects(generation=1))
     return [one for one in listed if issubclass(type(one), Tensor)]  # a proxy's class may be anything
 

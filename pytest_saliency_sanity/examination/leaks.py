@@ -25,6 +25,7 @@ from pytest_saliency_sanity.examination.keepers import Keeper, keepers_of_new
 from pytest_saliency_sanity.examination.kept_memory import (
     Held,
     NewTensors,
+    alone,
     held_by,
     held_now,
     noting_tensors,
@@ -144,7 +145,7 @@ def check_leaks(watching: Watch, examination: Examination) -> tuple[str, ...]:
 
 def _suspected(audited: Subject, watch: Watched, unit: int) -> bool:
     """Whether the calls after the first have left hooks, tensors, or what only the allocators know."""
-    if watch.calls < 2:
+    if watch.calls < 2 or not alone():
         return False
     with replayed(audited.seed):  # as when a call begins, the states of the generators are held
         if watch.made or _more_beside_tensors(watch, unit):

@@ -6,6 +6,7 @@ import copy
 import functools
 import gc
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -27,6 +28,25 @@ from tests.checks.models import cnn, images, seeded
 from tests.examination.explaining import Explainer, kept, made_of
 
 KEPT: list[Any] = []
+
+
+def test_beside_another_thread_no_object_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tuple that the thread is just making could not be ended: SystemError, in that thread."""
+
+    def keeping(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        KEPT.append(gradient(model, inputs, targets))
+        return KEPT[-1]
+
+    monkeypatch.setattr(gc, "get_objects", lambda **_: pytest.fail("objects are listed"))
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    try:
+        assert check_contract(keeping, cnn(), images(8)).outcome == "pass"
+    finally:
+        ended.set()
+        thread.join()
+        KEPT.clear()
 
 
 @pytest.fixture(autouse=True)

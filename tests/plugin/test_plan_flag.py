@@ -79,7 +79,7 @@ def test_nothing_is_written(planned_project: pytest.Pytester) -> None:
     files = [
         "--saliency-html=page.html",
         "--saliency-baseline=base.json",
-        "--saliency-baseline-update=create",
+        "--saliency-baseline-update=create,force",
     ]
     result = planned_project.runpytest("--saliency-plan", *files, "--saliency-artifacts=pictures")
     result.assert_outcomes(passed=1, skipped=3)

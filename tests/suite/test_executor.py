@@ -14,6 +14,7 @@ from torch import nn
 
 from pytest_saliency_sanity import Audit, Case, audit, settings
 from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.sensitivity import control_audit
 from pytest_saliency_sanity.suite import evaluation, workers
 from pytest_saliency_sanity.suite.transfers import SentError, SentVerdict
 from pytest_saliency_sanity.verdict import Verdict
@@ -173,12 +174,15 @@ def test_the_settings_of_the_run_hold_in_the_workers(case: Case) -> None:
     assert (verdict.seed, verdict.evidence["profile"]) == (7, "smoke")
 
 
-def test_verdicts_and_calls_are_counted_here_in_the_order_of_the_questions(case: Case) -> None:
+def test_verdicts_and_calls_are_counted_here_in_the_order_of_the_questions(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(executor: Executor | None) -> tuple[list[tuple[str, str]], int]:
         verdicts: list[Verdict] = []
         maps: list[int] = []
         with settings.using(settings.Settings(record=verdicts.append, explained=maps.append)):
             evaluation._contracts.clear()
+            monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
             audit({"grad": gradient, "nan": elsewhere.nan}, case, CHECKS, progress=False, executor=executor)
         return [(one.explainer, one.check) for one in verdicts], sum(maps)
 
