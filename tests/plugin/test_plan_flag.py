@@ -56,10 +56,18 @@ def planned_project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_checks_are_planned_and_their_tests_are_skipped(planned_project: pytest.Pytester) -> None:
-    result = planned_project.runpytest("--saliency-plan", "-rs", "--saliency-min-verdicts=9")
+def test_checks_are_planned_their_tests_skipped_and_nothing_is_written(
+    planned_project: pytest.Pytester,
+) -> None:
+    files = [
+        "--saliency-html=page.html", "--saliency-artifacts=pictures", "--saliency-baseline=base.json",
+        "--saliency-baseline-update=create,force",
+    ]  # fmt: skip
+    result = planned_project.runpytest("--saliency-plan", "-rs", "--saliency-min-verdicts=9", *files)
     result.assert_outcomes(passed=1, skipped=3)
     assert result.ret == 0
+    assert not any((planned_project.path / name).exists() for name in ("page.html", "base.json", "pictures"))
+    result.stdout.no_fnmatch_line("*saliency sanity:*")
     result.stdout.fnmatch_lines(
         [
             "saliency-sanity: checks are planned, not run",
@@ -73,18 +81,6 @@ def test_checks_are_planned_and_their_tests_are_skipped(planned_project: pytest.
             "SKIPPED * only planned: 1 check*",
         ]
     )
-
-
-def test_nothing_is_written(planned_project: pytest.Pytester) -> None:
-    files = [
-        "--saliency-html=page.html",
-        "--saliency-baseline=base.json",
-        "--saliency-baseline-update=create,force",
-    ]
-    result = planned_project.runpytest("--saliency-plan", *files, "--saliency-artifacts=pictures")
-    result.assert_outcomes(passed=1, skipped=3)
-    assert not any((planned_project.path / name).exists() for name in ("page.html", "base.json", "pictures"))
-    result.stdout.no_fnmatch_line("*saliency sanity:*")
 
 
 @pytest.mark.extended
