@@ -29,6 +29,7 @@ _COUNTS = (
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
 )  # fmt: skip
 _PROMOTING = sys.version_info >= (3, 14)  # the survivors of any run are old there
+_WAITING = ("threading.py", "selectors.py", "socket.py", "queue.py", "connection.py")  # where a thread waits
 _NUMPY = getattr(np.lib, "tracemalloc_domain", 389047)
 
 
@@ -89,11 +90,16 @@ def _without(callback: Any) -> None:
 
 
 def alone() -> bool:
-    """Whether no other thread of Python runs.
+    """Whether all other threads of Python wait.
 
-    Objects must not be listed beside one: a tuple that it is just making is among them, and then it cannot end it.
+    Objects must not be listed beside one that runs: a tuple that it is just making is among them, and then it cannot
+    end it.
     """
-    return threading.active_count() == 1
+    frames = sys._current_frames()
+    others = [
+        frames.get(one.ident or 0) for one in threading.enumerate() if one is not threading.current_thread()
+    ]
+    return all(frame is None or frame.f_code.co_filename.endswith(_WAITING) for frame in others)
 
 
 def _young() -> list[Tensor]:
