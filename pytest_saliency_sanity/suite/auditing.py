@@ -153,7 +153,7 @@ def audit(
         executor: of processes, which share the work; None means this process alone. The verdicts are the same at the
             same number of torch's threads, which the workers are given, if the explainers keep nothing from one check
             to the next: each check has a copy of its own. What a broken pool leaves is done in this process.
-        plan: run no check and train nothing: return what each would take, as this process tells.
+        plan: run no check and train nothing: return what each would take; the executor is not used.
 
     Returns:
         The verdicts; with `plan` the plans, which print as a table with explanations, networks to train, seconds and

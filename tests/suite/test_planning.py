@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any
 
@@ -111,6 +112,22 @@ def test_an_explainer_that_fails_is_said_to_and_nothing_is_trained(monkeypatch: 
     assert found["missing", "contract"].problem
     assert "broken cannot explain two images: " in str(plans)
     assert plans.to_json()["networks"] == 4
+
+
+def test_a_plan_is_made_without_the_executor() -> None:
+    class Unused(Executor):
+        def submit(self, *_: Any, **__: Any) -> Any:
+            raise AssertionError("a task is submitted")
+
+    plans = audit(
+        {"gradient": explainers.gradient},
+        case(4),
+        ("contract",),
+        plan=True,
+        progress=False,
+        executor=Unused(),
+    )
+    assert len(plans) == 1
 
 
 def test_a_plan_leaves_no_trace_in_the_next_audit() -> None:
