@@ -19,7 +19,12 @@ _STREAMS = 2  # a model that draws is another one on another stream
 
 
 def depends_by(
-    model: nn.Module, images: tuple[Tensor, ...], packed: bool, forward: Forward | None, seed: int
+    model: nn.Module,
+    images: tuple[Tensor, ...],
+    packed: bool,
+    forward: Forward | None,
+    seed: int,
+    first: Tensor,
 ) -> float:
     """How far an image's logits move in another batch, relative to the spread of all; 0 where that is rounding.
 
@@ -29,6 +34,7 @@ def depends_by(
     Args:
         model: in evaluation mode, and without a graph.
         images: one (N, C, *S) for each input of the model.
+        first: (n, K) logits of the first batch, from the stream `seed`.
 
     Returns:
         Infinity for a model that does not take a single image.
@@ -40,7 +46,7 @@ def depends_by(
             return read_logits(model, parts if packed else parts[0], forward).double().cpu()
 
     every = list(range(min(BATCH, len(images[0]))))
-    before = scores(every)
+    before = first.double()
     moved = 0.0
     for rows in ([0], [every[-1], *every[1::2], 0][: len(every)]):
         try:

@@ -251,7 +251,7 @@ def _read(asked: _Asked) -> _Read:
         used, count = chosen(parts, asked.limit, seed), len(parts[0])
         parts = tuple(like_model(part[used.order.to(part.device)], model) for part in parts)
         scores = _scores(model, parts if packed else parts[0], forward)
-        effect = model_batches.depends_by(model, parts, packed, forward, seed)
+        effect = model_batches.depends_by(model, parts, packed, forward, seed, scores[: model_batches.BATCH])
         embedded = None if asked.embed is None else _embedded(asked, asked.embed, parts, packed)
         builds = snapshot is not None and restructured(snapshot)
     return _Read(packed, parts, notes, count, used, scores, effect, builds, embedded)

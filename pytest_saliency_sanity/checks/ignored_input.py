@@ -97,9 +97,11 @@ assert_ignored_input = asserting(check_ignored_input, "assert_ignored_input")
 def _masses(maps: Maps, ignored: tuple[Tensor, ...]) -> tuple[np.ndarray, np.ndarray]:
     """(n,) the sum of the absolute values on the ignored places, and of all."""
     sizes = [part.double().abs() for part in maps]
-    inside = [(size * mask).flatten(1).sum(1) for size, mask in zip(sizes, ignored, strict=True)]
+    inside = [
+        (size * mask.to(size.device)).flatten(1).sum(1) for size, mask in zip(sizes, ignored, strict=True)
+    ]
     total = [size.flatten(1).sum(1) for size in sizes]
-    return torch.stack(inside).sum(0).cpu().numpy(), torch.stack(total).sum(0).cpu().numpy()
+    return torch.stack(inside).sum(0).numpy(), torch.stack(total).sum(0).numpy()
 
 
 def _nothing(images: int) -> tuple[Finding, ...]:

@@ -128,7 +128,7 @@ def check_localization(
 
     def measure(kept: Subject, meter: Meter, first: Examination) -> Measured:
         foretell(kept, meter, kept.images)
-        maps = torch.cat([chunk[0].cpu() for chunk in explained(kept, meter, kept.images)]).float()
+        maps = torch.cat([chunk[0] for chunk in explained(kept, meter, kept.images)]).float()
         observation.regions(kept, "region", [masks])
         rivals = {name: _of_rival(made, kept, masks, box) for name, made in REFERENCES.items()}
         found = pointing(maps.abs() if absolute else maps, masks, box)

@@ -22,7 +22,7 @@ from pytest_saliency_sanity.examination.saturation import hint_of_saturation
 from pytest_saliency_sanity.metrics.reported import metric_names, reported
 from pytest_saliency_sanity.metrics.request import Request
 from pytest_saliency_sanity.perturbations import Block, find_blocks, preserved
-from pytest_saliency_sanity.sensitivity.cascade import Cascade, ends, head_negation, kept_blocks, unused_notes
+from pytest_saliency_sanity.sensitivity.cascade import Cascade, head_negation, kept_blocks, unused_notes
 from pytest_saliency_sanity.sensitivity.control_audit import CONTROLS
 from pytest_saliency_sanity.sensitivity.diagnosis import (
     hint_of_equality,
@@ -30,7 +30,7 @@ from pytest_saliency_sanity.sensitivity.diagnosis import (
     hint_of_open_question,
     hint_of_unused,
 )
-from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
+from pytest_saliency_sanity.sensitivity.interim_analyses import Measure, ends
 from pytest_saliency_sanity.sensitivity.planning import plan_audit_instead
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, run
 from pytest_saliency_sanity.sensitivity.suspicions import COMPARED, HEAD_UNUSED, HEADLESS

@@ -239,16 +239,13 @@ def _depends(batch: Batch, how: str, before: Maps, after: Maps) -> Breach:
 
 def constant_images(maps: Maps) -> Tensor:
     """(n,) whether all maps of an image are constant."""
-    return torch.stack([is_constant(part) for part in maps]).all(0).cpu()
+    return torch.stack([is_constant(part) for part in maps]).all(0)
 
 
 def distance(left: Maps, right: Maps) -> Tensor:
     """(n,) Euclidean distance of the maps relative to the left one's length, the largest over the inputs."""
     return torch.stack(
-        [
-            _relative(a.flatten(1).cpu().double(), b.flatten(1).cpu().double())
-            for a, b in zip(left, right, strict=True)
-        ]
+        [_relative(a.flatten(1).double(), b.flatten(1).double()) for a, b in zip(left, right, strict=True)]
     ).amax(0)
 
 
@@ -257,7 +254,7 @@ def agreement(left: Maps, right: Maps) -> Tensor:
     if left is right:
         return torch.ones(len(left[0]))
     pairs = zip(left, right, strict=True)
-    return torch.stack([matched_similarity(rank(a), rank(b.to(a.device))) for a, b in pairs]).mean(0).cpu()
+    return torch.stack([matched_similarity(rank(a), rank(b)) for a, b in pairs]).mean(0)
 
 
 def rounding(audited: Subject) -> float:

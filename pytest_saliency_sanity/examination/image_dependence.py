@@ -130,14 +130,14 @@ def _correlations(before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
     Maps of one sign are compared where either leaves its floor: a background that all images share is no likeness.
     """
     one_sided = is_one_sided(before)
-    a, b = (rank(part.to(before.device), one_sided=one_sided) for part in (before, after))
+    a, b = (rank(part, one_sided=one_sided) for part in (before, after))
     within = torch.ones_like(a.ranks, dtype=torch.bool)
     if a.floor is not None and b.floor is not None:
         within = ~(a.floor & b.floor)
     found = matched_similarity(a, b), _by_values(a.linear, b.linear, within)
     # Two marks at different places are opposites over their union; a map of one sign has no opposite.
     alike = torch.maximum(*(one.clamp_min(0) if one_sided else one.abs() for one in found))
-    return (a.constant | b.constant).cpu(), alike.double().cpu()
+    return a.constant | b.constant, alike.double()
 
 
 def _by_values(left: Tensor, right: Tensor, within: Tensor) -> Tensor:

@@ -38,7 +38,10 @@ def parts_of(returned: Any, count: int) -> tuple[Any, ...]:
 
 
 def without_channels(returned: Any, image: Tensor, channel_axis: int | None, watch: bool) -> Tensor:
-    """The maps of the images, summed over their channels; `watch` whether these cancel."""
+    """The maps of the images, on the CPU, summed over their channels; `watch` whether these cancel.
+
+    From here on they are compared on the CPU: the one time that a map's device is waited for.
+    """
     part = _as_maps(returned)
     if part.ndim == 0 or len(part) != len(image):
         raise Breach(
@@ -46,11 +49,10 @@ def without_channels(returned: Any, image: Tensor, channel_axis: int | None, wat
             f"it returned maps of shape {_shape(part)} for {len(image)} inputs; one map for each is needed",
         )
     axis = _channels_of(part, image, channel_axis)
-    _check_finite(part)
-    if axis is None or part.ndim < image.ndim:
-        return part
-    total = part.sum(axis)
-    if watch:
+    summed = axis is not None and part.ndim == image.ndim
+    total = (part.sum(axis) if summed else part).cpu()
+    _check_finite(part, total)
+    if watch and summed:
         _check_sums(part, total, image.dtype)
     return total
 
@@ -124,8 +126,8 @@ def _as_maps(returned: Any) -> Tensor:
     return part if part.dtype in (torch.float32, torch.float64) else part.float()
 
 
-def _check_finite(part: Tensor) -> None:
-    if part.sum().isfinite():  # ten times cheaper than a look at each value; an overflow takes the look
+def _check_finite(part: Tensor, total: Tensor) -> None:
+    if total.sum().isfinite():  # ten times cheaper than a look at each value; an overflow takes the look
         return
     broken = ~part.isfinite().flatten(1).all(1)
     if broken.any():

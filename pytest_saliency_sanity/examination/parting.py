@@ -19,7 +19,7 @@ def parting(mine: Tensor, theirs: Tensor, images: Tensor | None, allowed: float)
         images: (n, C, *S), channels first, of the same size; None where the maps have another.
         allowed: the relative distance that is no parting.
     """
-    mine, theirs = mine.cpu().double(), theirs.cpu().double()  # not every device has double precision
+    mine, theirs = mine.double(), theirs.double()
     found = [(_apart(mine, made), words) for words, made in _changed(theirs, images, mine)]
     best = min(apart for apart, _ in found)
     if best <= min(max(_ENOUGH, allowed), _MUCH * _apart(mine, theirs)):

@@ -17,7 +17,7 @@ from pytest_saliency_sanity.loans import loan
 from pytest_saliency_sanity.perturbations import Block, Step, cascading, coverage, negated_head
 from pytest_saliency_sanity.perturbations.weights.addresses import holders, tensor_at, unwrapped
 from pytest_saliency_sanity.sensitivity.growth import predicted, unusable
-from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
+from pytest_saliency_sanity.sensitivity.interim_analyses import Measure, ends
 from pytest_saliency_sanity.sensitivity.survey import Original, Survey
 from pytest_saliency_sanity.sensitivity.suspicions import HEADLESS
 from pytest_saliency_sanity.statistics import matched_similarity, rank
@@ -60,12 +60,6 @@ class Cascade:
         if measure in both and measure.name not in self.copies:
             self.copies[measure.name] = _examined_copy(subject, step, measure)
         return measure
-
-
-def ends(measures: Sequence[Measure]) -> tuple[Measure, ...]:
-    """The shallowest and the deepest judged measure: a forward pass at each is part of the check's own cost."""
-    judged = sorted((measure for measure in measures if measure.judged), key=lambda measure: measure.blocks)
-    return (judged[0], judged[-1]) if judged else ()
 
 
 def _examined_copy(subject: Subject, step: Step, measure: Measure) -> dict[str, Any]:

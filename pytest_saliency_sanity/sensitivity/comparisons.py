@@ -87,9 +87,7 @@ def of_kind(similarities: Similarities, kind: str) -> tuple[np.ndarray, np.ndarr
 def _over_inputs(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[np.ndarray, np.ndarray]:
     """(n,) T and (n,) X, each the mean over the inputs of the model."""
     matched, mismatched = zip(*parts, strict=True)
-    return mean_over_inputs(matched).cpu().double().numpy(), mean_over_inputs(
-        mismatched
-    ).cpu().double().numpy()
+    return mean_over_inputs(matched).double().numpy(), mean_over_inputs(mismatched).double().numpy()
 
 
 def mean_over_inputs(parts: Iterable[Tensor]) -> Tensor:

@@ -15,8 +15,8 @@ from pytest_saliency_sanity.sensitivity import gates
 from pytest_saliency_sanity.sensitivity.control_surveys import ControlSurveys, fingerprint
 from pytest_saliency_sanity.sensitivity.growth import grow, samples
 from pytest_saliency_sanity.sensitivity.honest_controls import Control, asked, called
-from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Thresholds, judged
-from pytest_saliency_sanity.sensitivity.own_control import ends, is_its_own
+from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Thresholds, ends, judged
+from pytest_saliency_sanity.sensitivity.own_control import is_its_own
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, Controls, Sampled
 from pytest_saliency_sanity.sensitivity.survey import Survey, chunks_for, survey
 from pytest_saliency_sanity.sensitivity.suspicions import Suspicion
@@ -106,7 +106,7 @@ def _of_one(
 def _looked_at(
     audit: Audit, subject: Subject, begun: Survey, look: Look, control: Control
 ) -> tuple[tuple[Finding, ...], str]:
-    grow(begun, subject, audit.control_meter, look, ends(audit), audit.perturbation)
+    grow(begun, subject, audit.control_meter, look, ends(audit.measures), audit.perturbation)
     return _doubts(audit, begun, look, called(control))
 
 
@@ -121,9 +121,9 @@ def _as_large(one: Look, look: Look) -> bool:
 
 def _doubts(audit: Audit, begun: Survey, look: Look, name: str) -> tuple[tuple[Finding, ...], str]:
     """The findings against a control, and whether it passes or fails for sure; "" for neither."""
-    found = samples(begun, ends(audit), chunks_for(begun, look.images), look.draws, audit.reduced)
+    found = samples(begun, ends(audit.measures), chunks_for(begun, look.images), look.draws, audit.reduced)
     limits = Thresholds(audit.thresholds[0], audit.thresholds[0])
-    stages = judged(found, ends(audit), limits, ALPHA_FAIL, ALPHA_PASS)
+    stages = judged(found, ends(audit.measures), limits, ALPHA_FAIL, ALPHA_PASS)
     outcomes = {stage.outcome for stage in stages}
     if outcomes == {"pass"}:
         return (), "pass"

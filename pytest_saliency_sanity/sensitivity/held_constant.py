@@ -58,9 +58,7 @@ def _held(maps: Tensor, images: Tensor, features: Tensor | None) -> HeldConstant
     known = [rank(few(one)) for one in (*sizes, *([] if features is None else [features]))]
     if not known:
         return None
-    ranks, values = (
-        torch.stack([getattr(one, kind) for one in known], 1).to(maps.device) for kind in ("ranks", "linear")
-    )
+    ranks, values = (torch.stack([getattr(one, kind) for one in known], 1) for kind in ("ranks", "linear"))
     return HeldConstant(ranks, values, features is not None)
 
 

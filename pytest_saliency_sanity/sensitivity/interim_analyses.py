@@ -80,6 +80,12 @@ def looks(amounts: Profile, images: int, most_draws: int | None = None) -> tuple
     )
 
 
+def ends(measures: Sequence[Measure]) -> tuple[Measure, ...]:
+    """The shallowest and the deepest of the measures that decide, which are listed shallow to deep."""
+    deciding = [measure for measure in measures if measure.judged]
+    return tuple(dict.fromkeys((*deciding[:1], *deciding[-1:])))
+
+
 def judged(
     samples: Mapping[str, Sample],
     measures: Sequence[Measure],

@@ -11,7 +11,7 @@ from pytest_saliency_sanity.examination.explanation import explain, stream_of
 from pytest_saliency_sanity.examination.maps import Maps
 from pytest_saliency_sanity.perturbations import preserved
 from pytest_saliency_sanity.sensitivity.comparisons import RANK, by_rank
-from pytest_saliency_sanity.sensitivity.interim_analyses import Measure
+from pytest_saliency_sanity.sensitivity.interim_analyses import Measure, ends
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, Sampled
 from pytest_saliency_sanity.statistics import Ranks, matched_similarity, rank
 
@@ -31,38 +31,35 @@ def is_its_own(sampled: Sampled, control: Subject) -> bool:
     if sampled.begun.one_sided or audit.subject.batch_effect:
         return False
     with preserved(control.model, control.snapshot):
-        original = _ranked(_explained(audit, control, None))
-    own = _ranked(tuple(part[:IMAGES] for part in sampled.first.maps))
-    return _equal(own, original) and all(
+        original = ranked(_explained(audit, control, None))
+    own = ranked(tuple(part[:IMAGES] for part in sampled.first.maps))
+    return are_equal(own, original) and all(
         np.abs(by_rank(original, copy)[0] - _left(sampled, measure)).max() < 1 - _EQUAL
         for measure, copy in _copies(audit, control)
     )
 
 
-def ends(audit: Audit) -> tuple[Measure, ...]:
-    """The shallowest and the deepest judged measure."""
-    return tuple(dict.fromkeys((audit.judging[0], audit.judging[-1])))
+def ranked(maps: Maps) -> tuple[Ranks, ...]:
+    """The maps of each input of the model, with their signs."""
+    return tuple(map(rank, maps))
+
+
+def are_equal(one: tuple[Ranks, ...], other: tuple[Ranks, ...]) -> bool:
+    """Whether all maps are equal, but for rounding."""
+    if [part.ranks.shape for part in one] != [part.ranks.shape for part in other]:
+        return False
+    pairs = zip(one, other, strict=True)
+    return all(float(matched_similarity(a, b).min()) > _EQUAL for a, b in pairs)
 
 
 def _copies(audit: Audit, control: Subject) -> list[tuple[Measure, tuple[Ranks, ...]]]:
-    with audit.perturbation(control, ends(audit), 0) as perturbed:
-        return [(measure, _ranked(_explained(audit, control, targets))) for measure, targets in perturbed]
+    with audit.perturbation(control, ends(audit.measures), 0) as perturbed:
+        return [(measure, ranked(_explained(audit, control, targets))) for measure, targets in perturbed]
 
 
 def _explained(audit: Audit, control: Subject, targets: Tensor | None) -> Maps:
     stream = stream_of(control.seed, "images", 0)
     return explain(control, audit.control_meter, torch.arange(IMAGES), stream, targets)
-
-
-def _ranked(maps: Maps) -> tuple[Ranks, ...]:
-    return tuple(map(rank, maps))
-
-
-def _equal(one: tuple[Ranks, ...], other: tuple[Ranks, ...]) -> bool:
-    if [part.ranks.shape for part in one] != [part.ranks.shape for part in other]:
-        return False
-    pairs = zip(one, other, strict=True)
-    return all(float(matched_similarity(a, b).min()) > _EQUAL for a, b in pairs)
 
 
 def _left(sampled: Sampled, measure: Measure) -> np.ndarray:

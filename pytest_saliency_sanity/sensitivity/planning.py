@@ -26,16 +26,15 @@ from pytest_saliency_sanity.plan import Plan, Planned
 from pytest_saliency_sanity.sensitivity.control_surveys import fingerprint
 from pytest_saliency_sanity.sensitivity.growth import SHOWN_DRAWS
 from pytest_saliency_sanity.sensitivity.held_constant import held_constant
-from pytest_saliency_sanity.sensitivity.own_control import IMAGES, ends
+from pytest_saliency_sanity.sensitivity.interim_analyses import ends
+from pytest_saliency_sanity.sensitivity.own_control import IMAGES, are_equal, ranked
 from pytest_saliency_sanity.sensitivity.survey import Survey, cell_of, original_of
-from pytest_saliency_sanity.statistics import is_one_sided, matched_similarity, rank
+from pytest_saliency_sanity.statistics import is_one_sided
 
 if TYPE_CHECKING:
     from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Measure
     from pytest_saliency_sanity.sensitivity.permuted_labels import Comparison
     from pytest_saliency_sanity.sensitivity.sequential_audit import Audit
-
-_EQUAL = 0.999  # rank correlation of two maps from which an explainer is the control
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ def _compared(audit: Audit, trial: Trial, own: bool) -> _Work:
     if all(map(is_one_sided, trial.maps)) or audit.subject.batch_effect:
         return _Work()
     n = of_sizes(min(IMAGES, audit.subject.images))
-    return _Work(n) + (_Work(n * len(ends(audit)), 1, len(ends(audit))) if own else _Work())
+    return _Work(n) + (_Work(n * len(ends(audit.measures)), 1, len(ends(audit.measures))) if own else _Work())
 
 
 def _shares(audit: Audit, trial: Trial) -> dict[str, _Work]:
@@ -164,7 +163,7 @@ def _shares(audit: Audit, trial: Trial) -> dict[str, _Work]:
     by which they pass is that of the control.
     """
     n, looks = first_batch(audit.subject.images), audit.looks()
-    first = _grown(audit, looks[0], ends(audit))
+    first = _grown(audit, looks[0], ends(audit.measures))
     parts = {"first maps": _Work(of_sizes(n, min(2, n))), "first look": first}
     if all(map(is_one_sided, trial.maps)) and not trial.random:
         passing = _held(audit, _passing(audit))
@@ -201,10 +200,7 @@ def _passing(audit: Audit) -> Look:
 
 
 def _is_control(maps: Maps, others: Maps) -> bool:
-    if [part.shape for part in maps] != [part.shape for part in others] or all(map(is_one_sided, maps)):
-        return False
-    pairs = zip(maps, others, strict=True)
-    return all(float(matched_similarity(rank(a), rank(b)).min()) > _EQUAL for a, b in pairs)
+    return not all(map(is_one_sided, maps)) and are_equal(ranked(maps), ranked(others))
 
 
 def _perturbing(audit: Audit) -> float:

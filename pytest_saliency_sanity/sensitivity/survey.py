@@ -178,7 +178,7 @@ def survey(
     held = hold if one_sided and not replay else None
     begun = Survey(_chunks(subject, len(first.index)), one_sided, replay, similarities, held, absolute)
     with preserved(subject.model, subject.snapshot):
-        original = original_of(begun, first.index, first.maps, first.repeated.cpu().double().numpy())
+        original = original_of(begun, first.index, first.maps, first.repeated.double().numpy())
     begun.originals.append(original)
     return begun
 
@@ -198,7 +198,7 @@ def _repeated(maps: Maps, again: Maps | None) -> np.ndarray:
     if again is None:
         return np.ones(len(maps[0]))
     pairs = zip(maps, again, strict=True)
-    return mean_over_inputs(matched_similarity(rank(a), rank(b)) for a, b in pairs).cpu().double().numpy()
+    return mean_over_inputs(matched_similarity(rank(a), rank(b)) for a, b in pairs).double().numpy()
 
 
 def fill(

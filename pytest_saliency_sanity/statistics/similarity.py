@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.statistics.ranks import average_ranks
 from pytest_saliency_sanity.statistics.supports import Supported, identical, left_over, over_union
 
 _PARTNERS = 4
@@ -42,17 +42,20 @@ class Ranks:
 
 
 def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
-    """Rank `maps` (n, *S); ties get their average rank.
+    """Rank `maps` (n, *S) on the CPU; ties get their average rank.
 
     Args:
         maps: n maps, floating point, finite.
         one_sided: compare over the union of the supports instead of the whole frame. Maps that are never
             positive are negated first.
     """
-    flat = sortable(maps)
+    flat = maps.flatten(1).cpu()
+    flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
     flat = _upright(flat) if one_sided else flat
     constant = is_constant(flat)
-    ranks = average_ranks(flat, constant)
+    ranks = average_ranks(flat)
+    if constant.any():  # up to rounding: its ranks are rounding's
+        ranks[constant] = (flat.shape[1] + 1) / 2
     floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
     scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
     return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
@@ -141,61 +144,6 @@ def _upright(flat: Tensor) -> Tensor:
     hanging = (flat == high).sum(1, keepdim=True) > (flat == low).sum(1, keepdim=True)
     never_positive = (high <= 0) & (low < 0)
     return torch.where(never_positive | hanging & (low < 0), -flat, flat)
-
-
-def sortable(maps: Tensor) -> Tensor:
-    """(n, P) the values of maps (n, *S), of a type that can be sorted."""
-    flat = maps.flatten(1)
-    return flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
-
-
-def average_ranks(flat: Tensor, constant: Tensor) -> Tensor:
-    """(n, P) the ranks of each row, where ties, and all values of a row that is `constant`, have their mean."""
-    ordered, order = _sorted(flat)
-    places = _places(ordered)
-    ranks = torch.empty_like(places).scatter_(1, order, places)
-    if constant.any():  # up to rounding: its ranks are rounding's
-        ranks[constant] = (flat.shape[1] + 1) / 2
-    return ranks
-
-
-def _places(ordered: Tensor) -> Tensor:
-    """The places 1, 2, … of each row, where each run of equal values has the mean of its places."""
-    dtype = torch.float32 if ordered.shape[1] < 2**23 else torch.float64
-    if ordered.device.type != "cpu":
-        first = torch.searchsorted(ordered, ordered)
-        return ((first + torch.searchsorted(ordered, ordered, right=True) + 1) / 2).to(dtype)
-    places = torch.arange(1, ordered.shape[1] + 1, dtype=dtype).repeat(len(ordered), 1)
-    for row, values in zip(places.numpy(), ordered.numpy(), strict=True):
-        _share_places(row, values)
-    return places
-
-
-def _share_places(places: np.ndarray, ordered: np.ndarray) -> None:
-    """Give each run of equal values the mean of its places: (first + last) / 2."""
-    repeats = np.flatnonzero(ordered[1:] == ordered[:-1]) + 1  # places (from 0) that equal the one before
-    if not len(repeats):
-        return
-    begins = np.flatnonzero(np.diff(repeats, prepend=-1) > 1)  # where in `repeats` a run begins
-    sizes = np.diff(begins, append=len(repeats)) + 1
-    first = repeats[begins] - 1
-    members = np.repeat(first - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-    places[members] = np.repeat(first + (sizes + 1) / 2, sizes)
-
-
-def _sorted(flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row in ascending order (as values, or as integers that order alike), and the places it came from.
-
-    On the CPU a single-precision value and its place are packed into one integer, and numpy sorts those several
-    times faster than torch or numpy find the order of floats (`python -m tests.benchmarks.ranks`).
-    """
-    if flat.device.type != "cpu" or flat.dtype != torch.float32:
-        return flat.sort(dim=1)
-    bits = (flat + 0.0).view(torch.int32)  # -0.0 becomes 0.0, which it ties with
-    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).to(torch.int64)
-    keys = keys.mul_(2**32).add_(torch.arange(flat.shape[1]))
-    keys.numpy().sort(axis=1)
-    return (keys >> 32).to(torch.int32), keys.bitwise_and_(0xFFFFFFFF)
 
 
 def _unit(values: Tensor) -> Tensor:

@@ -86,18 +86,14 @@ def _centered(values: Tensor, union: Tensor) -> Tensor:
 
 def left_over(values: Tensor, given: Tensor, union: Tensor) -> Tensor:
     """What a linear regression on `given` (n, q, P), over the union, leaves of centered `values` (n, P)."""
-    # Apple's GPUs have no double precision.
-    wide = torch.float32 if values.device.type == "mps" else torch.float64
-    known = torch.stack([_centered(part, union) for part in given.unbind(1)], 1).to(wide)
+    known = torch.stack([_centered(part, union) for part in given.unbind(1)], 1).double()
     known = known / known.norm(dim=2, keepdim=True).clamp_min(1e-12)
-    slopes = _inverse(known @ known.mT) @ (known @ values.to(wide)[..., None])
+    slopes = _inverse(known @ known.mT) @ (known @ values.double()[..., None])
     left: Tensor = values - (slopes * known).sum(1)
     return left.to(values.dtype)
 
 
 def _inverse(products: Tensor) -> Tensor:
     """The pseudoinverse of (n, q, q): what is held constant may say the same twice."""
-    single = products.dtype == torch.float32
-    exact = products.cpu().double() if single else products
-    inverse: Tensor = torch.linalg.pinv(exact, rtol=1e-5 if single else 1e-9, hermitian=True)
-    return inverse.to(products)
+    inverse: Tensor = torch.linalg.pinv(products, rtol=1e-9, hermitian=True)
+    return inverse
