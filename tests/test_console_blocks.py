@@ -57,10 +57,9 @@ TOO_LONG = {  # no arguments make these short: that they are taken is tested, wh
     "tests.benchmarks.plan": "it runs the example project’s tests, and a check on images of 224×224 pixels",
     "tests.benchmarks.suites": "it runs the example project's tests under a profiler",
     "tests.benchmarks.growth": "a check for each size, in a process of its own, for minutes",
-    "tests.benchmarks.memorizing": "it trains networks one by one and together, for minutes even with one kind",
 }
 SHORT = (  # what `extended` runs of the others
-    "tests.benchmarks.similarities --maps 4 --size 40 --runs 1",
+    "tests.benchmarks.similarities --maps 4 --size 64 --turns 1",
     "tests.calibration.model_sensitivity --networks mlp --seeds 0 --explainers gradient sobel --jobs 1",
     "tests.calibration.target_sensitivity --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.data_sensitivity --networks mlp --seeds 0 --explainers gradient sobel --jobs 1",
@@ -72,7 +71,8 @@ SHORT = (  # what `extended` runs of the others
     "tests.calibration.suspicions --networks mlp --seeds 0 --jobs 1",
     "tests.calibration.contrast --samples 500",
     "tests.benchmarks.audit --images 8 --explainers sobel gradient --checks target_sensitivity",
-    "tests.benchmarks.insertion --images 2 --steps 8",
+    "tests.benchmarks.insertion --images 2 --steps 8 --without-peers",
+    "tests.benchmarks.memorizing mlp --alone",
     "tests.benchmarks.metrics --images 8 --explainers Sobel",
     "tests.benchmarks.ranks",
     "tests.benchmarks.startup 2",

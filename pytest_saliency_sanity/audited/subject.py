@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -23,12 +23,13 @@ from pytest_saliency_sanity.audited.arguments import (
 )
 from pytest_saliency_sanity.audited.different_images import Chosen, chosen
 from pytest_saliency_sanity.audited.labels import read_labels
+from pytest_saliency_sanity.audited.sharing import once
 from pytest_saliency_sanity.embedding import embeddings
 from pytest_saliency_sanity.layout import check_channel_axis
 from pytest_saliency_sanity.loans import entered, loan
-from pytest_saliency_sanity.outputs import Forward, like_model, read_logits, using_forward
+from pytest_saliency_sanity.outputs import Forward, like_model, read_logits, unreadable, using_forward
 from pytest_saliency_sanity.perturbations import Snapshot, evaluating, preserved, replayed
-from pytest_saliency_sanity.perturbations.restoring.changes import restructured
+from pytest_saliency_sanity.perturbations.restoring.changes import checksum, restructured
 from pytest_saliency_sanity.perturbations.restoring.modes import has_own_train, mode_of
 from pytest_saliency_sanity.perturbations.restoring.process import keeping_process
 from pytest_saliency_sanity.text import name_of
@@ -61,6 +62,7 @@ class Subject:
         channel_axis: where the channels of the inputs are; None, if it was not given, means 1.
         embed: the layer whose output is explained in place of the inputs, or None.
         embedded: (N, L, D) that output.
+        known: what checks have found out of the model on these images; it fills. In an `audit`, all its checks do.
     """
 
     explainer: Callable[..., Any]
@@ -85,6 +87,7 @@ class Subject:
     channel_axis: int | None = None
     embed: str | None = None
     embedded: Tensor | None = None
+    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def model_name(self) -> str:
@@ -158,10 +161,7 @@ def subject(
     )
     limit = 2 * given.amounts.images if limit is None else limit
     asked = _Asked(model, inputs, input_shape, forward, limit, given.seed, channel_axis, embed)
-    read = _read(asked)
-    if read.builds:
-        _build(asked, read)
-        read = _read(asked)
+    read = once(lambda: _key(asked), asked, lambda: _read_whole(asked))
     order, classes = read.used.order, read.scores.shape[1]
     targets = (
         read.scores.argmax(1)
@@ -196,6 +196,7 @@ def subject(
         channel_axis=check_channel_axis(channel_axis, read.parts) if embed is None else -1,
         embed=embed,
         embedded=read.embedded,
+        known=read.known,
     )
 
 
@@ -220,6 +221,7 @@ class _Read:
     Attributes:
         count: of the user's images.
         builds: whether the model has built modules in its forward pass, which are gone again.
+        known: see `Subject`.
     """
 
     packed: bool
@@ -231,6 +233,26 @@ class _Read:
     batch_effect: float
     builds: bool
     embedded: Tensor | None = None
+    known: dict[Any, Any] = field(default_factory=dict)
+
+
+def _key(asked: _Asked) -> tuple[Any, ...]:
+    """What the reading depends on: these very objects, as long as the values of the tensors are the same."""
+    images = asked.inputs if isinstance(asked.inputs, (tuple, list)) else (asked.inputs,)
+    tensors = (*asked.model.parameters(), *asked.model.buffers(), *images)
+    values = tuple(
+        checksum(one) for one in tensors if isinstance(one, Tensor) and not (is_lazy(one) or unreadable(one))
+    )
+    objects = id(asked.model), id(asked.inputs), id(asked.forward)
+    return *objects, values, asked.input_shape, asked.limit, asked.seed, asked.channel_axis, asked.embed
+
+
+def _read_whole(asked: _Asked) -> _Read:
+    read = _read(asked)
+    if read.builds:
+        _build(asked, read)
+        read = _read(asked)
+    return read
 
 
 def _read(asked: _Asked) -> _Read:

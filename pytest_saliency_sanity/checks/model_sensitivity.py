@@ -99,13 +99,12 @@ def check_model_sensitivity(
     audited = subject(explainer, model, inputs, targets, **conditions)
     with held(audited) as audited:
         with preserved(audited.model, audited.snapshot):
-            everything = audited.chosen(torch.arange(audited.images))
-            found = find_blocks(audited.model, everything, forward=audited.forward, names=blocks)
+            found = _blocks(audited, blocks)
             _check_blocks(audited, found)
             unused = unused_notes(audited.model, found) if blocks is None else ()
         audited = replace(audited, notes=(*audited.notes, *unused))
         deadline = began + audited.amounts.max_seconds
-        cascade = Cascade(found)
+        cascade = Cascade(found, audited.known.setdefault(("copies", found), {}))
         audit = Audit(
             subject=audited,
             measures=planned(found, depths or ("head", *audited.amounts.depths), blocks is None),
@@ -189,6 +188,16 @@ def _check_depths(depths: Any) -> None:
             f"the depth 'head' is shown but does not decide; add one of {', '.join(DEPTHS[1:])} to depths, or "
             f"pass {EVERY!r}"
         )
+
+
+def _blocks(audited: Subject, names: Sequence[str] | None) -> tuple[Block, ...]:
+    everything = audited.chosen(torch.arange(audited.images))
+    if names is not None:
+        return find_blocks(audited.model, everything, forward=audited.forward, names=names)
+    if "blocks" not in audited.known:
+        audited.known["blocks"] = find_blocks(audited.model, everything, forward=audited.forward)
+    found: tuple[Block, ...] = audited.known["blocks"]
+    return found
 
 
 def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str, str]:

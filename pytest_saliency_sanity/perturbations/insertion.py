@@ -142,10 +142,11 @@ def _scores(
 ) -> Iterator[Tensor]:
     """(B,) the scores of B jobs for each call, widened: half precision would round probabilities by .0005."""
     ready = None
+    batch = study.images.new_empty((len(calls[0]), *study.images.shape[1:]))  # the model gets copies
     for jobs in calls:
         if before_call is not None:
             before_call()
-        images = perturbed(study, jobs)
+        images = perturbed(study, jobs, batch[: len(jobs)])
         outputs = logits(readout.model, images, readout.forward)
         targets = check_targets(readout.targets[jobs[:, 2]], *outputs.shape).to(outputs.device)
         if readout.score == "softmax" and ready is None:

@@ -22,7 +22,7 @@ class Study:
 
 
 def plan(study: Study, counts: Tensor) -> Tensor:
-    """(T, 5) jobs: infill, ranking, image, and from where up to where in the ranking pixels are hidden.
+    """(T, 5) jobs, on the CPU: infill, ranking, image, and from where up to where in the ranking pixels are hidden.
 
     First the images as they are, then each infill whole, then what lies between, as `assembled` takes them.
     """
@@ -35,19 +35,43 @@ def plan(study: Study, counts: Tensor) -> Tensor:
         _jobs(study, infill, len(study.rankings), _hidden_places(mode, inner, pixels))
         for mode, infill in study.fillings.of_mode.items()
     ]
-    return torch.cat(whole + between).to(study.images.device)
+    return torch.cat(whole + between)
 
 
-def perturbed(study: Study, jobs: Tensor) -> Tensor:
-    """(B, C, *S) the images of the jobs."""
-    infill, ranking, image, first, end = jobs.unbind(1)
-    places = study.rankings[ranking, image]
-    hidden = (places >= first.to(places.dtype)[:, None]) & (places < end.to(places.dtype)[:, None])
-    hidden = hidden.view(-1, 1, *study.images.shape[2:])
-    filling = study.fillings.whole[infill, image]
+def perturbed(study: Study, jobs: Tensor, result: Tensor) -> Tensor:
+    """(B, C, *S) the images of the jobs, written into `result`.
+
+    Neighbors are mostly steps of one ranking of one image, of which nothing is copied but what is shown.
+    """
+    first = 0
+    for own, count in zip(*_runs(jobs), strict=True):
+        _hide(study, own, jobs[first : first + count, 3:], result[first : first + count])
+        first += count
     for row in _to_impute(study, jobs):
-        filling[row] = _noisily_imputed(study, int(image[row]), hidden[row, 0])
-    return torch.where(hidden, filling, study.images[image])
+        image, hidden = int(jobs[row, 2]), _hidden(study, jobs[row].tolist()[:3], jobs[row : row + 1, 3:])[0]
+        result[row] = torch.where(hidden, _noisily_imputed(study, image, hidden[0]), study.images[image])
+    return result
+
+
+def _runs(jobs: Tensor) -> tuple[list[list[int]], list[int]]:
+    """The infill, the ranking and the image of jobs that follow one another, and how many they are."""
+    own, counts = torch.unique_consecutive(jobs[:, :3], dim=0, return_counts=True)
+    return own.tolist(), counts.tolist()
+
+
+def _hide(study: Study, own: list[int], places: Tensor, result: Tensor) -> None:
+    """Write one image, with pixels hidden from where up to where `places` (B, 2) say, into (B, C, *S)."""
+    infill, _, image = own
+    filling = study.fillings.whole[infill, image]
+    torch.where(_hidden(study, own, places), filling, study.images[image], out=result)
+
+
+def _hidden(study: Study, own: list[int], places: Tensor) -> Tensor:
+    """(B, 1, *S) whether each pixel is hidden."""
+    _, ranking, image = own
+    order = study.rankings[ranking, image]
+    first, end = places.to(order)[:, :, None].unbind(1)
+    return ((order >= first) & (order < end)).view(-1, 1, *study.images.shape[2:])
 
 
 def assembled(study: Study, scores: Tensor, points: int) -> dict[str, Tensor]:

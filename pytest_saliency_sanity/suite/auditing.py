@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 from tqdm.auto import tqdm
 
 from pytest_saliency_sanity import settings
+from pytest_saliency_sanity.audited.sharing import sharing
 from pytest_saliency_sanity.case import Case
 from pytest_saliency_sanity.plan import Plan, Planning, Plans
 from pytest_saliency_sanity.report import matrix
@@ -169,6 +170,7 @@ def audit(
     of_run = replace(of_run, planning=Planning(plans.append)) if plan else of_run
     with (
         _with_cache(of_run),
+        sharing(),
         tqdm(total=len(questions.pairs), disable=not progress or of_run.progress is None, leave=False) as bar,
     ):
         if executor is not None and not plan:

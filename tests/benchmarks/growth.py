@@ -4,6 +4,8 @@ Model sensitivity of the gradient, on a convolutional network with random weight
 its seconds are those of the processor on one thread, its memory is what the highest resident set has grown since the
 same check of a small size. Printed is each size, and the exponent: the slope of a line through the logarithms. The bar:
 peak memory does not grow with the number of draws or depths (an exponent of .1 at most).
+
+`--peaks` prints instead the peak memory of what the other benchmarks compare, ours and the peers', at their sizes.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,6 +98,40 @@ def show(what: str, sizes: Sequence[int]) -> None:
     )
 
 
+def compared() -> Mapping[str, Callable[[], Any]]:
+    """What the other benchmarks compare, in fewer steps: none of it keeps anything of a step."""
+    from tests.benchmarks import insertion, similarities
+
+    work, maps = insertion.setting(4, 8)[0], similarities.maps(64, 224)
+    found: dict[str, Callable[[], Any]] = {
+        "forward passes of ResNet-18, 16 images": lambda: insertion.passes(work, 16),
+        "insertion and deletion": lambda: insertion.ours(work),
+    }
+    found |= {name: partial(theirs, work) for name, (_, _, theirs) in insertion.PEERS.items()}
+    for name, (peer, _) in similarities.PEERS.items():
+        found[f"{name} of 64 maps"] = partial(similarities.figure, name, *maps)
+        found[f"{name} of 64 maps, a loop"] = partial(
+            similarities.looped, peer, *map(similarities.scaled, maps)
+        )
+    return found
+
+
+def peak_of(name: str) -> None:
+    """Print MiB above those of the same process with the network and the images."""
+    action, before = compared()[name], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    action()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10)
+
+
+def peaks() -> None:
+    """Print the peak memory of each, of a process of its own."""
+    for name in compared():
+        done = subprocess.run(
+            [sys.executable, "-m", __spec__.name, "--peak", name], capture_output=True, text=True, check=True
+        )
+        print(f"{name}: {float(done.stdout.splitlines()[-1]):.0f} MiB", flush=True)
+
+
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(
@@ -103,13 +140,19 @@ def main() -> None:
     parser.add_argument(
         "--with", dest="chosen", nargs="+", choices=SIZES, default=list(SIZES), metavar="WHAT"
     )
+    parser.add_argument("--peaks", action="store_true")
     parser.add_argument("--one", type=json.loads, help=argparse.SUPPRESS)
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
         one(given.one)
-        return
-    for what in given.chosen:
-        show(what, SIZES[what])
+    elif given.peak:
+        peak_of(given.peak)
+    elif given.peaks:
+        peaks()
+    else:
+        for what in given.chosen:
+            show(what, SIZES[what])
 
 
 if __name__ == "__main__":

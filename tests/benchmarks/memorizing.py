@@ -1,14 +1,16 @@
 """`python -m tests.benchmarks.memorizing`: how fast permuted labels are memorized; do networks train faster together?
 
-Every kind of network in tests/networks, 1,000 digits whose labels are permuted, the default trainer; then the same
-number of Adam steps for several networks one after the other, and all at once through torch.func.
+Every kind of network in tests/networks, 1,000 digits whose labels are permuted, the default trainer (A); beside it a
+plain loop of Adam over as many epochs, with batches of the same size, which looks at nothing (B). `--turns 2` is
+A B A B; what is printed are the medians, of the ratio too. Then the same number of Adam steps for several networks one
+after the other, and all at once through torch.func.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +19,53 @@ from torch.nn import functional as F
 
 from pytest_saliency_sanity.perturbations import replayed
 from pytest_saliency_sanity.perturbations.label_permutation import permuted
-from pytest_saliency_sanity.trained_networks.training import Options, fit
+from pytest_saliency_sanity.trained_networks.training import Options, Training, fit
+from tests.benchmarks.bars import seconds
 from tests.digits import train_digits
 from tests.networks import DEVELOPMENT, EVALUATION
 
 SAMPLES = 1_000
+NETWORKS = {**EVALUATION, **DEVELOPMENT}
 
 
-def memorize(name: str, seed: int) -> str:
+def memorize(name: str, seed: int, turns: int) -> str:
     """A row of the table: one network, trained on permuted labels."""
-    images, labels = (part[:SAMPLES] for part in train_digits())
-    with replayed(seed):
-        model = {**EVALUATION, **DEVELOPMENT}[name]()
-        result = fit(model, (images,), permuted(labels, seed).labels, seed)
+    runs = []
+    for _ in range(turns):
+        result = trained(name, seed)
+        runs.append((result.seconds, seconds(lambda epochs=result.epochs: plain(name, seed, epochs))))
+    own, alone = (median(column) for column in zip(*runs, strict=True))
+    ratio = median(ours / theirs for ours, theirs in runs)
     return (
-        f"{name:24} {seed:4} {result.epochs:7} {result.seconds:8.1f} {result.accuracy:9.3f}  {result.ended}"
+        f"{name:24} {seed:4} {result.epochs:7} {own:8.1f} {alone:8.1f}  ×{ratio:4.2f} {result.accuracy:9.3f}  "
+        f"{result.ended}"
     )
+
+
+def trained(name: str, seed: int) -> Training:
+    """By the default trainer, until the labels are memorized."""
+    images, labels = permuted_digits(seed)
+    with replayed(seed):
+        return fit(NETWORKS[name](), (images,), labels, seed)
+
+
+def plain(name: str, seed: int, epochs: int) -> None:
+    """The loop that one would write, for as many epochs."""
+    images, labels = permuted_digits(seed)
+    with replayed(seed):
+        model = NETWORKS[name]().train()
+        adam = torch.optim.Adam(model.parameters(), Options().learning_rate)
+        for _ in range(epochs):
+            for batch in torch.randperm(len(labels)).split(Options().batch_size):
+                loss = F.cross_entropy(model(images[batch]), labels[batch])
+                adam.zero_grad()
+                loss.backward()
+                adam.step()
+
+
+def permuted_digits(seed: int) -> tuple[Tensor, Tensor]:
+    images, labels = (part[:SAMPLES] for part in train_digits())
+    return images, permuted(labels, seed).labels
 
 
 def together(make: Callable[[], nn.Module], count: int) -> float:
@@ -72,13 +105,7 @@ def _batches() -> list[tuple[Tensor, Tensor]]:
 
 def _fastest(call: Callable[[], None], repeat: int = 4) -> float:
     call()
-    return min(_timed(call) for _ in range(repeat))
-
-
-def _timed(call: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return min(seconds(call) for _ in range(repeat))
 
 
 def mlp() -> nn.Module:
@@ -91,13 +118,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="networks (default: all)")
     parser.add_argument("--seeds", type=int, default=1, help="train with the seeds 0 to N - 1 (default: 1)")
+    parser.add_argument("--turns", type=int, default=1, help="of the trainer and the plain loop (default: 1)")
+    parser.add_argument("--alone", action="store_true", help="leave out how networks train together")
     given = parser.parse_args()
     print(f"{Options()}, {torch.get_num_threads()} threads")
-    print(f"{'network':24} seed  epochs  seconds  accuracy  ended by")
-    for name in given.names or [*EVALUATION, *DEVELOPMENT]:
+    print(f"{'network':24} seed  epochs  seconds    plain  ratio  accuracy  ended by")
+    for name in given.names or NETWORKS:
         for seed in range(given.seeds):
-            print(memorize(name, seed), flush=True)
-    for threads in (1, 2):
+            print(memorize(name, seed, given.turns), flush=True)
+    for threads in () if given.alone else (1, 2):
         torch.set_num_threads(threads)
         for name, make in {"mlp": mlp, "plain_cnn": EVALUATION["plain_cnn"]}.items():
             ratios = ", ".join(f"{count} networks ×{together(make, count):.2f}" for count in (2, 4))

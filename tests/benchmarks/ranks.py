@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import argparse
 from collections.abc import Callable
 
 import numpy as np
@@ -10,21 +10,18 @@ import torch
 from scipy.stats import rankdata
 
 from pytest_saliency_sanity.statistics import rank
+from tests.benchmarks.bars import seconds
 
 
 def milliseconds(call: Callable[[], object], repeat: int = 10) -> float:
     """The fastest of `repeat` calls."""
     call()
-    return min(_timed(call) for _ in range(repeat)) * 1e3
+    return min(seconds(call) for _ in range(repeat)) * 1e3
 
 
-def _timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-if __name__ == "__main__":
+def main() -> None:
+    """Print all rows."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.set_num_threads(2)
     maps = torch.randn(16, 224 * 224)
     ours = milliseconds(lambda: rank(maps))
@@ -36,3 +33,7 @@ if __name__ == "__main__":
     }.items():
         other = milliseconds(call)
         print(f"{name}: {other:.0f} ms, ×{other / ours:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,8 +17,8 @@ from pytest_saliency_sanity.sensitivity import growth
 from tests.checks.models import cnn, images
 
 WAITS = {
-    "item", "cpu", "tolist", "numpy", "nonzero", "equal", "allclose", "unique", "masked_select", "__bool__", "__float__",
-    "__int__", "__index__", "__array__",
+    "item", "cpu", "tolist", "numpy", "nonzero", "equal", "allclose", "unique", "masked_select", "__bool__",
+    "__float__", "__int__", "__index__", "__array__",
 }  # fmt: skip
 WAITED: Counter[str] = Counter()
 
@@ -83,7 +83,9 @@ def test_one_wait_for_each_depth(
 
 def test_no_wait_for_maps_that_are_not_there(waits: list[int]) -> None:
     """Sobel's filter returns maps of the CPU; what is waited for are those of its control."""
-    assert check_model_sensitivity(sobel, on_device(cnn()), images(16).as_subclass(OnDevice)).outcome == "fail"
+    assert (
+        check_model_sensitivity(sobel, on_device(cnn()), images(16).as_subclass(OnDevice)).outcome == "fail"
+    )
     assert set(waits) <= {0, 1}, Counter(waits)
 
 

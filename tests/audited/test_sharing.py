@@ -1,0 +1,92 @@
+"""What checks of one audit find out of the same model and images, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pytest_saliency_sanity import Case, audit
+from pytest_saliency_sanity.audited.sharing import once, sharing
+from pytest_saliency_sanity.audited.subject import Subject, subject
+from pytest_saliency_sanity.checks import model_sensitivity
+from pytest_saliency_sanity.explainers import gradient, input_x_gradient, sobel
+from tests.checks.models import cnn, images
+
+BOTH = {"sobel": sobel, "input_x_gradient": input_x_gradient}
+
+
+class Counting(nn.Sequential):
+    """Counts the images that go through it."""
+
+    seen = 0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        Counting.seen += len(inputs)
+        return super().forward(inputs)
+
+
+def read(model: nn.Module, inputs: Tensor, seed: int = 0) -> Subject:
+    return subject(gradient, model, inputs, None, seed=seed)
+
+
+@pytest.fixture
+def shared() -> Iterator[None]:
+    with sharing():
+        yield
+
+
+def test_what_is_shared_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[object] = []
+    find = model_sensitivity.find_blocks
+    monkeypatch.setattr(
+        model_sensitivity, "find_blocks", lambda *args, **named: found.append(args) or find(*args, **named)
+    )
+    case, checks = Case(model=cnn(), inputs=images(9)), ["model_sensitivity"]
+    together = audit(BOTH, case, checks, progress=False)
+    assert len(found) == 1
+    for name, outcome in (("sobel", "fail"), ("input_x_gradient", "pass")):
+        (alone,) = (one.verdict for one in audit({name: BOTH[name]}, case, checks, progress=False).results)
+        verdict = together[name, checks[0]].verdict
+        assert alone is not None and verdict is not None and verdict.outcome == outcome
+        assert (alone.stages, alone.reason) == (verdict.stages, verdict.reason)
+        assert alone.evidence["copies"] == verdict.evidence["copies"]
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_same_model_and_images_are_read_once() -> None:
+    model, inputs = Counting(*cnn()).eval(), images(16)
+    first, seen = read(model, inputs), Counting.seen
+    second = read(model, inputs)
+    assert Counting.seen == seen and second.known is first.known and second.scores is first.scores
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("what", ["a weight", "an image", "the seed", "the model", "the images"])
+def test_anything_else_is_read_anew(what: str) -> None:
+    model, inputs = cnn(), images(16)
+    before = read(model, inputs)
+    with torch.no_grad():
+        if what == "a weight":
+            next(model.parameters()).view(-1)[0] += 1
+        if what == "an image":
+            inputs[0] += 1
+    model, inputs = cnn() if what == "the model" else model, images(16) if what == "the images" else inputs
+    after = read(model, inputs, seed=int(what == "the seed"))
+    assert after.known is not before.known
+
+
+def test_outside_of_an_audit_nothing_is_kept() -> None:
+    model, inputs = cnn(), images(16)
+    assert read(model, inputs).known is not read(model, inputs).known
+    made = [once(lambda: "key", None, object) for _ in range(2)]
+    assert made[0] is not made[1]
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_oldest_goes_first() -> None:
+    made = [once(lambda key=key: key, None, object) for key in range(5)]  # type: ignore[misc]
+    assert once(lambda: 4, None, object) is made[4]
+    assert once(lambda: 0, None, object) is not made[0]
