@@ -11,8 +11,7 @@ from torch import Tensor
 from pytest_saliency_sanity.sensitivity.held_constant import HeldConstant
 from pytest_saliency_sanity.statistics import (
     Ranks,
-    matched_similarity,
-    mismatched_similarity,
+    matched_and_mismatched,
     pearson,
     without,
 )
@@ -71,8 +70,7 @@ def by_rank(
     """(n,) T and (n,) X by rank correlation, for each input of the model something else `given`."""
     known = given or [None] * len(left)
     return _over_inputs(
-        (matched_similarity(a, b, held), mismatched_similarity(a, b, held))
-        for a, b, held in zip(left, right, known, strict=True)
+        matched_and_mismatched(a, b, held) for a, b, held in zip(left, right, known, strict=True)
     )
 
 

@@ -61,6 +61,19 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
     return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
 
 
+def matched_and_mismatched(left: Ranks, right: Ranks, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(n,) what `matched_similarity` and (n,) what `mismatched_similarity` returns, at once."""
+    n = len(left.ranks)
+    if left.floor is None:
+        matched, mismatched = pearson(left.unit, right.unit)
+    else:
+        # A union of supports is another one for every pair: a few partners an image are enough for a mean.
+        orders = [torch.arange(n).roll(shift) for shift in range(min(n, _PARTNERS + 1))]
+        matched, *others = over_union(_supported(left, given), _supported(right, given), orders)
+        mismatched = torch.stack(others).mean(0) if others else torch.full_like(matched, torch.nan)
+    return torch.where(identical(left.ranks, right.ranks), 1, matched), mismatched
+
+
 def matched_similarity(left: Ranks, right: Ranks, given: Tensor | None = None) -> Tensor:
     """(n,) similarity of map i on the left with map i on the right.
 
@@ -73,7 +86,9 @@ def matched_similarity(left: Ranks, right: Ranks, given: Tensor | None = None) -
     if left.floor is None:
         similarity = (left.unit * right.unit).sum(1)
     else:
-        similarity = over_union(_supported(left, given), _supported(right, given))
+        (similarity,) = over_union(
+            _supported(left, given), _supported(right, given), [torch.arange(len(left.ranks))]
+        )
     return torch.where(identical(left.ranks, right.ranks), 1, similarity)
 
 
@@ -83,13 +98,7 @@ def mismatched_similarity(left: Ranks, right: Ranks, given: Tensor | None = None
     Args:
         given: as in `matched_similarity`; each map's own is held constant.
     """
-    n = len(left.ranks)
-    if left.floor is None:
-        return pearson(left.unit, right.unit)[1]
-    # A union of supports is another one for every pair: a few partners an image are enough for a mean.
-    mine, others = _supported(left, given), _supported(right, given)
-    shifts = [over_union(mine, others.rolled(shift)) for shift in range(1, min(n, _PARTNERS + 1))]
-    return torch.stack(shifts).mean(0)
+    return matched_and_mismatched(left, right, given)[1]
 
 
 def top_overlap(left: Ranks, right: Ranks, share: float) -> Tensor:
@@ -112,8 +121,7 @@ def without(unit: Tensor, given: Tensor) -> Tensor:
 
     `pearson` of two of them is a partial correlation.
     """
-    everywhere = torch.ones(unit.shape, dtype=torch.bool, device=unit.device)
-    left = left_over(unit, given, everywhere)
+    left = left_over(unit, given)
     length = left.norm(dim=1, keepdim=True)
     return torch.where(length > 1e-3, left / length.clamp_min(1e-3), 0)
 

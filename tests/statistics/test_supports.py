@@ -109,3 +109,12 @@ def test_values_less_what_is_known_of_them(count: int) -> None:
     expected = [np.corrcoef(_residual(a, z), _residual(b, z))[0, 1] for a, b, z in rows]
     close(matched.double(), torch.tensor(expected, dtype=torch.float64), atol=1e-5, rtol=0)
     close(without(given[0], known), torch.zeros_like(left), atol=1e-3, rtol=0)
+
+
+def test_what_is_the_same_everywhere_explains_nothing() -> None:
+    left, right = rank(sparse_maps(0), one_sided=True), rank(sparse_maps(1), one_sided=True)
+    known = held(5, len(left.ranks), 1)
+    constant = torch.full_like(known, 7.0)
+    for found in (matched_similarity, mismatched_similarity):
+        close(found(left, right, constant), found(left, right), atol=1e-6, rtol=0)
+        close(found(left, right, torch.cat([known, constant], 1)), found(left, right, known), atol=1e-6, rtol=0)
