@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import gc
+import os
 import sys
 import threading
 import tracemalloc
@@ -29,7 +30,11 @@ _COUNTS = (
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
 )  # fmt: skip
 _PROMOTING = sys.version_info >= (3, 14)  # the survivors of any run are old there
-_WAITING = ("threading.py", "selectors.py", "socket.py", "queue.py", "connection.py")  # where a thread waits
+# Where a thread waits: also those that torch.compile leaves, and those of an executor that has nothing to do.
+_WAITING = (
+    "threading.py", "selectors.py", "socket.py", "queue.py", "connection.py", "compile_worker/subproc_pool.py",
+    "compile_worker/timer.py", "concurrent/futures/thread.py",
+)  # fmt: skip
 _NUMPY = getattr(np.lib, "tracemalloc_domain", 389047)
 
 
@@ -99,7 +104,9 @@ def alone() -> bool:
     others = [
         frames.get(one.ident or 0) for one in threading.enumerate() if one is not threading.current_thread()
     ]
-    return all(frame is None or frame.f_code.co_filename.endswith(_WAITING) for frame in others)
+    return all(
+        frame is None or frame.f_code.co_filename.replace(os.sep, "/").endswith(_WAITING) for frame in others
+    )
 
 
 def _young() -> list[Tensor]:

@@ -10,6 +10,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.optim import optimizer as optimizers
 from torch.overrides import TorchFunctionMode
 
 from pytest_saliency_sanity import Case, Verdict, audit, check_contract, check_model_sensitivity
-from pytest_saliency_sanity.examination import leaks
+from pytest_saliency_sanity.examination import kept_memory, leaks
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.perturbations.restoring.process_hooks import process_hooks
 from pytest_saliency_sanity.suite import evaluation
@@ -48,6 +49,18 @@ def test_beside_another_thread_no_object_is_listed(monkeypatch: pytest.MonkeyPat
         ended.append(True)
         thread.join()
         KEPT.clear()
+
+
+def test_an_executor_that_has_nothing_to_do_is_no_thread_at_work() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(int).result() == 0
+        assert kept_memory.alone()
+        ready, ended = threading.Event(), list[bool]()
+        working = pool.submit(lambda: (ready.set(), all(not ended for _ in itertools.count())))
+        ready.wait()
+        assert not kept_memory.alone()
+        ended.append(True)
+        working.result()
 
 
 @pytest.fixture(autouse=True)

@@ -117,4 +117,6 @@ def test_what_is_the_same_everywhere_explains_nothing() -> None:
     constant = torch.full_like(known, 7.0)
     for found in (matched_similarity, mismatched_similarity):
         close(found(left, right, constant), found(left, right), atol=1e-6, rtol=0)
-        close(found(left, right, torch.cat([known, constant], 1)), found(left, right, known), atol=1e-6, rtol=0)
+        close(
+            found(left, right, torch.cat([known, constant], 1)), found(left, right, known), atol=1e-6, rtol=0
+        )
