@@ -42,3 +42,11 @@ def once(key: Callable[[], Hashable], alive: Any, make: Callable[[], T]) -> T:
             shared.popitem(last=False)
     found: T = shared[known][1]
     return found
+
+
+def found_once(known: dict[Any, Any], what: str, find: Callable[[], T]) -> T:
+    """What is `known` under this name; it is found now where nothing is."""
+    if what not in known:
+        known[what] = find()
+    found: T = known[what]
+    return found

@@ -23,7 +23,7 @@ from pytest_saliency_sanity.audited.arguments import (
 )
 from pytest_saliency_sanity.audited.different_images import Chosen, chosen
 from pytest_saliency_sanity.audited.labels import read_labels
-from pytest_saliency_sanity.audited.sharing import once
+from pytest_saliency_sanity.audited.sharing import found_once, once
 from pytest_saliency_sanity.embedding import embeddings
 from pytest_saliency_sanity.layout import check_channel_axis
 from pytest_saliency_sanity.loans import entered, loan
@@ -171,8 +171,8 @@ def subject(
     labels = None if labels is None else read_labels(labels, read.count, classes, order)
     provenance.note(
         profile=given.profile,
-        model=provenance.of_model(model),
-        inputs=provenance.of_tensors(read.parts),
+        model=found_once(read.known, "model", lambda: provenance.of_model(model)),
+        inputs=found_once(read.known, "inputs", lambda: provenance.of_tensors(read.parts)),
         targets=provenance.of_tensors([targets]),
     )
     return Subject(

@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from pytest_saliency_sanity.audited.conditions import Conditions, takes
 from pytest_saliency_sanity.audited.options import check_thresholds, figure_names
+from pytest_saliency_sanity.audited.sharing import found_once
 from pytest_saliency_sanity.audited.subject import Subject, held, subject
 from pytest_saliency_sanity.errors import asserting
 from pytest_saliency_sanity.examination.conclusion import concluded
@@ -194,10 +195,9 @@ def _blocks(audited: Subject, names: Sequence[str] | None) -> tuple[Block, ...]:
     everything = audited.chosen(torch.arange(audited.images))
     if names is not None:
         return find_blocks(audited.model, everything, forward=audited.forward, names=names)
-    if "blocks" not in audited.known:
-        audited.known["blocks"] = find_blocks(audited.model, everything, forward=audited.forward)
-    found: tuple[Block, ...] = audited.known["blocks"]
-    return found
+    return found_once(
+        audited.known, "blocks", lambda: find_blocks(audited.model, everything, forward=audited.forward)
+    )
 
 
 def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str, str]:
