@@ -50,6 +50,7 @@ RUN_BESIDE = {  # commands of this repository that other extended tests run, wit
     "tests.figures.page": "tests/figures/test_pictures.py",
 }
 TOO_LONG = {  # no arguments make these short: that they are taken is tested, what they print is not
+    "tests.benchmarks.bars": "it runs other benchmarks, for hours",
     "tests.benchmarks.baselines": "it runs the example project's tests once for each network",
     "tests.benchmarks.model_sensitivity": "a check on photographs of 224×224 pixels, many times",
     "tests.benchmarks.executor": "it starts a pool for each run, and audits for minutes",

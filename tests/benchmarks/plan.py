@@ -121,7 +121,8 @@ def compared(what: str, foretold: Cost, happened: Cost) -> bool:
     print(
         f"{what}: planned {foretold.maps} maps, {foretold.networks} networks, {foretold.seconds:.1f} s; "
         f"run {happened.maps} maps, {happened.networks} networks, {happened.seconds:.1f} s: "
-        f"×{ratios[0]:.2f} of the maps, ×{ratios[1]:.2f} of the seconds: {'met' if met else 'not met'}",
+        f"×{ratios[0]:.2f} of the maps, ×{ratios[1]:.2f} of the seconds "
+        f"(bar: {1 - BAR:g} to {1 + BAR:g}, {'met' if met else 'missed'})",
         flush=True,
     )
     return met
