@@ -76,6 +76,7 @@ SHORT = (  # what `extended` runs of the others
     "tests.benchmarks.memorizing mlp --alone",
     "tests.benchmarks.metrics --images 8 --explainers Sobel",
     "tests.benchmarks.ranks",
+    "tests.benchmarks.ways --only originals one_sort",
     "tests.benchmarks.startup 2",
     "tests.networks mlp",
 )
