@@ -87,6 +87,7 @@ class Settings:
         explained: called after each call of an explainer, with the number of maps; None outside pytest.
         tell: shows a sentence at once, though a test's output is captured; None outside pytest.
         processes: how many processes of this run may explain at the same time.
+        shared: folder that the processes of this run share, and that ends with it; None means that each is for itself.
         planning: that checks only plan, and where they put their plans; None means that they are run.
     """
 
@@ -110,6 +111,7 @@ class Settings:
     explained: Callable[[int], None] | None = None
     tell: Callable[[str], None] | None = None
     processes: int = 1
+    shared: str | Path | None = None
     planning: Planning | None = None
 
     def __post_init__(self) -> None:

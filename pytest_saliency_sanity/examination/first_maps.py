@@ -118,8 +118,13 @@ def glance(audited: Subject, meter: Meter) -> Examination:
         few = explain(audited, meter, index[:_REPLAYED], stream)
         same = bool((distance(tuple(part[:_REPLAYED] for part in maps), few) <= rounding(audited)).all())
         repeated = torch.ones(len(index)) if same else agreement(maps, explain(audited, meter, index, stream))
+    return glanced(audited, maps, repeated, same)
+
+
+def glanced(audited: Subject, maps: Maps, repeated: Tensor, same: bool) -> Examination:
+    """What `glance` knows of the first maps, and of how well they are replayed."""
     return Examination(
-        index,
+        _first(audited)[0],
         maps,
         same,
         repeated,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from pytest_saliency_sanity.sensitivity import gates
 from pytest_saliency_sanity.sensitivity.control_surveys import ControlSurveys, fingerprint
 from pytest_saliency_sanity.sensitivity.growth import grow, samples
 from pytest_saliency_sanity.sensitivity.honest_controls import Control, asked, called
-from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Thresholds, ends, judged
+from pytest_saliency_sanity.sensitivity.interim_analyses import Look, Measure, Thresholds, ends, judged
 from pytest_saliency_sanity.sensitivity.own_control import is_its_own
 from pytest_saliency_sanity.sensitivity.sequential_audit import Audit, Controls, Sampled
+from pytest_saliency_sanity.sensitivity.shared_surveys import first_maps, grown, shared_name
 from pytest_saliency_sanity.sensitivity.survey import Survey, chunks_for, survey
 from pytest_saliency_sanity.sensitivity.suspicions import Suspicion
 from pytest_saliency_sanity.verdict import Finding
@@ -63,7 +65,7 @@ def _grown(sampled: Sampled, look: Look, control: Control) -> Survey:
     audit, subject = sampled.audit, _controlled(sampled, control)
     begun = _surveyed(sampled, subject)
     sampled.control = begun if control is gradient else None
-    grow(begun, subject, audit.control_meter, look, audit.measures, audit.perturbation)
+    _grow(audit, subject, begun, look, audit.measures)
     return begun
 
 
@@ -106,13 +108,23 @@ def _of_one(
 def _looked_at(
     audit: Audit, subject: Subject, begun: Survey, look: Look, control: Control
 ) -> tuple[tuple[Finding, ...], str]:
-    grow(begun, subject, audit.control_meter, look, ends(audit.measures), audit.perturbation)
+    _grow(audit, subject, begun, look, ends(audit.measures))
     return _doubts(audit, begun, look, called(control))
 
 
 def _suspicious(audit: Audit, subject: Subject, begun: Survey, look: Look) -> bool:
-    grow(begun, subject, audit.control_meter, look, audit.judging, audit.perturbation)
+    _grow(audit, subject, begun, look, audit.judging)
     return bool(audit.suspicions(begun, look, ALPHA_FAIL))
+
+
+def _grow(audit: Audit, subject: Subject, begun: Survey, look: Look, measures: Sequence[Measure]) -> None:
+    """By what another process of the run has made; the rest here."""
+    meter = audit.control_meter
+
+    def rest() -> None:
+        grow(begun, subject, meter, look, measures, audit.perturbation)
+
+    grown(begun, subject, meter, look, measures, rest)
 
 
 def _as_large(one: Look, look: Look) -> bool:
@@ -141,9 +153,15 @@ def _surveyed(sampled: Sampled, subject: Subject) -> Survey:
     key = _key(sampled, subject)
     found = _SURVEYS.get(key)
     if found is None:
-        begun = survey(subject, glance(subject, sampled.audit.control_meter), absolute=True)
-        found = _SURVEYS.keep(key, begun)
+        found = _SURVEYS.keep(key, _begun(sampled, subject))
     return found
+
+
+def _begun(sampled: Sampled, subject: Subject) -> Survey:
+    audit, meter = sampled.audit, sampled.audit.control_meter
+    name = shared_name(subject, repr((audit.measures, len(sampled.begun.chunks[0]))))
+    first = first_maps(subject, name, meter, lambda: glance(subject, meter))
+    return survey(subject, first, absolute=True, shared=name)
 
 
 def _key(sampled: Sampled, subject: Subject) -> tuple[Any, ...]:

@@ -49,6 +49,14 @@ def grow(
                         _fill_cell(subject, meter, begun, cell, targets)
 
 
+def is_grown(begun: Survey, look: Look, measures: Sequence[Measure]) -> bool:
+    """Whether the sample is as large as `look` wants."""
+    chunks = chunks_for(begun, look.images)
+    return len(begun.originals) >= chunks and not any(
+        _wanted(begun, measure, chunks, draw) for draw in range(look.draws) for measure in measures
+    )
+
+
 def samples(
     begun: Survey, measures: Sequence[Measure], chunks: int, draws: int, reduced: Callable[[Sample], Sample]
 ) -> dict[str, Sample]:

@@ -74,6 +74,7 @@ class Survey:
         similarities: names of the paper's figures to compute as well, on the first chunk.
         hold: of the images at an index and their maps, what is held constant; None where nothing is.
         absolute: whether the maps are compared without their signs as well.
+        shared: what it is called in the folder that the processes of a run share; "" where it is not shared.
     """
 
     chunks: tuple[Tensor, ...]
@@ -82,6 +83,7 @@ class Survey:
     similarities: tuple[str, ...] = ()
     hold: Hold | None = None
     absolute: bool = False
+    shared: str = ""
     originals: list[Original] = field(default_factory=list)
     cells: dict[tuple[str, int, int], Cell] = field(default_factory=dict)
 
@@ -167,16 +169,19 @@ def survey(
     similarities: tuple[str, ...] = (),
     hold: Hold | None = None,
     absolute: bool = False,
+    shared: str = "",
 ) -> Survey:
     """A survey that starts from the maps that the contract was examined on.
 
     Args:
         hold: used for maps of one sign that can be replayed.
+        shared: see `Survey`.
     """
     one_sided = all(is_one_sided(part) for part in first.maps)
     replay = not _replayed(first)
     held = hold if one_sided and not replay else None
-    begun = Survey(_chunks(subject, len(first.index)), one_sided, replay, similarities, held, absolute)
+    chunks = _chunks(subject, len(first.index))
+    begun = Survey(chunks, one_sided, replay, similarities, held, absolute, shared)
     with preserved(subject.model, subject.snapshot):
         original = original_of(begun, first.index, first.maps, first.repeated.double().numpy())
     begun.originals.append(original)

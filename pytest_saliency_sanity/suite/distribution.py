@@ -1,17 +1,20 @@
 """One audit on many processes: which executors will do, who asks what, and who finishes what a broken pool leaves.
 
-A task is one check of one explainer; the contract comes first, and of explainers whose contract is known, the checks of
-the slowest, so that no long task is left to the end. A worker unpacks the questions anew for each task, so
+A task is one check of one explainer. Contracts come first; then each check once, of the explainer whose contract took
+longest, so that workers that begin at the same time do not make the same control; then what is expected to take longest,
+so that no long task is left to the end. The workers share a folder, which ends with the audit. A worker unpacks the questions anew for each task, so
 that no verdict depends on what the worker did before. The random streams of a check come from its seed alone.
 """
 
 from __future__ import annotations
 
 import math
+import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_saliency_sanity import settings
@@ -70,7 +73,7 @@ def distributed(questions: Questions, executor: Executor, bar: Any) -> tuple[Res
     present = settings.current()
     run = _Run(questions, executor, bar)
     try:
-        with settings.using(replace(present, record=None)):
+        with _shared(replace(present, record=None)):
             run.collect()
             run.finish_here()
     finally:
@@ -78,6 +81,20 @@ def distributed(questions: Questions, executor: Executor, bar: Any) -> tuple[Res
         results = tuple(run.found[key] for key in map(_key, questions.pairs) if key in run.found)
         _record(results, present.record)
     return results
+
+
+@contextmanager
+def _shared(present: settings.Settings) -> Iterator[None]:
+    """Within this context there is a folder for what the processes of this audit share."""
+    if present.shared is not None:
+        with settings.using(present):
+            yield
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="saliency-sanity-", ignore_cleanup_errors=True) as folder,
+        settings.using(replace(present, shared=folder)),
+    ):
+        yield
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,29 @@ class _Waiting:
     check: Check | None
 
 
+@dataclass
+class _Times:
+    """What checks have taken. Mutable: it fills.
+
+    Attributes:
+        begun: the checks that were submitted for any explainer.
+        taken: by check (seconds of the explainer's contract, seconds of the check).
+    """
+
+    begun: set[str] = field(default_factory=set)
+    taken: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def urgency(self, one: _Waiting) -> tuple[bool, float, float]:
+        """The largest is next: a check that was not begun, and then what is expected to take longest.
+
+        A check takes as long as it took for the explainer whose contract took about as long.
+        """
+        name = "" if one.check is None else one.check.name
+        known = self.taken.get(name)
+        expected = min(known, key=lambda other: abs(other[0] - one.seconds))[1] if known else math.inf
+        return name not in self.begun, expected, one.seconds
+
+
 class _Run:
     """The tasks that are under way, and the results that are there."""
 
@@ -97,6 +137,8 @@ class _Run:
         self.found: dict[tuple[str, str], Result] = {}
         self.pending: dict[Future[Answer], tuple[str, Check | None]] = {}
         self.waiting: list[_Waiting] = []
+        self.contracts: dict[str, float] = {}  # seconds
+        self.times = _Times()
         self.at_once = _workers(executor) + 1  # one that waits for the first worker that is free
         self.broken = ""
         self.packed = _for_all_workers(executor, packed(questions))
@@ -129,14 +171,15 @@ class _Run:
             future.cancel()
 
     def _submitted(self) -> bool:
-        """Submit as many tasks as there are workers, the longest first; whether any is under way."""
+        """Submit as many tasks as there are workers; whether any is under way."""
         while self.waiting and len(self.pending) < self.at_once:
-            longest = max(self.waiting, key=lambda one: one.seconds)
-            self.waiting.remove(longest)
-            self._submit(longest.name, longest.check)
+            following = max(self.waiting, key=self.times.urgency)
+            self.waiting.remove(following)
+            self._submit(following.name, following.check)
         return bool(self.pending)
 
     def _submit(self, name: str, check: Check | None) -> None:
+        self.times.begun.update(() if check is None else (check.name,))
         try:
             self.pending[self.executor.submit(answer, task_of(name, check), self.packed)] = name, check
         except BrokenExecutor as error:
@@ -153,10 +196,13 @@ class _Run:
             self._go_on(name, answered)
         else:
             verdict = _received(answered)
+            took = self.contracts[name], answered.seconds
+            self.times.taken.setdefault(check.name, []).append(took)
             self._show((name, check), Result(name, check.name, verdict, answered.skipped, answered.seconds))
 
     def _go_on(self, name: str, answered: Answer) -> None:
         contract = _received(answered)
+        self.contracts[name] = answered.seconds
         if contract is not None:
             evaluation.keep_contract(self.questions.explainers[name], self.questions.case, contract)
         for pair in self.questions.pairs:
