@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, whatever happens while they are written."""
+"""Files that appear complete or not at all, whatever happens while they are written; and folders of caches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+
+_MARKS = {
+    ".gitignore": "# Created by pytest-saliency-sanity.\n*\n",
+    "CACHEDIR.TAG": (
+        "Signature: 8a477f597d28d172789f06886806bc55\n"
+        "# This file is a cache directory tag created by pytest-saliency-sanity.\n"
+        "# For information about cache directory tags, see https://bford.info/cachedir/spec.html\n"
+    ),
+}
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -28,3 +37,13 @@ def write(path: Path, content: str | bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def make_cache(directory: Path) -> None:
+    """Make a directory that is missing, and mark it as a cache."""
+    try:
+        directory.mkdir(parents=True)
+    except FileExistsError:
+        return  # whose directory it is, we do not know
+    for name, text in _MARKS.items():
+        (directory / name).write_text(text, encoding="utf-8")

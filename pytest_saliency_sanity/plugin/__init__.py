@@ -19,6 +19,7 @@ from pytest_saliency_sanity.plugin import (
     options,
     other_checks,
     selection,
+    shared_folder,
 )
 from pytest_saliency_sanity.plugin.encoding import make_warning_sendable, sendable
 from pytest_saliency_sanity.plugin.fixtures import saliency_case  # noqa: F401 - pytest finds it in this module
@@ -57,6 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
         references=baseline.ways(config),
         processes=_processes(config),
         planning=plan.planning(config),
+        shared=shared_folder.of_worker(config),
     )
     reports.configure(config)
     other_checks.configure(config)
@@ -68,6 +70,10 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = config.stash[_SETTINGS]
         reporter = plan.PlanReporter() if settings.planning else Reporter(config, settings)
         config.pluginmanager.register(reporter, "saliency_sanity_reporter")
+        if settings.cache is not None:
+            config.pluginmanager.register(
+                shared_folder.SharedFolder(settings.cache), "saliency_sanity_folder"
+            )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -88,6 +94,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     forking.refuse(session)
     selection.remember(session)
     presence.tell(session)
+    shared_folder.prepare(session)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

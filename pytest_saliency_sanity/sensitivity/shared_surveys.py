@@ -1,4 +1,4 @@
-"""Surveys of controls that the processes of one run share: whoever is first makes a part, the others read it from files.
+"""Surveys of controls that the processes of a run share: whoever is first makes a part, the others read it from files.
 
 A part is the first maps, or what one look wants of some measures; it is written once. Its files are those of the store
 of trained networks: nothing is unpickled, and what is damaged counts as none. Where a part cannot be shared, each

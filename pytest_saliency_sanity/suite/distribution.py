@@ -1,9 +1,11 @@
 """One audit on many processes: which executors will do, who asks what, and who finishes what a broken pool leaves.
 
 A task is one check of one explainer. Contracts come first; then each check once, of the explainer whose contract took
-longest, so that workers that begin at the same time do not make the same control; then what is expected to take longest,
-so that no long task is left to the end. The workers share a folder, which ends with the audit. A worker unpacks the questions anew for each task, so
-that no verdict depends on what the worker did before. The random streams of a check come from its seed alone.
+longest, so that workers that begin together do not make the same control; then what is expected to take longest, so
+that no long task is left to the end. The workers share a folder, which ends with the audit.
+
+A worker unpacks the questions anew for each task, so that no verdict depends on what the worker did before. The random
+streams of a check come from its seed alone.
 """
 
 from __future__ import annotations

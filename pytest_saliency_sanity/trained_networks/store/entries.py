@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from pytest_saliency_sanity.trained_networks.store.files import entry_paths, make, path_of
+from pytest_saliency_sanity.files import make_cache
+from pytest_saliency_sanity.trained_networks.store.files import entry_paths, path_of
 from pytest_saliency_sanity.trained_networks.store.leftovers import sweep
 
 _FORMAT = 1
@@ -64,7 +65,7 @@ def save(directory: Path, key: str, state: Mapping[str, Tensor], facts: Mapping[
     """
     content = _packed(state)
     description = _description(key, content, facts)
-    make(directory)
+    make_cache(directory)
     sweep(directory, key)
     write(directory, key, content, description)
 

@@ -7,14 +7,6 @@ from pathlib import Path
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 OURS = re.compile(r"([0-9a-f]{32})\.(json|safetensors|lock|[0-9a-f]{16}\.tmp)")
-_MARKS = {
-    ".gitignore": "# Created by pytest-saliency-sanity.\n*\n",
-    "CACHEDIR.TAG": (
-        "Signature: 8a477f597d28d172789f06886806bc55\n"
-        "# This file is a cache directory tag created by pytest-saliency-sanity.\n"
-        "# For information about cache directory tags, see https://bford.info/cachedir/spec.html\n"
-    ),
-}
 
 
 def path_of(directory: Path, key: str, suffix: str) -> Path:
@@ -31,13 +23,3 @@ def path_of(directory: Path, key: str, suffix: str) -> Path:
 def entry_paths(directory: Path, key: str) -> tuple[Path, Path]:
     """The weights and the notes of a network."""
     return path_of(directory, key, "safetensors"), path_of(directory, key, "json")
-
-
-def make(directory: Path) -> None:
-    """Make a directory that is missing, and mark it as a cache."""
-    try:
-        directory.mkdir(parents=True)
-    except FileExistsError:
-        return  # whose directory it is, we do not know
-    for name, text in _MARKS.items():
-        (directory / name).write_text(text, encoding="utf-8")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import filelock
 
-from pytest_saliency_sanity.trained_networks.store.files import make, path_of
+from pytest_saliency_sanity.files import make_cache
+from pytest_saliency_sanity.trained_networks.store.files import path_of
 
 _HELD: set[Path] = set()  # the locks that this process holds
 _PAUSE = 0.05  # seconds between two attempts at a lock
@@ -41,7 +42,7 @@ def locked(directory: Path, key: str, timeout: float) -> Iterator[None]:
         OSError: when there cannot be a lock, for instance in a file system that has none.
     """
     path = path_of(directory, key, "lock")
-    make(directory)
+    make_cache(directory)
     lock = filelock.FileLock(path, thread_local=False, fallback_to_soft=False)
     try:
         _acquire(lock, path, timeout)

@@ -13,11 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from pytest_saliency_sanity.files import make_cache
 from pytest_saliency_sanity.settings import is_url
 from pytest_saliency_sanity.signals import is_interruption
 from pytest_saliency_sanity.trained_networks.store import entries
 from pytest_saliency_sanity.trained_networks.store.entries import Damaged, Entry
-from pytest_saliency_sanity.trained_networks.store.files import OURS, entry_paths, make
+from pytest_saliency_sanity.trained_networks.store.files import OURS, entry_paths
 from pytest_saliency_sanity.trained_networks.store.leftovers import clear as clear_folder
 
 _URLS: dict[Path, str] = {}  # of the folders that stand for an object store
@@ -115,7 +116,7 @@ def _fetch(files: Any, url: str, directory: Path, key: str) -> None:
     if description is None:
         return
     content = _weights(files, url, key, description)
-    make(directory)
+    make_cache(directory)
     entries.write(directory, key, content, description)
 
 
