@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pytest_saliency_sanity import settings
@@ -88,7 +89,7 @@ def distributed(questions: Questions, executor: Executor, bar: Any) -> tuple[Res
 @contextmanager
 def _shared(present: settings.Settings) -> Iterator[None]:
     """Within this context there is a folder for what the processes of this audit share."""
-    if present.shared is not None:
+    if present.shared is not None and Path(present.shared).is_dir():
         with settings.using(present):
             yield
         return

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import threading
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +15,10 @@ import torch
 from torch import nn
 
 from pytest_saliency_sanity import Audit, Case, audit, settings
+from pytest_saliency_sanity.checks.registration import of_name
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.sensitivity import control_audit
-from pytest_saliency_sanity.suite import evaluation, workers
+from pytest_saliency_sanity.suite import distribution, evaluation, workers
 from pytest_saliency_sanity.suite.transfers import SentError, SentVerdict
 from pytest_saliency_sanity.verdict import Verdict
 from tests.suite import elsewhere
@@ -44,6 +47,58 @@ def test_what_a_broken_pool_leaves_is_done_here(case: Case, serial: Audit, break
     ):
         found = audit(EXPLAINERS, case, CHECKS, progress=False, executor=LastFirst(breaks))
     assert same(found, serial)
+
+
+def test_tasks_that_begin_together_belong_to_different_checks() -> None:
+    """Then what is expected to take longest; contracts come first."""
+    times = distribution._Times()
+    waiting = [distribution._Waiting(math.inf, "slow", None)]
+    waiting += [
+        distribution._Waiting(seconds, name, of_name(check))
+        for seconds, name in ((3.0, "slow"), (2.0, "middle"), (1.0, "fast"))
+        for check in ("consistency", "target_sensitivity")
+    ]
+    order = []
+    while waiting:
+        following = max(waiting, key=times.urgency)
+        waiting.remove(following)
+        name = following.check.name if following.check else ""
+        order.append((following.name, name))
+        times.begun.add(name)
+        if name:  # it is done before the next is chosen; consistency takes longer, but for the fast explainer
+            took = {"slow": 9.0, "middle": 9.0, "fast": 0.5}[following.name]
+            times.taken.setdefault(name, []).append(
+                (following.seconds, took if name == "consistency" else 1.0)
+            )
+    assert order == [
+        ("slow", ""),
+        ("slow", "consistency"),
+        ("slow", "target_sensitivity"),
+        ("middle", "consistency"),
+        ("fast", "consistency"),
+        ("middle", "target_sensitivity"),
+        ("fast", "target_sensitivity"),
+    ]
+
+
+def test_workers_share_a_folder_as_long_as_the_audit_lasts(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: set[Path] = set()
+    answered = workers._answered
+
+    def seen(task: workers.Task, questions: Any) -> workers.Answer:
+        assert task.settings.shared is not None
+        folders.add(Path(task.settings.shared))
+        assert all(folder.is_dir() for folder in folders)
+        return answered(task, questions)
+
+    monkeypatch.setattr(workers, "_answered", seen)
+    monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
+    audit({"ixg": EXPLAINERS["by name"]}, case, "target_sensitivity", progress=False, executor=LastFirst())
+    assert len(folders) == 1
+    assert not any(folder.exists() for folder in folders)
+    assert settings.current().shared is None
 
 
 # What is refused.

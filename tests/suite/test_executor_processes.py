@@ -17,6 +17,7 @@ from torch import nn
 
 from pytest_saliency_sanity import Audit, Case, audit, explainers, settings
 from pytest_saliency_sanity.explainers import gradient
+from pytest_saliency_sanity.sensitivity import control_audit
 from tests.suite import elsewhere
 from tests.suite.audits import CHECKS, EXPLAINERS, same
 
@@ -60,6 +61,21 @@ def test_a_worker_that_is_killed_in_the_middle(case: Case, tmp_path: Path) -> No
         found = audit(both, case, MORE, progress=False, executor=pool)
     assert flag.exists()
     assert same(found, audit(both, case, MORE, progress=False))
+
+
+def test_controls_are_made_once_by_both(case: Case) -> None:
+    """Two processes at the same time, each with another explainer, which takes the control of the same check."""
+    both = {"ixg": explainers.input_x_gradient, "smooth": EXPLAINERS["noisy"]}
+
+    def controls(found: Audit) -> int:
+        return sum(one.verdict.evidence["control_cost"]["images"] for one in found if one.verdict)
+
+    control_audit._SURVEYS = control_audit.ControlSurveys()
+    alone = audit(both, case, "target_sensitivity", progress=False)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        found = audit(both, case, "target_sensitivity", progress=False, executor=pool)
+    assert same(found, alone)
+    assert controls(found) == controls(alone) > 0
 
 
 @pytest.mark.parametrize("count", [1, 3])
