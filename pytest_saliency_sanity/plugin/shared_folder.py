@@ -52,10 +52,10 @@ def of_worker(config: pytest.Config) -> str | None:
 
 def prepare(session: pytest.Session) -> None:
     """On a worker that will run tests of ours: make it, and remove what runs left that were killed."""
-    place = of_worker(session.config)
+    place, config = of_worker(session.config), session.config
     if place is not None and any(item.get_closest_marker("saliency") for item in session.items):
         with contextlib.suppress(OSError):  # nothing is shared then
-            session.config.stash[_LOCK] = held(Path(place), session.config.workerinput["workerid"])  # type: ignore[attr-defined]
+            config.stash[_LOCK] = held(Path(place), getattr(config, "workerinput", {})["workerid"])
             sweep(Path(place))
 
 
