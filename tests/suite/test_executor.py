@@ -241,6 +241,7 @@ def test_verdicts_and_calls_are_counted_here_in_the_order_of_the_questions(
             audit({"grad": gradient, "nan": elsewhere.nan}, case, CHECKS, progress=False, executor=executor)
         return [(one.explainer, one.check) for one in verdicts], sum(maps)
 
+    run(LastFirst())  # the first calls of a process leave something behind, which the contract looks at again
     recorded, maps = run(LastFirst())
     assert recorded == [
         ("grad", "contract"),
