@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pytest_saliency_sanity import Audit, Case, audit, settings
+from pytest_saliency_sanity.checks import contract
 from pytest_saliency_sanity.checks.registration import of_name
 from pytest_saliency_sanity.explainers import gradient
 from pytest_saliency_sanity.sensitivity import control_audit
@@ -241,7 +242,8 @@ def test_verdicts_and_calls_are_counted_here_in_the_order_of_the_questions(
             audit({"grad": gradient, "nan": elsewhere.nan}, case, CHECKS, progress=False, executor=executor)
         return [(one.explainer, one.check) for one in verdicts], sum(maps)
 
-    run(LastFirst())  # the first calls of a process leave something behind, which the contract looks at again
+    # Whether a call has left memory behind, which takes further calls to tell, is not the same in two runs.
+    monkeypatch.setattr(contract, "check_leaks", lambda *_: ())
     recorded, maps = run(LastFirst())
     assert recorded == [
         ("grad", "contract"),
