@@ -105,7 +105,7 @@ def check_model_sensitivity(
             unused = unused_notes(audited.model, found) if blocks is None else ()
         audited = replace(audited, notes=(*audited.notes, *unused))
         deadline = began + audited.amounts.max_seconds
-        cascade = Cascade(found, audited.known.setdefault(("copies", found), {}))
+        cascade = Cascade(found, known=audited.known.setdefault(("copies", found), {}))
         audit = Audit(
             subject=audited,
             measures=planned(found, depths or ("head", *audited.amounts.depths), blocks is None),

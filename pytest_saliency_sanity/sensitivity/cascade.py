@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_saliency_sanity.audited.sharing import found_once
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.explanation import explain, stream_of
 from pytest_saliency_sanity.examination.maps import Maps
@@ -34,10 +35,12 @@ class Cascade:
         blocks: in execution order.
         copies: what re-initialization did to the model at the shallowest and the deepest judged measure, by its
             name; it fills with the first draw. A control that measures a part of the depths adds the ends of that part.
+        known: the same of all checks that share what they find out of the model, see `Subject.known`.
     """
 
     blocks: tuple[Block, ...]
     copies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @loan
     def __call__(
@@ -58,7 +61,9 @@ class Cascade:
 
     def _looked_at(self, subject: Subject, step: Step, measure: Measure, both: Sequence[Measure]) -> Measure:
         if measure in both and measure.name not in self.copies:
-            self.copies[measure.name] = _examined_copy(subject, step, measure)
+            self.copies[measure.name] = found_once(
+                self.known, measure.name, lambda: _examined_copy(subject, step, measure)
+            )
         return measure
 
 

@@ -158,11 +158,15 @@ def _surveyed(sampled: Sampled, subject: Subject) -> Survey:
 
 
 def _begun(sampled: Sampled, subject: Subject) -> Survey:
-    audit, meter = sampled.audit, sampled.audit.control_meter
-    name = shared_name(subject, repr((audit.measures, len(sampled.begun.chunks[0]))))
+    meter = sampled.audit.control_meter
+    name = shared_name(subject, repr(_asked(sampled)))
     first = first_maps(subject, name, meter, lambda: glance(subject, meter))
     return survey(subject, first, absolute=True, shared=name)
 
 
 def _key(sampled: Sampled, subject: Subject) -> tuple[Any, ...]:
-    return (*fingerprint(subject), subject.name, sampled.audit.measures, len(sampled.begun.chunks[0]))
+    return (*fingerprint(subject), subject.name, *_asked(sampled))
+
+
+def _asked(sampled: Sampled) -> tuple[Any, ...]:
+    return (*sampled.audit.asked, len(sampled.begun.chunks[0]))

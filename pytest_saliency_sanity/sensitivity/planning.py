@@ -129,7 +129,7 @@ def _controls(audit: Audit, trial: Trial, prices: _Prices) -> tuple[int, float]:
     """(maps, seconds) of the plain gradient, which passes on the first look; none that a check before has made."""
     planning = settings.current().planning
     subject = replace(audit.subject.by(gradient, gradient.__name__), alone=False)
-    key = (*fingerprint(subject), audit.measures)
+    key = (*fingerprint(subject), *audit.asked)
     if planning is None:
         return 0, 0.0
     try:

@@ -74,6 +74,11 @@ class Audit:
         """The measures that decide."""
         return tuple(measure for measure in self.measures if measure.judged)
 
+    @property
+    def asked(self) -> tuple[Any, ...]:
+        """What is measured, and which blocks are re-initialized for it."""
+        return self.measures, getattr(self.perturbation, "blocks", ())
+
     def looks(self) -> tuple[Look, ...]:
         """All looks that there may be."""
         return looks(self.subject.amounts, self.subject.images, self.most_draws)
