@@ -196,12 +196,12 @@ def test_the_gradient_is_its_own_control(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_controls_of_other_blocks_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The measures have the same names: what differs is a block between the first and the last."""
     monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
-    model = nn.Sequential(
-        *(layer for k in (1, 4, 4, 4) for layer in (nn.Conv2d(k, 4, 3, padding=1), nn.ReLU()))
-    )
-    model = nn.Sequential(*model, nn.Flatten(), nn.Linear(4 * images(8)[0].numel(), 3)).eval()
-    for blocks in (["0", "2", "6", "9"], ["0", "4", "6", "9"]):
-        verdict = check_model_sensitivity(sobel, model, images(8), [0] * 8, blocks=blocks)
+    layers = [layer for k in (1, *[4] * 8) for layer in (nn.Conv2d(k, 4, 3, padding=1), nn.ReLU())]
+    inputs = images(8)
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * inputs[0].numel(), 3)).eval()
+    for second in ("2", "4"):
+        blocks = ["0", second, "6", "8", "10", "12", "14", "19"]
+        verdict = check_model_sensitivity(sobel, model, inputs, [0] * 8, blocks=blocks)
         assert verdict.evidence["control_cost"]["calls"] > 0, blocks
 
 
