@@ -124,7 +124,7 @@ def _grow(audit: Audit, subject: Subject, begun: Survey, look: Look, measures: S
     def rest() -> None:
         grow(begun, subject, meter, look, measures, audit.perturbation)
 
-    grown(begun, subject, meter, look, measures, rest)
+    grown(begun, look, measures, subject, meter, rest)
 
 
 def _as_large(one: Look, look: Look) -> bool:

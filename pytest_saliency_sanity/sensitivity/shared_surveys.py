@@ -75,10 +75,10 @@ def first_maps(subject: Subject, name: str, meter: Meter, make: Callable[[], Exa
 
 def grown(
     begun: Survey,
-    subject: Subject,
-    meter: Meter,
     look: Look,
     measures: Sequence[Measure],
+    subject: Subject,
+    meter: Meter,
     make: Callable[[], None],
 ) -> None:
     """Let a survey grow to a look by what another process has made; `make` does the rest.
