@@ -192,12 +192,11 @@ def _check_depths(depths: Any) -> None:
 
 
 def _blocks(audited: Subject, names: Sequence[str] | None) -> tuple[Block, ...]:
-    everything = audited.chosen(torch.arange(audited.images))
-    if names is not None:
+    def find() -> tuple[Block, ...]:
+        everything = audited.chosen(torch.arange(audited.images))
         return find_blocks(audited.model, everything, forward=audited.forward, names=names)
-    return found_once(
-        audited.known, "blocks", lambda: find_blocks(audited.model, everything, forward=audited.forward)
-    )
+
+    return find() if names is not None else found_once(audited.known, "blocks", find)
 
 
 def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str, str]:

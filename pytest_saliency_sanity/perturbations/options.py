@@ -14,7 +14,7 @@ MODES = ("insertion", "deletion")
 SCORES = ("softmax", "logit")
 STEPS = 224
 VALUES_PER_CALL = 2**21  # 13 images of 3×224×224; with more, a CPU takes longer for each
-_ON_A_GPU = 2**23  # which takes as long for one image as for a few
+_ON_A_GPU = 2**23  # 55 of these images
 IMAGES_PER_CALL = 256  # of small images: more take twice as long, and no deadline can come between them
 
 

@@ -224,9 +224,10 @@ def _named(name: str, maps: Maps) -> dict[str, Tensor]:
 
 
 def _maps(subject: Subject, state: Mapping[str, Tensor], name: str, inputs: int) -> Maps:
-    """In memory of their own, on the device of the images."""
-    parts = (state[f"{name}.{number}"].clone() for number in range(inputs))
-    return tuple(part.to(like.device) for part, like in zip(parts, subject.explained, strict=True))
+    """In memory of their own, on the CPU, as `explain` returns them."""
+    if inputs != len(subject.explained):
+        raise ValueError(f"maps of {inputs} inputs for a model of {len(subject.explained)}")
+    return tuple(state[f"{name}.{number}"].clone() for number in range(inputs))
 
 
 @contextlib.contextmanager

@@ -47,10 +47,10 @@ def test_what_is_shared_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
     case, checks = Case(model=cnn(), inputs=images(9)), ["model_sensitivity"]
     together = audit(BOTH, case, checks, progress=False)
     assert len(found) == 1
-    for name, outcome in (("input_x_gradient", "pass"), ("deconvnet", "fail")):
+    for name in BOTH:
         (alone,) = (one.verdict for one in audit({name: BOTH[name]}, case, checks, progress=False).results)
         verdict = together[name, checks[0]].verdict
-        assert alone is not None and verdict is not None and verdict.outcome == outcome
+        assert alone is not None and verdict is not None
         assert (alone.stages, alone.reason) == (verdict.stages, verdict.reason)
         assert alone.evidence["copies"] == verdict.evidence["copies"], name
 
