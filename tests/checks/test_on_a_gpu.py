@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from pytest_saliency_sanity import (
     check_model_sensitivity,
     check_occlusion_sensitivity,
     check_target_sensitivity,
+    settings,
 )
 from pytest_saliency_sanity.explainers import (
     gradcam,
@@ -35,6 +38,7 @@ from pytest_saliency_sanity.explainers import (
     smoothgrad,
     sobel,
 )
+from pytest_saliency_sanity.sensitivity import control_audit
 from pytest_saliency_sanity.verdict import Verdict
 from tests.checks.models import Reading, seeded, texts
 from tests.digits import held_out_digits, train_digits
@@ -121,6 +125,19 @@ def test_a_compiled_model_in_channels_last() -> None:
     model = on_a_gpu(train("plain_cnn")).to(memory_format=torch.channels_last)
     found = check_model_sensitivity(gradient, torch.compile(model), INPUTS)
     assert found.outcome == "pass", found
+
+
+def test_controls_that_another_process_has_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = on_a_gpu(train("plain_cnn"))
+    with settings.using(replace(settings.current(), shared=str(tmp_path))):
+        made, read = (_with_new_controls(monkeypatch, model) for _ in range(2))
+    assert (made.outcome, made.stages) == (read.outcome, read.stages)
+    assert read.evidence["control_cost"]["images"] < made.evidence["control_cost"]["images"]
+
+
+def _with_new_controls(monkeypatch: pytest.MonkeyPatch, model: nn.Module) -> Verdict:
+    monkeypatch.setattr(control_audit, "_SURVEYS", control_audit.ControlSurveys())
+    return check_model_sensitivity(sobel, model, INPUTS)
 
 
 def test_token_ids() -> None:
