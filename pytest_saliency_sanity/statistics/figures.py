@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.statistics.oriented_gradients import hog_correlation
-from pytest_saliency_sanity.statistics.ranks import rank_correlation
-from pytest_saliency_sanity.statistics.similarity import is_constant
+from pytest_saliency_sanity.statistics.ranks import rank_correlations
 from pytest_saliency_sanity.statistics.structural_similarity import structural_similarity
 
 
@@ -26,29 +25,30 @@ def figure(name: str, left: Tensor, right: Tensor) -> Tensor:
     """
     if name not in FIGURES:
         raise ValueError(f"unknown similarity {name!r}; choose from {', '.join(FIGURES)}")
-    pairs = zip(_on_cpu(left), _on_cpu(right), strict=True)
-    return torch.tensor([FIGURES[name](a, b) for a, b in pairs], dtype=torch.float64)
+    return torch.tensor(FIGURES[name](_on_cpu(left), _on_cpu(right)), dtype=torch.float64)
 
 
-def _spearman(left: np.ndarray, right: np.ndarray) -> float:
+Figure = Callable[[np.ndarray, np.ndarray], list[float]]
+
+
+def _one_by_one(of_a_pair: Callable[[np.ndarray, np.ndarray], float]) -> Figure:
+    return lambda left, right: [of_a_pair(*pair) for pair in zip(left, right, strict=True)]
+
+
+def _spearman(left: np.ndarray, right: np.ndarray) -> list[float]:
     """As `matched_similarity`: 1 for the same ranks, else 0 for a map of one value."""
-    return rank_correlation(*(_one_value_if_constant(one.ravel()) for one in (left, right)))
+    return rank_correlations(*(maps.reshape(len(maps), -1) for maps in (left, right)))
 
 
-def _one_value_if_constant(values: np.ndarray) -> np.ndarray:
-    constant = bool(is_constant(torch.from_numpy(values)[None]))
-    return np.zeros_like(values) if constant else values
-
-
-def _abs_spearman(left: np.ndarray, right: np.ndarray) -> float:
+def _abs_spearman(left: np.ndarray, right: np.ndarray) -> list[float]:
     return _spearman(np.abs(left), np.abs(right))
 
 
-FIGURES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {
+FIGURES: Mapping[str, Figure] = {
     "spearman": _spearman,
     "abs_spearman": _abs_spearman,
-    "ssim": structural_similarity,
-    "hog_pearson": hog_correlation,
+    "ssim": _one_by_one(structural_similarity),
+    "hog_pearson": _one_by_one(hog_correlation),
 }
 
 

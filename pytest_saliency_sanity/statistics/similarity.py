@@ -52,13 +52,10 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
     flat = maps.flatten(1).cpu()
     flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
     flat = _upright(flat) if one_sided else flat
-    constant = is_constant(flat)
     ranks = average_ranks(flat)
-    if constant.any():  # up to rounding: its ranks are rounding's
-        ranks[constant] = (flat.shape[1] + 1) / 2
     floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
-    scaled = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)
-    return Ranks(ranks, floor, constant, _unit(ranks), _unit(scaled), _unit(scaled.abs()))
+    scaled = flat / _largest(flat)[:, None].clamp_min(torch.finfo(flat.dtype).tiny)
+    return Ranks(ranks, floor, is_constant(flat), _unit(ranks), _unit(scaled), _unit(scaled.abs()))
 
 
 def matched_and_mismatched(left: Ranks, right: Ranks, given: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -130,7 +127,7 @@ def is_constant(maps: Tensor) -> Tensor:
     """(n,) True where a map (n, *S) has one value, up to rounding at its own scale."""
     flat = maps.flatten(1)
     spread = flat.amax(1) - flat.amin(1)
-    return spread <= 4 * torch.finfo(flat.dtype).eps * flat.abs().amax(1)
+    return spread <= 4 * torch.finfo(flat.dtype).eps * _largest(flat)
 
 
 def is_one_sided(maps: Tensor, atom: float = 0.1) -> bool:
@@ -155,9 +152,13 @@ def _upright(flat: Tensor) -> Tensor:
 
 
 def _unit(values: Tensor) -> Tensor:
-    centered = values - values.mean(1, keepdim=True)
-    unit: Tensor = centered / centered.norm(dim=1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
-    return unit
+    centered: Tensor = values - values.mean(1, keepdim=True)
+    return centered.div_(centered.norm(dim=1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny))
+
+
+def _largest(flat: Tensor) -> Tensor:
+    """(n,) the largest absolute value of each row."""
+    return torch.maximum(flat.amax(1), -flat.amin(1))  # without a second copy of all values
 
 
 def _supported(ranks: Ranks, given: Tensor | None) -> Supported:
