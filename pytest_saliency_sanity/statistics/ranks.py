@@ -71,7 +71,9 @@ class Ranking:
         if values.dtype != np.float32:
             order = values.argsort()
             return values[order], order
-        bits = np.add(values, np.float32(0), out=self._values).view(np.int32)  # -0.0 becomes 0.0, which it ties with
+        bits = np.add(values, np.float32(0), out=self._values).view(
+            np.int32
+        )  # -0.0 becomes 0.0, which it ties with
         ascending = np.right_shift(bits, 31, out=self._bits)
         ascending &= 0x7FFFFFFF
         ascending ^= bits
@@ -97,7 +99,10 @@ class Ranking:
             return repeated
         tied = np.flatnonzero(equal)  # with the next one
         gaps = np.flatnonzero(tied[1:] - tied[:-1] > 1)
-        first, last = tied[np.append(0, gaps + 1)], tied[np.append(gaps, -1)] + 1  # of each run of equal values
+        first, last = (
+            tied[np.append(0, gaps + 1)],
+            tied[np.append(gaps, -1)] + 1,
+        )  # of each run of equal values
         mean = self._mean(first, last)
         self._places[:] = self._numbers
         self._places[tied] = np.repeat(mean, last - first)
@@ -106,10 +111,12 @@ class Ranking:
 
     def _mean(self, first: np.ndarray, last: np.ndarray) -> np.ndarray:
         """The mean place of those at indices `first` to `last`."""
-        return ((first + last + 2) / 2).astype(self.dtype)
+        mean: np.ndarray = ((first + last + 2) / 2).astype(self.dtype)
+        return mean
 
 
 def _are_one(lowest: np.floating[Any], highest: np.floating[Any]) -> bool:
     """As `similarity.is_constant`, by the lowest and the highest value of a map."""
-    rounding = 4 * np.finfo(lowest.dtype).eps * max(abs(lowest), abs(highest))
-    return bool(highest - lowest <= rounding)
+    with np.errstate(over="ignore"):
+        spread, largest = highest - lowest, max(abs(lowest), abs(highest))
+        return bool(spread <= 4 * np.finfo(lowest.dtype).eps * largest)

@@ -77,6 +77,28 @@ def test_ranks_with_many_ties(values: np.ndarray) -> None:
     close(rank(torch.from_numpy(values).float()).ranks.double(), torch.from_numpy(expected))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@given(
+    values=hnp.arrays(
+        np.int16, st.tuples(st.integers(1, 3), st.integers(1, 60)), elements=st.integers(-99, 99)
+    )
+)
+def test_ranks_with_few_ties(dtype: torch.dtype, values: np.ndarray) -> None:
+    expected = np.stack([rankdata(one) for one in values])
+    close(rank(torch.from_numpy(values).to(dtype)).ranks.double(), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_that_differ_by_rounding_tie(dtype: torch.dtype) -> None:
+    """At the scale of a map, and without a warning where its range overflows."""
+    eps, most = torch.finfo(dtype).eps, torch.finfo(dtype).max
+    close, apart = (torch.tensor([1, 1 + k * eps, 1 + k * eps / 2], dtype=dtype) for k in (4, 8))
+    wide = torch.tensor([most, -most, 0], dtype=dtype)
+    ranked = rank(torch.stack([close, apart, wide]))
+    assert ranked.ranks.tolist() == [[2, 2, 2], [1, 3, 2], [3, 1, 2]]
+    assert ranked.constant.tolist() == [True, False, False]
+
+
 def test_ranks_of_a_map_that_is_no_longer_contiguous() -> None:
     maps = maps_of(1, size=(6, 7)).transpose(1, 2)
     close(rank(maps).ranks, rank(maps.contiguous()).ranks)
