@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from pytest_saliency_sanity.statistics.oriented_gradients import hog_correlation
-from pytest_saliency_sanity.statistics.ranks import rank_correlations
+from pytest_saliency_sanity.statistics.ranks import rank_correlations, readable
 from pytest_saliency_sanity.statistics.structural_similarity import structural_similarity
+
+Figure = Callable[[np.ndarray, np.ndarray], list[float]]
 
 
 def figure(name: str, left: Tensor, right: Tensor) -> Tensor:
@@ -25,10 +27,8 @@ def figure(name: str, left: Tensor, right: Tensor) -> Tensor:
     """
     if name not in FIGURES:
         raise ValueError(f"unknown similarity {name!r}; choose from {', '.join(FIGURES)}")
-    return torch.tensor(FIGURES[name](_on_cpu(left), _on_cpu(right)), dtype=torch.float64)
-
-
-Figure = Callable[[np.ndarray, np.ndarray], list[float]]
+    both = (readable(maps).contiguous().numpy() for maps in (left, right))
+    return torch.tensor(FIGURES[name](*both), dtype=torch.float64)
 
 
 def _one_by_one(of_a_pair: Callable[[np.ndarray, np.ndarray], float]) -> Figure:
@@ -50,8 +50,3 @@ FIGURES: Mapping[str, Figure] = {
     "ssim": _one_by_one(structural_similarity),
     "hog_pearson": _one_by_one(hog_correlation),
 }
-
-
-def _on_cpu(maps: Tensor) -> np.ndarray:
-    single = maps if maps.dtype in (torch.float32, torch.float64) else maps.float()  # numpy has no bfloat16
-    return single.detach().cpu().contiguous().numpy()

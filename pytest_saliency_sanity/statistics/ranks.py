@@ -10,6 +10,12 @@ import torch
 from torch import Tensor
 
 
+def readable(maps: Tensor) -> Tensor:
+    """Maps on the CPU, in a precision that NumPy has: bfloat16 becomes float32."""
+    here = maps.detach().cpu()
+    return here if here.dtype in (torch.float32, torch.float64) else here.float()
+
+
 def average_ranks(flat: Tensor) -> Tensor:
     """(n, P) the ranks 1, 2, … of each row of `flat` (n, P), in single precision where that is exact.
 

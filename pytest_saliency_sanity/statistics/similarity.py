@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_saliency_sanity.statistics.ranks import average_ranks
+from pytest_saliency_sanity.statistics.ranks import average_ranks, readable
 from pytest_saliency_sanity.statistics.supports import Supported, identical, left_over, over_union
 
 _PARTNERS = 4
@@ -49,8 +49,7 @@ def rank(maps: Tensor, *, one_sided: bool = False) -> Ranks:
         one_sided: compare over the union of the supports instead of the whole frame. Maps that are never
             positive are negated first.
     """
-    flat = maps.flatten(1).cpu()
-    flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()  # numpy has no bfloat16
+    flat = readable(maps.flatten(1))
     flat = _upright(flat) if one_sided else flat
     ranks = average_ranks(flat)
     floor = flat <= flat.amin(1, keepdim=True) if one_sided else None
