@@ -55,7 +55,7 @@ class Ranking:
     def rank(self, values: np.ndarray, out: np.ndarray) -> None:
         """Write the ranks of `values` (P,) to `out` (P,); those of one value, up to rounding, all tie."""
         ordered, order = self._sorted(values)
-        if _are_one(values[order[0]], values[order[-1]]):
+        if _are_one(values[order[0]], values[order[-1]]):  # pyright: ignore[reportArgumentType]
             out[:] = (len(values) + 1) / 2
         else:
             out[order] = self._places_of(ordered)
