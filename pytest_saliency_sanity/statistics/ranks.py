@@ -35,7 +35,7 @@ def rank_correlations(left: np.ndarray, right: np.ndarray) -> list[float]:
 
 
 class Ranking:
-    """Ranks rows of `size` values, one after the other, in memory of its own: new memory costs as much as the sorting.
+    """Ranks rows of `size` values, one after the other, in memory that is asked for once: new memory is slow.
 
     Attributes:
         dtype: of ranks, half ones too: single precision where that is exact.
@@ -55,7 +55,7 @@ class Ranking:
     def rank(self, values: np.ndarray, out: np.ndarray) -> None:
         """Write the ranks of `values` (P,) to `out` (P,); those of one value, up to rounding, all tie."""
         ordered, order = self._sorted(values)
-        if _are_one(values[order[0]], values[order[-1]]):  # pyright: ignore[reportArgumentType]
+        if _are_one(values[order[0]], values[order[-1]]):
             out[:] = (len(values) + 1) / 2
         else:
             out[order] = self._places_of(ordered)
@@ -77,9 +77,8 @@ class Ranking:
         if values.dtype != np.float32:
             order = values.argsort()
             return values[order], order
-        bits = np.add(values, np.float32(0), out=self._values).view(
-            np.int32
-        )  # -0.0 becomes 0.0, which it ties with
+        # -0.0 becomes 0.0, which it ties with.
+        bits = np.add(values, np.float32(0), out=self._values).view(np.int32)
         ascending = np.right_shift(bits, 31, out=self._bits)
         ascending &= 0x7FFFFFFF
         ascending ^= bits
@@ -105,10 +104,8 @@ class Ranking:
             return repeated
         tied = np.flatnonzero(equal)  # with the next one
         gaps = np.flatnonzero(tied[1:] - tied[:-1] > 1)
-        first, last = (
-            tied[np.append(0, gaps + 1)],
-            tied[np.append(gaps, -1)] + 1,
-        )  # of each run of equal values
+        # Of each run of equal values:
+        first, last = tied[np.append(0, gaps + 1)], tied[np.append(gaps, -1)] + 1
         mean = self._mean(first, last)
         self._places[:] = self._numbers
         self._places[tied] = np.repeat(mean, last - first)
@@ -121,8 +118,8 @@ class Ranking:
         return mean
 
 
-def _are_one(lowest: np.floating[Any], highest: np.floating[Any]) -> bool:
-    """As `similarity.is_constant`, by the lowest and the highest value of a map."""
+def _are_one(lowest: Any, highest: Any) -> bool:
+    """As `similarity.is_constant`, by the lowest and the highest value of a map, scalars of NumPy."""
     with np.errstate(over="ignore"):
         spread, largest = highest - lowest, max(abs(lowest), abs(highest))
         return bool(spread <= 4 * np.finfo(lowest.dtype).eps * largest)
