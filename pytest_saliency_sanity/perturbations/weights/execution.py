@@ -25,7 +25,7 @@ from pytest_saliency_sanity.perturbations.restoring.caches import uncached
 from pytest_saliency_sanity.perturbations.restoring.modes import evaluating
 from pytest_saliency_sanity.perturbations.restoring.streams import random_state, restoring
 from pytest_saliency_sanity.perturbations.weights.addresses import holders, submodule
-from pytest_saliency_sanity.perturbations.weights.gradients import reached
+from pytest_saliency_sanity.perturbations.weights.gradients import Reached, reached
 
 IMAGES = 2  # enough where all images take one path
 READS = {
@@ -70,7 +70,7 @@ def executed(network: nn.Module, inputs: Inputs, forward: Forward | None = None)
     """
     with undisturbed(network):
         execution = watched(network, selected(inputs, 0, IMAGES), forward)
-        note_gradients(execution, network, selected(inputs, 0, IMAGES), forward)
+        note_gradients(execution, network, _reached_by_first(network, inputs, forward))
     return execution
 
 
@@ -189,11 +189,17 @@ def _stanced(stance: Callable[[str], Any]) -> Loan[None]:
 # What no function was seen to take.
 
 
-def note_gradients(
-    execution: Execution, network: nn.Module, inputs: Inputs, forward: Forward | None = None
-) -> None:
+def _reached_by_first(network: nn.Module, inputs: Inputs, forward: Forward | None) -> Reached:
+    """As `reached`, by the first two images; the first alone is enough where it reaches every parameter."""
+    found = reached(network, selected(inputs, 0, 1), forward)
+    if found[0].issuperset(map(id, network.parameters())):
+        return found
+    return reached(network, selected(inputs, 0, IMAGES), forward)
+
+
+def note_gradients(execution: Execution, network: nn.Module, found: Reached) -> None:
     """Note which parameters have a gradient, and give a place to those that no function was seen to take."""
-    values, connected = reached(network, inputs, forward)
+    values, connected = found
     execution.reached.update(values)
     execution.connected.update(connected)
     unseen = {name: p for name, p in network.named_parameters() if id(p) not in execution.last_use}

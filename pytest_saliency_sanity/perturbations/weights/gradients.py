@@ -15,8 +15,10 @@ from pytest_saliency_sanity.outputs import Forward, Inputs, logits
 from pytest_saliency_sanity.perturbations.restoring.streams import random_state, restoring, stream
 from pytest_saliency_sanity.signals import is_interruption
 
+Reached = tuple[set[int], set[int]]  # what `reached` returns
 
-def reached(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> tuple[set[int], set[int]]:
+
+def reached(network: nn.Module, inputs: Inputs, forward: Forward | None = None) -> Reached:
     """The ids of the parameters on which some logit's gradient is not zero, and of those on which there is one.
 
     Both are empty where none can be taken.
@@ -65,7 +67,7 @@ class _Through(TorchFunctionMode):
             return function(*args, **(kwargs or {}))
 
 
-def _with_gradient(parameters: Sequence[Tensor], scores: Tensor) -> tuple[set[int], set[int]]:
+def _with_gradient(parameters: Sequence[Tensor], scores: Tensor) -> Reached:
     if not scores.requires_grad:
         return set(), set()
     # Not their sum: that of probabilities is 1 whatever the weights are.

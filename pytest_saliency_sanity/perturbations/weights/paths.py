@@ -16,7 +16,7 @@ from pytest_saliency_sanity.perturbations.weights.execution import (
     undisturbed,
     watched,
 )
-from pytest_saliency_sanity.perturbations.weights.gradients import silent
+from pytest_saliency_sanity.perturbations.weights.gradients import reached, silent
 
 BATCH = 8  # images of which a gradient is taken at a time
 
@@ -38,7 +38,7 @@ def on_all_paths(
             for part in _parts(batch):
                 if not (execution.last_use.keys() - known.keys()) - execution.reached:
                     break
-                note_gradients(execution, network, part, forward)
+                note_gradients(execution, network, reached(network, part, forward))
     return execution
 
 

@@ -55,6 +55,27 @@ def test_only_two_images_run():
     assert sizes == [2]
 
 
+def test_the_second_image_is_asked_for_a_gradient_where_the_first_has_none():
+    model, inputs = nn.Sequential(nn.Flatten(), nn.Linear(192, 4, bias=False)), images()
+    inputs[0] = 0
+    assert executed(model, inputs).reached == {id(model[1].weight)}
+
+
+def test_a_model_that_takes_no_single_image():
+    class Pairs(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(192, 4)
+
+        def forward(self, x):
+            if len(x) < 2:
+                raise ValueError("a batch of at least two is needed")
+            return self.layer(x.flatten(1))
+
+    model = Pairs()
+    assert executed(model, images()).reached == set(map(id, model.parameters()))
+
+
 def test_dropout_is_off_and_the_generators_stay():
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(192, 2)).train()
     before = random_numbers_ahead()

@@ -260,7 +260,7 @@ def test_only_a_few_images_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     model, sizes = _seeded(Body), []
     model.register_forward_hook(lambda module, args, output: sizes.append(len(args[0])))
     find_blocks(model, images(32))
-    assert max(sizes) == 8 and sum(sizes) <= 2 * 2 + 8 * (1 + 1 + 3 * influence.DRAWS)
+    assert max(sizes) == 8 and sum(sizes) <= 2 + 1 + 2 + 8 * (1 + 1 + 3 * influence.DRAWS)
 
 
 def test_the_auxiliary_classifier_of_a_segmentation_network() -> None:
