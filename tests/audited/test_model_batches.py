@@ -64,6 +64,17 @@ def quantized() -> nn.Module:
         return torch.ao.quantization.quantize_dynamic(cnn(), {nn.Linear}).eval()
 
 
+class Ranged(nn.Module):
+    """Has a scale that the largest value of the batch sets, as dynamic quantization has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = cnn()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x / x.abs().amax())
+
+
 class InTraining(nn.Module):
     """BatchNorm on vectors that is never in evaluation mode: a single image is refused."""
 
@@ -155,6 +166,13 @@ def test_where_none_are_there_is_a_verdict(make: Callable[[], nn.Module]) -> Non
     ):
         assert verdict.reason != "gate.batch" and verdict.outcome != "error", verdict
         assert "the model depends on its batch" in verdict.caveats
+
+
+@pytest.mark.parametrize("largest", range(BATCH))
+def test_any_image_may_set_the_range_of_the_others(largest: int) -> None:
+    inputs = images(BATCH)
+    inputs[largest] *= 5
+    assert check_contract(gradient, Ranged(), inputs).caveats == ("the model depends on its batch",)
 
 
 def test_a_wrapper_that_looks_at_the_batch_is_still_caught() -> None:
