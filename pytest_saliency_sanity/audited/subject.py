@@ -118,6 +118,10 @@ class Subject:
         """The same of the images at `index`."""
         return _at(self.explained, index)
 
+    def explained_as(self, count: int) -> tuple[Tensor, ...]:
+        """Tensors of the shape, dtype and device of `count` of them, without memory of their own."""
+        return tuple(part[:1].expand(count, *part.shape[1:]) for part in self.explained)
+
     def by(self, explainer: Callable[..., Any], name: str) -> Subject:
         """The same model and images, explained by another explainer."""
         return replace(self, explainer=explainer, name=name)

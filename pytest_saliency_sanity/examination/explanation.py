@@ -83,7 +83,7 @@ def _explained_at_once(
             f"it changed process-wide settings: {' and '.join(switched)}; the original state was restored",
         )
     given_parts = images if subject.packed else (images,)
-    expected = subject.explained_at(index)
+    expected = subject.explained_as(len(index))
     if watch_inputs:
         if _changed(subject, index, given_parts) and not _model_writes(subject, index):
             raise Breach("contract.inputs", "it changed its inputs in place")
