@@ -149,11 +149,11 @@ def _controls(audit: Audit, trial: Trial, prices: _Prices) -> tuple[int, float]:
 
 
 def _compared(audit: Audit, trial: Trial, own: bool) -> _Work:
-    """What tells whether the explainer is the control: two images; if so, also at both ends of the first draw."""
+    """What tells whether the explainer is the control: two images; if so, one also at each end of the first draw."""
     if all(map(is_one_sided, trial.maps)) or audit.subject.batch_effect:
         return _Work()
-    n = of_sizes(min(IMAGES, audit.subject.images))
-    return _Work(n) + (_Work(n * len(ends(audit.measures)), 1, len(ends(audit.measures))) if own else _Work())
+    both, copies = of_sizes(min(IMAGES, audit.subject.images)), len(ends(audit.measures))
+    return _Work(both) + (_Work(of_sizes(1) * copies, 1, copies) if own else _Work())
 
 
 def _shares(audit: Audit, trial: Trial) -> dict[str, _Work]:
