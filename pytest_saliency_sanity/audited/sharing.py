@@ -44,7 +44,7 @@ def once(key: Callable[[], Hashable], alive: Any, make: Callable[[], T]) -> T:
     return found
 
 
-def found_once(known: dict[Any, Any], what: str, find: Callable[[], T]) -> T:
+def found_once(known: dict[Any, Any], what: Hashable, find: Callable[[], T]) -> T:
     """What is `known` under this name; it is found now where nothing is."""
     if what not in known:
         known[what] = find()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pytest_saliency_sanity.audited.sharing import found_once
 from pytest_saliency_sanity.audited.subject import Subject
 from pytest_saliency_sanity.examination.explanation import explain, stream_of
 from pytest_saliency_sanity.examination.maps import Maps
@@ -43,17 +44,28 @@ class HeldConstant:
 def held_constant(
     subject: Subject, meter: Meter, index: Tensor, maps: Maps
 ) -> tuple[HeldConstant | None, ...]:
-    """For each input of the model what has the shape of its maps (n, *S); None where nothing has."""
-    features = _features(subject, meter, index) if len(maps) == 1 else None
+    """For each input of the model what has the shape of its maps (n, *S); None where nothing has.
+
+    In an `audit` once for all explainers whose maps have these shapes.
+    """
+    shapes = tuple(part.shape for part in maps)
+    key = "held constant", tuple(index.tolist()), shapes
+    return found_once(subject.known, key, lambda: _all_held(subject, meter, index, shapes))
+
+
+def _all_held(
+    subject: Subject, meter: Meter, index: Tensor, shapes: tuple[torch.Size, ...]
+) -> tuple[HeldConstant | None, ...]:
+    features = _features(subject, meter, index) if len(shapes) == 1 else None
     return tuple(
-        _held(part, channels_first(images, subject.channel_axis), features)
-        for part, images in zip(maps, subject.explained_at(index), strict=True)
+        _held(shape, channels_first(images, subject.channel_axis), features)
+        for shape, images in zip(shapes, subject.explained_at(index), strict=True)
     )
 
 
-def _held(maps: Tensor, images: Tensor, features: Tensor | None) -> HeldConstant | None:
-    sizes = [made for made in _sizes(images.detach()) if made.shape == maps.shape]
-    if features is not None and features.shape != maps.shape:
+def _held(shape: torch.Size, images: Tensor, features: Tensor | None) -> HeldConstant | None:
+    sizes = [made for made in _sizes(images.detach()) if made.shape == shape]
+    if features is not None and features.shape != shape:
         features = None
     known = [rank(few(one)) for one in (*sizes, *([] if features is None else [features]))]
     if not known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from pytest_saliency_sanity import Case, audit
 from pytest_saliency_sanity.audited.sharing import once, sharing
 from pytest_saliency_sanity.audited.subject import Subject, subject
 from pytest_saliency_sanity.checks import model_sensitivity
-from pytest_saliency_sanity.explainers import deconvnet, gradient, input_x_gradient
+from pytest_saliency_sanity.explainers import deconvnet, gradcam, gradient, input_x_gradient
+from pytest_saliency_sanity.explainers.cam import mean_activation
+from pytest_saliency_sanity.sensitivity import held_constant
 from tests.checks.models import cnn, images
 
 BOTH = {"input_x_gradient": input_x_gradient, "deconvnet": deconvnet}
@@ -53,6 +56,28 @@ def test_what_is_shared_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> N
         assert alone is not None and verdict is not None
         assert (alone.stages, alone.reason) == (verdict.stages, verdict.reason)
         assert alone.evidence["copies"] == verdict.evidence["copies"], name
+
+
+def test_what_is_held_constant_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For two explainers of one sign and two checks: the features of as many images are computed once."""
+    asked: list[int] = []
+
+    def counted(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+        asked.append(len(inputs))
+        return mean_activation(model, inputs, targets)
+
+    monkeypatch.setattr(held_constant, "mean_activation", counted)
+    both = {"gradcam": gradcam, "absolute": lambda *arguments: gradient(*arguments).abs()}
+    case, checks = Case(model=cnn(), inputs=images(16)), ["model_sensitivity", "target_sensitivity"]
+    together = audit(both, case, checks, progress=False)
+    made = sum(asked)
+    assert 0 < made <= 16
+    for name, check in product(both, checks):
+        asked.clear()
+        (alone,) = (one.verdict for one in audit({name: both[name]}, case, check, progress=False).results)
+        verdict = together[name, check].verdict
+        assert alone is not None and verdict is not None and sum(asked) > 0
+        assert (alone.stages, alone.reason) == (verdict.stages, verdict.reason)
 
 
 @pytest.mark.usefixtures("shared")
