@@ -209,10 +209,22 @@ def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str,
     kept = [stage.name for stage in account.stages if stage.name in below and stage.lower >= HEADLESS]
     if kept and account.begun is not None:
         known = counts[kept[-1]]
-        changed = min((count for count in counts.values() if count > known), default=len(blocks))
-        count = kept_blocks(account.subject, audit.meter, account.begun, blocks, range(known, changed))
+        deeper = next((measure for measure in audit.measures if measure.blocks > known), None)
+        among = range(known, deeper.blocks if deeper else len(blocks))
+        if deeper and _keeps(account, deeper):  # and so between: the explainer is not asked
+            count = among[-1]
+        else:
+            count = kept_blocks(account.subject, audit.meter, account.begun, blocks, among)
         below[kept[-1]] = blocks[-count - 1].name
     return below
+
+
+def _keeps(account: Account, measure: Measure) -> bool:
+    """Whether the maps are the same at this depth, as they are compared there first."""
+    same = [
+        stage for stage in account.stages if stage.name == measure.name and COMPARED not in stage.evidence
+    ]
+    return any(stage.lower >= HEADLESS for stage in same)
 
 
 def _verdict(

@@ -218,9 +218,8 @@ def _neighborhood(part: Tensor) -> Iterator[Tensor]:
 def _neighbors(part: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """The value before and the value after each position along `axis`; the border repeats itself."""
     size = part.shape[axis]
-    before = torch.cat([part.narrow(axis, 0, 1), part.narrow(axis, 0, size - 1)], axis)
-    after = torch.cat([part.narrow(axis, 1, size - 1), part.narrow(axis, size - 1, 1)], axis)
-    return before, after
+    bordered = torch.cat([part.narrow(axis, 0, 1), part, part.narrow(axis, size - 1, 1)], axis)
+    return bordered.narrow(axis, 0, size), bordered.narrow(axis, 2, size)
 
 
 def _center_prior(part: Tensor) -> Tensor:

@@ -184,7 +184,7 @@ def show(networks: dict[str, int]) -> None:
     for network in networks:
         runs = [found for name, _, found in known() if name == network]
         print(f"{network}, {len(runs)} runs")
-        for what in runs[0] if runs else ():
+        for what in dict.fromkeys(what for found in runs for what in found):
             value = median(found[what] for found in runs if what in found)
             shown = f"×{value:.2f}{_bar(what, value, network)}" if "/" in what else f"{value:.1f} s"
             print(f"    {what}: {shown}")

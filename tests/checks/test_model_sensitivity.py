@@ -19,6 +19,7 @@ from pytest_saliency_sanity import (
     explainers,
     settings,
 )
+from pytest_saliency_sanity.checks import model_sensitivity
 from pytest_saliency_sanity.explainers import CONTROLS, gradient, guided_backprop, sobel
 from tests.checks.models import cnn, images, signal_cnn
 from tests.checks.verdicts import checked, named
@@ -135,6 +136,25 @@ def test_edges_mixed_into_a_gradient_do_not_pass(network: str) -> None:
 def held_model(model: nn.Module) -> Callable[..., Tensor]:
     """An explainer that looks at another model than the one it is given: a copy, made when it was built."""
     return lambda _, inputs, targets: explainers.input_x_gradient(model, inputs, targets)
+
+
+def of_the_first_layer(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
+    inputs = inputs.requires_grad_()
+    (found,) = torch.autograd.grad(model[0](inputs).abs().sum(), inputs)
+    return found
+
+
+@pytest.mark.parametrize("explainer, among", [(of_the_first_layer, [range(3, 5)]), (sobel, [])])
+def test_depths_in_between_are_tried_only_where_the_maps_change_there(
+    explainer: Callable[..., Tensor], among: list[range], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To name the first block that changes them. Maps that no depth changes are not asked for again."""
+    asked: list[range] = []
+    try_each = model_sensitivity.kept_blocks
+    monkeypatch.setattr(
+        model_sensitivity, "kept_blocks", lambda *given: asked.append(given[-1]) or try_each(*given)
+    )
+    assert checked(explainer).outcome == "fail" and asked == among
 
 
 def test_a_copy_of_the_model_fails_with_a_hint() -> None:
