@@ -211,7 +211,7 @@ def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str,
         known = counts[kept[-1]]
         deeper = next((measure for measure in audit.measures if measure.blocks > known), None)
         among = range(known, deeper.blocks if deeper else len(blocks))
-        if deeper and _keeps(account, deeper):  # and so between: the explainer is not asked
+        if deeper and _keeps(account, deeper):  # so do all in between: nothing is explained
             count = among[-1]
         else:
             count = kept_blocks(account.subject, audit.meter, account.begun, blocks, among)
@@ -220,7 +220,7 @@ def _below(account: Account, audit: Audit, blocks: Sequence[Block]) -> dict[str,
 
 
 def _keeps(account: Account, measure: Measure) -> bool:
-    """Whether the maps are the same at this depth, as they are compared there first."""
+    """Whether the maps stay the same at this depth, by the similarity that decides."""
     same = [
         stage for stage in account.stages if stage.name == measure.name and COMPARED not in stage.evidence
     ]

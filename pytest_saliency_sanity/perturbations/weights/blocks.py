@@ -64,13 +64,12 @@ def find_blocks(
     The model runs on the first two inputs, and with a gradient on the first, or on both where that one does not
     reach all parameters, in evaluation mode (lazy modules are initialized by that); where what runs depends on
     the image, on all inputs, and members of a list that none of them uses (experts, early exits) are in the
-    block of a member that is used. The last use of a parameter gives its
-    place, so that a tied weight belongs to its topmost use; what no logit depends on (auxiliary heads, also
-    those that run) is in no block: a few more passes find out where the gradient leaves it open. Containers
-    (Sequential, ModuleList, ...) are split into their children, any other module is split if it is the root
-    or holds more than half of the network's layers (a backbone, an encoder); where this leaves fewer than
-    four blocks, smaller modules too. Norm layers, vectors and tokens join the block before them in execution
-    order, else the one after them.
+    block of a member that is used. The last use of a parameter gives its place, so that a tied weight belongs
+    to its topmost use; what no logit depends on (auxiliary heads, also those that run) is in no block: a few
+    more passes find out where the gradient leaves it open. Containers (Sequential, ModuleList, ...) are split
+    into their children, any other module is split if it is the root or holds more than half of the network's
+    layers (a backbone, an encoder); where this leaves fewer than four blocks, smaller modules too. Norm layers,
+    vectors and tokens join the block before them in execution order, else the one after them.
 
     `names` picks the blocks by hand: modules or parameters of any depth, in any order. What is not named is
     then in no block.
